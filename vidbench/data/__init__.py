@@ -1,0 +1,1 @@
+"""From annotation files to clips: index, decode, sample, process, cache, load."""

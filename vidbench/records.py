@@ -1,0 +1,291 @@
+"""The words of vidbench as types: record, clip, input, row, and our exceptions."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# Every listed video ends as one row with one of these. The first two were predicted; all others
+# are skipped, stay in the list and count as wrong.
+STATUSES = {
+    "ok": "decoded and predicted",
+    "partial": "predicted from fewer frames than the file promises",
+    "missing": "no file at the path",
+    "empty": "the file has 0 bytes",
+    "not_regular": "a folder, device, pipe or broken link",
+    "not_media": "no container format that we open",
+    "no_video_stream": "a media file without pictures, or with an unknown codec",
+    "no_frames": "a video stream in which no picture could be decoded",
+    "decode_error": "the decoder gave up before any usable frame",
+    "too_short": "fewer frames than the model takes, where repeating was not allowed",
+    "too_large": "a picture, or the frames asked for, over the limit",
+    "size_changed": "the picture size changes within the video",
+    "timeout": "decoding took longer than the limit",
+    "memory": "decoding needed more memory than the limit",
+    "worker_crash": "the decoding process died",
+    "unknown_label": "a label outside the label space, or one the model cannot predict",
+    "duplicate": "the same video listed before",
+    "bad_row": "a line of the annotation file that cannot be used",
+    "nonfinite": "the network gave NaN or infinity",
+    "cancelled": "the run was stopped before this video",
+}
+PREDICTED = ("ok", "partial")
+
+
+class VidbenchError(Exception):
+    """A user's mistake or a fact about their data: one sentence, shown without a traceback."""
+
+
+class ConfigError(VidbenchError):
+    """An option, or a combination of options, that cannot be used."""
+
+
+class AnnotationError(VidbenchError):
+    """An annotation, split or label file that cannot be used."""
+
+
+class WeightsError(VidbenchError):
+    """Weights that cannot be had, or do not fit the network."""
+
+
+class CacheError(VidbenchError):
+    """A cache entry that is not what its name promises; the caller makes it anew."""
+
+
+class RunError(VidbenchError):
+    """A run folder that cannot be continued: another manifest, another process, damage."""
+
+
+class UnreadableVideo(VidbenchError):
+    """A video that gives no usable clip.
+
+    Args:
+        status: one of ``STATUSES`` other than ``ok`` and ``partial``.
+        reason: one sentence for people, without the path.
+    """
+
+    def __init__(self, status: str, reason: str):
+        if status not in STATUSES or status in PREDICTED:
+            raise ValueError(f"{status!r} is no status of an unreadable video")
+        super().__init__(status, reason)
+        self.status, self.reason = status, reason
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRecord:
+    """One listed video: an entry of a split, readable or not.
+
+    Args:
+        video_id: unique within the list; for Kinetics ``youtubeid_start_end``.
+        path: the file, relative to the dataset's root (or absolute where it lies elsewhere).
+        label: the class name, or ``None`` where the list gives none.
+        label_index: its index in the dataset's label space, or -1.
+        split: ``train``, ``val`` or ``test``.
+        group: videos cut from one source share it and never cross splits.
+        start_s: start within the source video in seconds, where the list says so.
+        end_s: likewise the end.
+        status: ``ok``, or what is wrong with the entry itself (``unknown_label``,
+            ``duplicate``, ``bad_row``, ``missing``); such a record is never decoded.
+        reason: one sentence where ``status`` is not ``ok``.
+    """
+
+    video_id: str
+    path: str
+    label: str | None = None
+    label_index: int = -1
+    split: str = ""
+    group: str = ""
+    start_s: float | None = None
+    end_s: float | None = None
+    status: str = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a video file holds, counted and not read off its header.
+
+    Args:
+        num_frames: pictures that a full decode is expected to give.
+        frame_rate: frames per second, ``(num_frames - 1) / (last - first time stamp)``;
+            the container's average where that cannot be computed.
+        duration_s: seconds, from the first picture's time to the last one's end.
+        width: pixels, upright (after rotation).
+        height: pixels, upright.
+        codec: FFmpeg's name of the codec.
+        rotation: degrees that were applied, 0, 90, 180 or 270.
+        header_frames: the count in the container's header, 0 where it gives none.
+    """
+
+    num_frames: int
+    frame_rate: float
+    duration_s: float
+    width: int
+    height: int
+    codec: str
+    rotation: int = 0
+    header_frames: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """Some decoded frames of one video.
+
+    Args:
+        frames: uint8, shape (T, H, W, 3), RGB, values 0 to 255.
+        indices: int64, shape (T,), position of each frame in display order, from 0.
+        pts_s: float64, shape (T,), time stamp of each frame in seconds from the first frame.
+        info: the video it comes from.
+        status: ``ok`` or ``partial``.
+        reason: one sentence where the status is ``partial``.
+    """
+
+    frames: np.ndarray
+    indices: np.ndarray
+    pts_s: np.ndarray
+    info: VideoInfo
+    status: str = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What the network saw in training; it travels with the weights.
+
+    Args:
+        num_frames: T of one view; 0 for a model that takes a whole video frame by frame.
+        frame_rate: frames per second of a view; ``None`` takes every frame as it comes.
+        resize: pixels: an int scales the short side to it, a pair ``(height, width)``
+            stretches the frame to exactly that.
+        crop: ``(height, width)`` in pixels.
+        mean: per channel, on values in [0, 1].
+        std: per channel, on values in [0, 1].
+        sampling: name of a rule in ``vidbench.data.sample``: ``clips`` (dense views at
+            ``frame_rate``, evenly spread), ``uniform`` (middle of equal shares),
+            ``segments`` or ``stream``.
+        num_clips: temporal views of one video at test time.
+        num_crops: spatial views of each clip: 1 (centre) or 3 (along the longer side).
+        layout: axis order that the network takes: ``NCTHW``, ``NTCHW``, ``NTHWC`` or, for
+            single-frame networks, ``NCHW`` (frames are scored apart and their logits averaged).
+        short: ``repeat`` repeats the last frame of a video with too few; ``loop`` starts
+            again; ``error`` skips the video as ``too_short``.
+        average: what is averaged over the views of a video: ``logits`` (then one softmax) or
+            ``probabilities`` (softmax of each view first), as the published protocol did.
+    """
+
+    num_frames: int
+    frame_rate: float | None
+    resize: int | tuple[int, int]
+    crop: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    sampling: str = "clips"
+    num_clips: int = 1
+    num_crops: int = 1
+    layout: str = "NCTHW"
+    short: str = "repeat"
+    average: str = "logits"
+
+    @property
+    def num_views(self) -> int:
+        return self.num_clips * self.num_crops
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Views:
+    """All views of one video, ready for a network but for scaling and axis order.
+
+    Args:
+        pixels: uint8, shape (V, T, H, W, 3), RGB. The V axis runs clip by clip, and within a
+            clip crop by crop (left or top, centre, right or bottom).
+        indices: int64, shape (num_clips, T): the frames taken, in display order.
+        info: the video they come from.
+        status: ``ok`` or ``partial``.
+        reason: one sentence where the status is ``partial``.
+        seconds: CPU seconds spent by stage, ``decode`` and ``transform``.
+    """
+
+    pixels: np.ndarray
+    indices: np.ndarray
+    info: VideoInfo
+    status: str = "ok"
+    reason: str = ""
+    seconds: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a run: what became of one listed video.
+
+    Nothing in it depends on the machine's speed, on the worker or on the order of arrival.
+
+    Args:
+        index: position in the list, from 0.
+        top: ``(label, label_index, probability)`` of the best classes, best first; empty where
+            the video was skipped. Probabilities are in [0, 1].
+        rank: how many classes score higher than the true one (0 is right at top-1; a tie
+            counts against us); -1 where unknown.
+        num_frames: pictures in the file, 0 where it could not be opened.
+    """
+
+    index: int
+    video_id: str
+    path: str
+    label: str | None
+    label_index: int
+    split: str
+    group: str
+    status: str
+    reason: str = ""
+    num_frames: int = 0
+    frame_rate: float = 0.0
+    top: tuple = ()
+    rank: int = -1
+
+    @property
+    def predicted(self) -> bool:
+        return self.status in PREDICTED
+
+    def as_json(self) -> dict:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict) -> Row:
+        """The row again; raises ``ValueError`` for a value of the wrong kind."""
+        try:
+            row = cls(**{**values, "top": tuple((str(a), int(b), float(c)) for a, b, c in values["top"])})
+        except (TypeError, KeyError, ValueError) as problem:
+            raise ValueError(f"not a row: {problem}") from None
+        if row.status not in STATUSES:
+            raise ValueError(f"unknown status {row.status!r}")
+        if not all(np.isfinite(score) for _, _, score in row.top):
+            raise ValueError("a score is not finite")
+        return row
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What a model says about one video.
+
+    Args:
+        labels: class names, K of them.
+        scores: float32, shape (K,), probabilities, averaged over views as the card says.
+        logits: float32, shape (V, K), one row a view.
+        status: ``ok`` or ``partial``.
+    """
+
+    labels: tuple[str, ...]
+    scores: np.ndarray
+    logits: np.ndarray
+    status: str = "ok"
+    reason: str = ""
+
+    def top(self, n: int = 5) -> list[tuple[str, float]]:
+        """The ``n`` best classes as ``(label, probability)``, best first, ties by index."""
+        order = np.argsort(-self.scores, kind="stable")[:n]
+        return [(self.labels[i], float(self.scores[i])) for i in order]

@@ -1,0 +1,138 @@
+"""Hashing, atomic writes, seeds and facts about the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = ("vidbench", "numpy", "av", "opencv-python", "torch", "torchvision", "ai-edge-litert", "transformers")
+
+
+def sha256_of_file(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's bytes as 64 hexadecimal digits; raises ``OSError``."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_json(value) -> str:
+    """SHA-256 of a JSON value, the same whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_writer(path: str | os.PathLike, mode: str = "wb"):
+    """Open a temporary file that takes the place of ``path`` when the block ends well.
+
+    A reader sees the old file or the whole new one. A block that raises leaves ``path`` as it
+    was and removes the temporary file; a killed process leaves a hidden ``.NAME-*.tmp``.
+    """
+    path = Path(path)
+    prefix = f".{path.name[:80]}-"
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
+    try:
+        encoding = None if "b" in mode else "utf-8"
+        newline = None if "b" in mode else ""
+        with os.fdopen(handle, mode, encoding=encoding, newline=newline) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path: str | os.PathLike, value) -> None:
+    """Write a JSON file atomically: indented, keys in the order given, NaN refused."""
+    with atomic_writer(path, "w") as file:
+        file.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def printable(text: object, limit: int = 300) -> str:
+    """Text that is safe on a terminal: control characters escaped, length limited.
+
+    >>> printable("esc\\x1b[31mred\\n")
+    'esc\\\\x1b[31mred\\\\n'
+    """
+    text = str(text).encode("utf-8", "backslashreplace").decode()
+    text = re.sub(r"[^\x20-\x7e\u00a0-\U0010ffff]", lambda m: repr(m.group())[1:-1], text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def package_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
+    """Installed versions by package name, without importing them; absent ones are left out."""
+    versions = {"python": platform.python_version()}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+def git_commit(folder: str | os.PathLike) -> str | None:
+    """The checkout's commit, with ``+changes`` where files differ from it; ``None`` outside git."""
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10)
+        if done.returncode:
+            raise OSError(done.stderr)
+        return done.stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "vidbench", "scripts")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+changes" if changed else "")
+
+
+def machine_facts() -> dict:
+    """Processor, cores, memory and system, for a manifest. Never raises."""
+    facts = {"system": platform.platform(), "cores": usable_cores(), "processor": platform.processor() or platform.machine()}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                facts["processor"] = line.split(":", 1)[1].strip()
+                break
+        kilobytes = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text()).group(1))
+        facts["memory_gb"] = round(kilobytes / 2**20, 1)
+    return facts
+
+
+def usable_cores() -> int:
+    """Cores this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def nearest(word: str, known, limit: int = 3) -> list[str]:
+    """The known names most like ``word``, best first, for an error message."""
+    import difflib
+
+    known = [str(name) for name in known]
+    return difflib.get_close_matches(word, known, n=limit, cutoff=0.5)
+
+
+def nearest_hint(word: str, known) -> str:
+    """`` Did you mean 'x'?`` or the first known names, as the end of an error message."""
+    close = nearest(word, known)
+    if close:
+        return " Did you mean " + " or ".join(repr(name) for name in close) + "?"
+    known = sorted(map(str, known))
+    return " Known: " + ", ".join(known[:12]) + (" ..." if len(known) > 12 else "") + "."
