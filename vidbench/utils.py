@@ -87,6 +87,7 @@ def package_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
 
 def git_commit(folder: str | os.PathLike) -> str | None:
     """The checkout's commit, with ``+changes`` where files differ from it; ``None`` outside git."""
+
     def git(*words: str) -> str:
         done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10)
         if done.returncode:
@@ -103,7 +104,11 @@ def git_commit(folder: str | os.PathLike) -> str | None:
 
 def machine_facts() -> dict:
     """Processor, cores, memory and system, for a manifest. Never raises."""
-    facts = {"system": platform.platform(), "cores": usable_cores(), "processor": platform.processor() or platform.machine()}
+    facts = {
+        "system": platform.platform(),
+        "cores": usable_cores(),
+        "processor": platform.processor() or platform.machine(),
+    }
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -1,0 +1,110 @@
+"""Fixtures: real data beside the checkout, and small videos drawn on the spot."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Real clips, splits and generators that lie beside the checkout; skips where they are absent."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "data" / "README.md").is_file():
+        pytest.skip("needs the real clips of ../shared, which are not part of this repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def torture(shared_dir, tmp_path_factory):
+    """Call with group names (``videos``, ``caches``, ``annotations``, ``configs``, ``checkpoints``): makes the bad
+    inputs once and gives ``(folder, items)``, the items of the generator's manifest."""
+    made: dict[tuple, tuple] = {}
+
+    def make(*groups: str):
+        if groups not in made:
+            folder = tmp_path_factory.mktemp("torture") / "-".join(groups)
+            script = shared_dir / "torture" / "make_torture.py"
+            subprocess.run(
+                [sys.executable, str(script), str(folder), "--only", ",".join(groups)],
+                check=True,
+                capture_output=True,
+                timeout=900,
+            )
+            items = json.loads((folder / "manifest.json").read_text())["items"]
+            made[groups] = folder, [item for item in items if item["group"].split(".")[0] in groups]
+        return made[groups]
+
+    return make
+
+
+def barcode_frame(number: int, width: int, height: int) -> np.ndarray:
+    """A frame that carries its own number in eight black and white blocks; uint8 (H, W, 3)."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    frame = np.stack(
+        [columns * 255 // max(1, width - 1), rows * 255 // max(1, height - 1), rows * 0 + number * 37 % 256], -1
+    )
+    for bit in range(8):
+        frame[: height // 3, bit * width // 8 : (bit + 1) * width // 8] = 255 * (number >> (7 - bit) & 1)
+    return frame.astype(np.uint8)
+
+
+def read_barcode(frame: np.ndarray) -> int:
+    """The number drawn by ``barcode_frame``, from a decoded frame (H, W, 3)."""
+    height, width = frame.shape[:2]
+    number = 0
+    for bit in range(8):
+        left, right = bit * width // 8, (bit + 1) * width // 8
+        margin = (right - left) // 4
+        number = number * 2 + int(frame[height // 12 : height // 4, left + margin : right - margin].mean() > 127)
+    return number
+
+
+@pytest.fixture(scope="session")
+def make_video():
+    """Call with a path: encodes ``num_frames`` numbered frames and returns the path."""
+
+    def make(
+        path,
+        *,
+        num_frames=40,
+        width=128,
+        height=96,
+        frame_rate=25,
+        codec="libx264",
+        pix_fmt="yuv420p",
+        gop=12,
+        b_frames=2,
+        pts=None,
+        time_base=None,
+        draw=barcode_frame,
+    ):
+        import av
+
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        options = {"threads": "1", "g": str(gop)}
+        if codec == "libx264":
+            options |= {"preset": "veryfast", "crf": "20", "bf": str(b_frames)}
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=frame_rate, options=options)
+            stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+            if time_base:
+                stream.codec_context.time_base = time_base
+            for number in range(num_frames):
+                frame = av.VideoFrame.from_ndarray(draw(number, width, height), format="rgb24")
+                frame.pts = number if pts is None else pts[number]
+                frame.time_base = time_base or Fraction(1, frame_rate)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return path
+
+    return make
