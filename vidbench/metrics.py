@@ -1,0 +1,292 @@
+"""Top-k, per class, confusion and intervals; NumPy only.
+
+Two denominators run through this file. *Readable* videos are those a model has seen; *listed* videos are all that the
+split names, where a skipped one counts as wrong. The second cannot be raised by losing hard videos.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+from vidbench.records import STATUSES, Row
+
+
+def wilson(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a proportion.
+
+    Unlike ``p ± 1.96 s`` it stays in [0, 1] and keeps its coverage near 0 and 1. It takes the ``n`` trials as
+    independent: clips cut from one source are not, and make the true interval wider.
+
+    Args:
+        k: successes, 0 to ``n``.
+        n: trials; 0 gives ``(0.0, 1.0)``, because nothing is known.
+        confidence: between 0 and 1, both excluded.
+
+    Returns:
+        ``(low, high)``, fractions in [0, 1] with ``low <= k / n <= high``.
+
+    Raises:
+        ValueError: ``k`` is not in ``[0, n]``, or ``confidence`` not in (0, 1).
+
+    Source:
+        E. B. Wilson, 1927, https://doi.org/10.1080/01621459.1927.10502953.
+
+    >>> [round(end, 3) for end in wilson(139, 144)]
+    [0.921, 0.985]
+    """
+    if not 0 <= k <= n:
+        raise ValueError(f"successes must be between 0 and the number of trials, got {k=}, {n=}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
+    if n == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = k / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low = 0.0 if k == 0 else min(share, max(0.0, middle - half))  # the ends are exact; rounding is not
+    high = 1.0 if k == n else max(share, min(1.0, middle + half))
+    return low, high
+
+
+def proportion(k: int, n: int) -> dict | None:
+    """``k`` of ``n`` with its 95 % Wilson interval as ``{value, low, high, k, n}``; ``None`` where ``n`` is 0."""
+    if n == 0:
+        return None
+    low, high = wilson(k, n)
+    return {"value": k / n, "low": low, "high": high, "k": int(k), "n": int(n)}
+
+
+def true_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many other classes stand before the true one.
+
+    A tie counts against us: a class with the same score stands before the true one, so a network that gives every
+    class the same score is never right. NaN is never right either: a class with a NaN score stands before every
+    other, and where the true class itself has one the rank is K.
+
+    Args:
+        scores: float, shape (N, K), higher is better.
+        labels: int, shape (N,), the true class, in ``[0, K)``, or -1 where it is unknown.
+
+    Returns:
+        int64, shape (N,), in ``[0, K]``: right at top-k where below k; -1 where the label is unknown.
+
+    Raises:
+        ValueError: the shapes do not fit, or a label is out of range.
+
+    >>> true_ranks(np.array([[0.1, 0.7, 0.2], [0.4, 0.4, 0.2]]), np.array([2, 0]))
+    array([1, 1])
+    """
+    scores, labels = np.asarray(scores), np.asarray(labels)
+    if scores.ndim != 2 or labels.shape != scores.shape[:1]:
+        raise ValueError(f"scores must be (N, K) and labels (N,), got {scores.shape} and {labels.shape}")
+    num_classes = scores.shape[1]
+    if labels.size and not (labels.min() >= -1 and labels.max() < num_classes):
+        raise ValueError(f"labels must be in [0, {num_classes}) or -1, got {labels.min()} to {labels.max()}")
+    true = np.take_along_axis(scores, np.maximum(labels, 0)[:, None].astype(np.int64), axis=1)
+    ranks = (~(scores < true)).sum(axis=1) - 1  # minus the class itself; a comparison with NaN is false
+    ranks = np.where(np.isnan(true[:, 0]), num_classes, ranks)
+    return np.where(labels < 0, -1, ranks).astype(np.int64)
+
+
+def top_k_correct(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+    """Whether the true class is among the ``k`` best, by the tie rule of ``true_ranks``; bool, shape (N,).
+
+    Raises ``ValueError`` where ``k`` is not between 1 and K, or as ``true_ranks`` does.
+    """
+    if not 1 <= k <= np.shape(scores)[-1]:
+        raise ValueError(f"k must be between 1 and the number of classes {np.shape(scores)[-1]}, got {k}")
+    ranks = true_ranks(scores, labels)
+    return (ranks >= 0) & (ranks < k)
+
+
+def confusion_matrix(true: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    """Counts of videos by true class (rows) and best class (columns).
+
+    Args:
+        true: int, shape (N,), in ``[0, K)``.
+        predicted: int, shape (N,), in ``[0, K)``, or -1 for a skipped video and for an answer that is no class here.
+        num_classes: K.
+
+    Returns:
+        int64, shape (K, K + 1). The last column counts the -1, so every row sums to the listed videos of its class.
+    """
+    true, predicted = np.asarray(true, np.int64), np.asarray(predicted, np.int64)
+    if true.shape != predicted.shape or true.ndim != 1:
+        raise ValueError(f"true and predicted must be (N,) both, got {true.shape} and {predicted.shape}")
+    if true.size and (true.min() < 0 or true.max() >= num_classes):
+        raise ValueError(f"true classes must be in [0, {num_classes}), got {true.min()} to {true.max()}")
+    if true.size and (predicted.min() < -1 or predicted.max() >= num_classes):
+        raise ValueError(f"predicted classes must be in [-1, {num_classes})")
+    columns = np.where(predicted < 0, num_classes, predicted)
+    counts = np.bincount(true * (num_classes + 1) + columns, minlength=num_classes * (num_classes + 1))
+    return counts.reshape(num_classes, num_classes + 1)
+
+
+def best_class(row: Row, index_of: dict[str, int]) -> int:
+    """Index of a row's best class in the dataset's label space; -1 where skipped or outside it.
+
+    ``index_of`` maps label to index. The name decides where name and index disagree, as they do when a model's own
+    index was stored.
+    """
+    if not row.predicted or not row.top:
+        return -1
+    return index_of.get(row.top[0][0], -1)
+
+
+def row_confusion(rows: Iterable[Row], labels: Sequence[str]) -> np.ndarray:
+    """``confusion_matrix`` of rows whose label is in the label space; int64, shape (K, K + 1)."""
+    index_of = {label: index for index, label in enumerate(labels)}
+    pairs = [(row.label_index, best_class(row, index_of)) for row in rows if 0 <= row.label_index < len(labels)]
+    true, predicted = np.array(pairs, np.int64).reshape(-1, 2).T
+    return confusion_matrix(true, predicted, len(labels))
+
+
+def per_class(rows: Sequence[Row], labels: Sequence[str]) -> list[dict]:
+    """One dict per class with at least one listed video, in index order.
+
+    Returns:
+        dicts with ``label``, ``index``, ``n`` (listed), ``n_ok`` (predicted), ``correct`` (right at top-1),
+        ``listed`` and ``readable`` (recall as ``proportion`` gives it), ``n_predicted`` (labelled videos given this
+        class), ``precision`` (``None`` where no video was given it) and ``confused_with`` (the most frequent wrong
+        class as ``{label, index, count}``, ties by index, or ``None``).
+    """
+    matrix = row_confusion(rows, labels)
+    correct, seen = np.zeros(len(labels), np.int64), np.zeros(len(labels), np.int64)
+    for row in rows:
+        if 0 <= row.label_index < len(labels):
+            correct[row.label_index] += is_correct(row, 1)
+            seen[row.label_index] += row.predicted
+    table = []
+    for index in np.flatnonzero(matrix.sum(axis=1)):
+        wrong = matrix[index, :-1].copy()
+        wrong[index] = 0
+        other, given = int(wrong.argmax()), int(matrix[:, index].sum())
+        listed, ok, right = int(matrix[index].sum()), int(seen[index]), int(correct[index])
+        confused = {"label": labels[other], "index": other, "count": int(wrong[other])} if wrong.any() else None
+        table.append(
+            {
+                "label": labels[index],
+                "index": int(index),
+                "n": listed,
+                "n_ok": ok,
+                "correct": right,
+                "listed": proportion(right, listed),
+                "readable": proportion(right, ok),
+                "n_predicted": given,
+                "precision": proportion(int(matrix[index, index]), given),
+                "confused_with": confused,
+            }
+        )
+    return table
+
+
+def is_correct(row: Row, k: int) -> bool:
+    """Whether a row is right at top-k; skipped rows and rows of unknown rank are not."""
+    return row.predicted and 0 <= row.rank < k
+
+
+def summarise(rows: Sequence[Row], labels: Sequence[str], top_n: int = 5, *, unmapped: Sequence[str] = ()) -> dict:
+    """All figures of a run, as written to ``metrics.json``. No value is NaN; what cannot be computed is ``None``.
+
+    Args:
+        rows: one a listed video.
+        labels: class names of the dataset's label space, in index order.
+        top_n: a further k for top-k accuracy, next to 1 and 5.
+        unmapped: dataset classes that the model has no name for.
+
+    Returns:
+        - ``n_listed = n_ok + n_skipped``; ``n_ok`` counts every predicted video, ``n_partial`` how many of these were
+          read in part; ``statuses`` the non-zero counts by status; ``n_labelled`` videos with a label.
+        - ``readable`` and ``listed``: ``{top1, top5, ...}``, each as ``proportion`` gives it. ``readable`` covers
+          predicted videos with a label; ``listed`` adds every skipped one as wrong. Videos predicted without a label
+          are in neither. Without any label all are ``None``.
+        - ``top1``, ``top5``: the same figures the other way round, ``{readable, listed}``.
+        - ``mean_class_accuracy``: ``{readable, listed, n_classes_readable, n_classes_listed}``: unweighted means of
+          the classes' recalls, over classes with a readable or a listed video.
+        - ``n_groups``, ``largest_group``: of the listed videos; ``None`` where the list gives no groups.
+        - ``per_class``, ``unmapped``, ``n_classes`` and ``notes``: a sentence for each figure that is left out.
+    """
+    statuses = Counter(row.status for row in rows)
+    n_ok = sum(row.predicted for row in rows)
+    n_labelled = sum(has_label(row) for row in rows)
+    accuracy, notes = _accuracies(rows, len(labels), sorted({1, 5, top_n}))
+    groups = Counter(row.group for row in rows if row.group)
+    table = per_class(rows, labels)
+    if n_labelled == 0:
+        notes = ["Accuracy is left out: no listed video has a label."]
+    return {
+        "n_listed": len(rows),
+        "n_ok": n_ok,
+        "n_partial": statuses["partial"],
+        "n_skipped": len(rows) - n_ok,
+        "n_labelled": n_labelled,
+        "statuses": {name: statuses[name] for name in STATUSES if statuses[name]},
+        **{name: {over: accuracy[over][name] for over in accuracy} for name in accuracy["listed"]},
+        "readable": accuracy["readable"],
+        "listed": accuracy["listed"],
+        "mean_class_accuracy": _mean_class_accuracy(table),
+        "n_classes": len(labels),
+        "n_groups": len(groups) or None,
+        "largest_group": max(groups.values(), default=None),
+        "unmapped": list(unmapped),
+        "notes": notes,
+        "per_class": table,
+    }
+
+
+def has_label(row: Row) -> bool:
+    """Whether the list gives this video a label, in the label space or not."""
+    return row.label is not None or row.label_index >= 0
+
+
+def _accuracies(rows: Sequence[Row], num_classes: int, ks: Sequence[int]) -> tuple[dict, list[str]]:
+    """``({"readable": {"top1": ...}, "listed": ...}, notes)``; top-k of more than 1 needs more than k classes."""
+    readable = [row for row in rows if row.predicted and has_label(row)]
+    any_label = any(has_label(row) for row in rows)
+    n_listed = len(readable) + sum(not row.predicted for row in rows) if any_label else 0
+    accuracy, notes = {"readable": {}, "listed": {}}, []
+    for k in ks:
+        if k > 1 and num_classes <= k:
+            accuracy["readable"][f"top{k}"] = accuracy["listed"][f"top{k}"] = None
+            notes.append(f"Top-{k} is left out: among {num_classes} classes it says nothing.")
+            continue
+        right = sum(is_correct(row, k) for row in readable)
+        accuracy["readable"][f"top{k}"] = proportion(right, len(readable))
+        accuracy["listed"][f"top{k}"] = proportion(right, n_listed)
+    return accuracy, notes
+
+
+def _mean_class_accuracy(table: Sequence[dict]) -> dict:
+    """Unweighted mean recall over the classes of ``per_class``, both ways; ``None`` where there is no class."""
+    result = {}
+    for over in ("readable", "listed"):
+        values = [line[over]["value"] for line in table if line[over]]
+        result[over] = math.fsum(values) / len(values) if values else None
+        result[f"n_classes_{over}"] = len(values)
+    return result
+
+
+def percent(value: dict | None) -> str:
+    """A ``proportion`` for people.
+
+    >>> percent(proportion(139, 144))
+    '96.5 % [92.1, 98.5]'
+    """
+    if value is None:
+        return "not known"
+    return f"{100 * value['value']:.1f} % [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+
+
+def summary_line(metrics: dict) -> str:
+    """The run in one line, over listed videos: ``top-1 96.5 % [92.1, 98.5], n=144 (0 skipped)``."""
+    top1, skipped = metrics["listed"]["top1"], f"({metrics['n_skipped']} skipped)"
+    if top1 is None:
+        why = "no labels" if metrics["n_listed"] else "no videos"
+        return f"top-1 not known ({why}), n={metrics['n_listed']} {skipped}"
+    return f"top-1 {percent(top1)}, n={top1['n']} {skipped}"
