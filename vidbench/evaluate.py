@@ -1,0 +1,523 @@
+"""A run: one row per listed video, whatever happens to it; resumed where it stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from vidbench import metrics, models, predict, report
+from vidbench.data import catalog, decode, index, load
+from vidbench.records import ConfigError, InputSpec, Row, RunError, UnreadableVideo, VideoRecord, Views
+from vidbench.runs import RunFolder, read_json, read_rows
+from vidbench.utils import (
+    git_commit,
+    machine_facts,
+    package_versions,
+    printable,
+    sha256_of_file,
+    sha256_of_json,
+    usable_cores,
+    write_json,
+)
+
+EXIT_OK, EXIT_SKIPPED, EXIT_INTERRUPTED = 0, 3, 130
+ROOT = Path(__file__).resolve().parents[1]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an evaluation ended.
+
+    Args:
+        run_folder: where everything lies.
+        summary: a few lines for people.
+        exit_status: 0; 3 when more videos were skipped than allowed; 130 when interrupted.
+        metrics: the content of ``metrics.json``; empty when interrupted.
+    """
+
+    run_folder: Path
+    summary: str
+    exit_status: int
+    metrics: dict
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a configuration asks for, settled before any work.
+
+    Args:
+        card: the model's card.
+        spec: the card's input, with what the configuration overrides.
+        records: listed videos in order; those that cannot be predicted carry a status.
+        labels: class names of the dataset, in index order.
+        label_map: from the model's classes to the dataset's; ``None`` where they are the same.
+        root: folder that the records' paths are relative to.
+        dataset: facts for the manifest.
+    """
+
+    card: models.ModelCard
+    spec: InputSpec
+    records: list[VideoRecord]
+    labels: tuple[str, ...]
+    label_map: predict.LabelMap | None
+    root: Path
+    dataset: dict
+
+    @property
+    def on_card(self) -> bool:
+        return self.spec == self.card.input
+
+
+def evaluate(config, *, progress=None) -> Outcome:
+    """Evaluate a model on a split; continue the run when its folder exists.
+
+    Args:
+        config: a ``vidbench.arguments.EvaluateConfig``.
+        progress: ``start(total, done)``, ``update(done, skipped)`` and ``stop()`` are called.
+
+    Returns:
+        The outcome; rows, logits, metrics and report are in its run folder.
+
+    Raises:
+        VidbenchError: something asked for cannot be had; nothing that was written is lost.
+    """
+    plan = make_plan(config)
+    folder = run_folder(config, plan)
+    if config.dry_run:
+        return Outcome(folder, describe_plan(config, plan, folder), EXIT_OK, {})
+    if config.report_only:
+        return finish(folder, config, plan)
+    device = models.choose_device(config.device)
+    with ExitStack() as stack:
+        run = stack.enter_context(
+            RunFolder(
+                folder,
+                manifest(config, plan, device),
+                plan.records,
+                num_views(plan.spec),
+                plan.card.num_classes,
+                config.batch_size,
+            )
+        )
+        try:
+            if len(run.rows) < len(plan.records):
+                predict_missing(config, plan, run, device, progress)
+        except KeyboardInterrupt:
+            done = (
+                f"stopped after {len(run.rows)} of {len(plan.records)} videos; the same command continues in {folder}"
+            )
+            return Outcome(folder, done, EXIT_INTERRUPTED, {})
+        return finish(folder, config, plan)
+
+
+# ---------------------------------------------------------------- what is asked for
+
+
+def make_plan(config) -> Plan:
+    """Settle model, input, records and labels; reads annotation files, decodes nothing."""
+    card = models.find_card(config.model)
+    dataset = catalog.find_dataset(config.dataset)
+    root = Path(config.data_dir or dataset.default_dir)
+    split = config.split or dataset.default_split
+    labels = index.dataset_labels(dataset.name, root)
+    label_map = make_label_map(config.label_map, labels, card)
+    records = index.load_records(
+        dataset.name,
+        root=root,
+        split=split,
+        fold=config.fold,
+        classes=config.classes,
+        annotations=config.annotations,
+        present_only=config.present_only,
+    )
+    listed = len(records)
+    if config.limit:
+        records = index.draw_subset(records, config.limit, config.seed)
+    if not records:
+        raise ConfigError(f"no video is listed in split {split!r} of {dataset.name} below {printable(root)}")
+    records = [mark_unmapped(record, label_map) for record in records]
+    facts = {
+        "name": dataset.name,
+        "data_dir": str(root),
+        "split": split,
+        "fold": config.fold,
+        "classes": list(config.classes) if config.classes else None,
+        "limit": config.limit,
+        "seed": config.seed,
+        "present_only": config.present_only,
+        "n_listed": len(records),
+        "n_in_split": listed,
+        "records_sha256": index.records_fingerprint(records),
+        "labels_sha256": sha256_of_json(list(labels)),
+    }
+    return Plan(card, override(card.input, config), records, labels, label_map, root, facts)
+
+
+def override(spec: InputSpec, config) -> InputSpec:
+    """The card's input with the flags that were given; the card's own values where they were not."""
+    given = {name: getattr(config, name) for name in ("num_frames", "frame_rate", "num_clips", "num_crops")}
+    changed = {name: value for name, value in given.items() if value is not None}
+    if spec.sampling == "stream" and {"num_frames", "num_clips"} & set(changed):
+        raise ConfigError("this model takes a whole video frame by frame: leave out --num-frames and --num-clips")
+    return dataclasses.replace(spec, **changed)
+
+
+def num_views(spec: InputSpec) -> int:
+    return spec.num_clips * spec.num_crops
+
+
+def make_label_map(choice, labels: tuple[str, ...], card) -> predict.LabelMap | None:
+    """The map that ``--label-map`` names; ``None`` where dataset and model share their classes."""
+    model_labels = catalog.load_labels(card.labels)
+    if choice is None:
+        if tuple(labels) != tuple(model_labels):
+            shared = len(set(labels) & set(model_labels))
+            raise ConfigError(
+                f"{card.name} predicts the {len(model_labels)} classes of {card.labels}, the data have {len(labels)} "
+                f"others ({shared} names agree); pass --label-map names to use those, or --label-map FILE"
+            )
+        return None
+    if choice == "names":
+        return predict.LabelMap.by_name(labels, model_labels)
+    return predict.LabelMap.from_csv(choice, labels, model_labels)
+
+
+def mark_unmapped(record: VideoRecord, label_map) -> VideoRecord:
+    """A record whose class the model cannot predict is listed, and never decoded."""
+    if label_map is None or record.status != "ok" or record.label_index < 0:
+        return record
+    if label_map.is_mapped(record.label_index):
+        return record
+    reason = f"no class of the model is mapped to {printable(record.label, 80)}"
+    return dataclasses.replace(record, status="unknown_label", reason=reason)
+
+
+def run_folder(config, plan: Plan) -> Path:
+    """``results/NAME``; the default name says model, dataset, split and subset."""
+    if config.run_name:
+        return Path(config.results_dir) / config.run_name
+    words = [plan.card.name, plan.dataset["name"], plan.dataset["split"]]
+    words += [f"limit{config.limit}"] if config.limit else []
+    words += ["random"] if config.weights == "random" else []
+    return Path(config.results_dir) / "-".join(words)
+
+
+def manifest(config, plan: Plan, device: str) -> dict:
+    """Everything that decides the numbers, and the environment they were made in."""
+    weights = str(config.weights) if config.weights else None
+    if weights and weights != "random" and Path(weights).is_file():
+        weights = {"file": Path(weights).name, "sha256": sha256_of_file(weights)}
+    return {
+        "run_name": run_folder(config, plan).name,
+        "model": {
+            "name": plan.card.name,
+            "weights": weights,
+            "random": config.weights == "random",
+            "labels": plan.card.labels,
+            "num_classes": plan.card.num_classes,
+            "reported": dataclasses.asdict(plan.card.reported) if plan.card.reported else None,
+        },
+        "spec": jsonable(dataclasses.asdict(plan.spec)),
+        "dataset": plan.dataset,
+        "label_map": plan.label_map.facts() if plan.label_map else None,
+        "labels": list(plan.labels),
+        "decode": {
+            "decoder": config.decoder,
+            "version": decode.decoder_version(config.decoder),
+            **dataclasses.asdict(limits_of(config)),
+        },
+        "protocol": {
+            "on_card": plan.on_card,
+            "num_views": num_views(plan.spec),
+            "changed": changed_fields(plan),
+        },
+        "run": {
+            "batch_size": config.batch_size,
+            "device": device,
+            "precision_asked": config.precision,
+            "num_workers": workers_of(config),
+            "seed": config.seed,
+            "top_n": config.top_n,
+            "library": models.library_version(plan.card),
+        },
+        "environment": {
+            "packages": package_versions(),
+            "machine": machine_facts(),
+            "commit": git_commit(ROOT),
+        },
+    }
+
+
+def jsonable(value):
+    """Tuples as lists, as JSON will give them back."""
+    if isinstance(value, dict):
+        return {key: jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(item) for item in value]
+    return value
+
+
+def changed_fields(plan: Plan) -> dict:
+    """Input fields that differ from the card: ``{name: [card, used]}``."""
+    card, used = dataclasses.asdict(plan.card.input), dataclasses.asdict(plan.spec)
+    return jsonable({name: [card[name], used[name]] for name in card if card[name] != used[name]})
+
+
+def limits_of(config) -> decode.Limits:
+    return decode.Limits(seconds=config.timeout, megabytes=config.memory)
+
+
+def workers_of(config) -> int:
+    """Decoding processes: as asked, or one per usable core, at most 32."""
+    return config.num_workers if config.num_workers is not None else min(32, usable_cores())
+
+
+# ---------------------------------------------------------------- the loop
+
+
+def predict_missing(config, plan: Plan, run: RunFolder, device: str, progress) -> None:
+    """Decode, predict and append every video that has no row yet, batch by batch."""
+    model = models.load_model(plan.card.name, config.weights, device=device, seed=config.seed)
+    run.update_manifest(model={"weights_sha256": model.weights_sha256, "weights_source": model.weights_source})
+    model.spec = plan.spec
+    todo = list(enumerate(plan.records))[len(run.rows) :]
+    clock = StageClock()
+    skipped = sum(not row.predicted for row in run.rows)
+    if progress:
+        progress.start(len(plan.records), len(run.rows), skipped)
+    reader = load.ViewReader(
+        plan.root,
+        plan.spec,
+        num_workers=workers_of(config),
+        decoder=config.decoder,
+        limits=limits_of(config),
+        cache_dir=None if config.no_cache else config.cache_dir,
+        ahead=2 * config.batch_size + workers_of(config),
+    )
+    try:
+        with reader:
+            for batch in batches(reader.stream(todo), config.batch_size):
+                rows, logits = predict_batch(batch, plan, run, model, config, clock)
+                run.append(rows, logits)
+                skipped += sum(not row.predicted for row in rows)
+                if progress:
+                    progress.update(len(run.rows), skipped)
+    finally:
+        if progress:
+            progress.stop()
+        run.update_manifest(timing=clock.facts(model, run.manifest.get("timing"), workers_of(config)))
+
+
+def batches(stream: Iterable, size: int) -> Iterator[list]:
+    """Lists of ``size`` items; always the same videos together, however often a run stops."""
+    iterator = iter(stream)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def predict_batch(batch, plan: Plan, run: RunFolder, model, config, clock: StageClock) -> tuple[list[Row], np.ndarray]:
+    """Rows and per-view logits of one batch of ``(index, Views or UnreadableVideo)``."""
+    readable = [(number, views) for number, views in batch if isinstance(views, Views)]
+    clock.add(views for _, views in readable)
+    if readable and not model.settled:
+        settle(model, [views.pixels for _, views in readable], config, run)
+    found = dict(
+        zip(
+            [number for number, _ in readable],
+            model.logits([views.pixels for _, views in readable], config.batch_size) if readable else [],
+        )
+    )
+    logits = np.full((len(batch), *run.shape[1:]), np.nan, np.float32)
+    rows = []
+    for place, (number, views) in enumerate(batch):
+        if number in found:
+            logits[place] = found[number]
+        rows.append(make_row(number, plan, views, found.get(number), config.top_n))
+    return rows, logits
+
+
+def settle(model, pixels: list[np.ndarray], config, run: RunFolder) -> None:
+    """Fix precision and memory format: what this run used before, or what measures best now."""
+    before = run.manifest["run"]
+    if "precision" in before:
+        model.settle(before["precision"], before["memory_format"])
+        return
+    tuning = models.tune(model, pixels, config.batch_size, config.precision)
+    model.settle(tuning.precision, tuning.memory_format)
+    run.update_manifest(
+        run={"precision": tuning.precision, "memory_format": tuning.memory_format}, tuning=jsonable(tuning.facts())
+    )
+
+
+def make_row(number: int, plan: Plan, views: Views | UnreadableVideo, logits: np.ndarray | None, top_n: int) -> Row:
+    """The row of one video: its best classes, or why it has none."""
+    record = plan.records[number]
+    common = {name: getattr(record, name) for name in ("video_id", "path", "label", "label_index", "split", "group")}
+    if isinstance(views, UnreadableVideo):
+        return Row(number, **common, status=views.status, reason=views.reason)
+    counts = {"num_frames": views.info.num_frames, "frame_rate": float(f"{views.info.frame_rate:.6g}")}
+    if not np.isfinite(logits).all():
+        return Row(number, **common, status="nonfinite", reason="the network gave NaN or infinity", **counts)
+    scores = predict.average(logits, plan.spec)
+    if plan.label_map is not None:
+        scores = plan.label_map.apply(scores)
+    best = predict.top(scores, top_n)
+    top = tuple((plan.labels[k], k, float(f"{scores[k]:.7g}")) for k in best)
+    rank = predict.rank_of(scores, record.label_index) if record.label_index >= 0 else -1
+    return Row(number, **common, status=views.status, reason=views.reason, top=top, rank=rank, **counts)
+
+
+class StageClock:
+    """Adds up what each stage costs in this session."""
+
+    def __init__(self):
+        self.began = time.monotonic()
+        self.seconds = {"decode": 0.0, "transform": 0.0}
+        self.num_videos = 0
+
+    def add(self, many: Iterable[Views]) -> None:
+        for views in many:
+            self.num_videos += 1
+            for stage, seconds in views.seconds.items():
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    def facts(self, model, before: dict | None, num_workers: int) -> dict:
+        """Stage seconds of all sessions of a run, peak memory, and which stage limits the speed."""
+        seconds = {**self.seconds, "wall": time.monotonic() - self.began}
+        for stage, value in model.seconds.items():
+            seconds[stage] = seconds.get(stage, 0.0) + value
+        before = before or {}
+        for stage, value in before.get("seconds", {}).items():
+            seconds[stage] = seconds.get(stage, 0.0) + value
+        num_videos = self.num_videos + before.get("num_videos", 0)
+        return {
+            "sessions": before.get("sessions", 0) + 1,
+            "num_videos": num_videos,
+            "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+            "clips_per_s": round(num_videos / seconds["wall"], 3) if seconds["wall"] else 0.0,
+            "bottleneck": bottleneck(seconds, num_workers),
+            "peak_rss_mb": max(peak_rss_mb(), before.get("peak_rss_mb", 0)),
+            "device_name": model.device_name,
+        }
+
+
+def bottleneck(seconds: dict[str, float], num_workers: int) -> str:
+    """``decode`` or ``forward``: the side that keeps the other waiting.
+
+    ``decode`` and ``transform`` are CPU seconds spread over the workers, ``forward`` and
+    ``transfer`` wall seconds of the one process that runs the network.
+    """
+    reading = (seconds.get("decode", 0) + seconds.get("transform", 0)) / max(1, num_workers)
+    return "decode" if reading > seconds.get("forward", 0) + seconds.get("transfer", 0) else "forward"
+
+
+def peak_rss_mb() -> float:
+    """Largest resident memory of this process so far, in MB (2**20 bytes)."""
+    if sys.platform == "win32":
+        import psutil
+
+        return round(psutil.Process().memory_info().peak_wset / 2**20, 1)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+# ---------------------------------------------------------------- what it would cost
+
+
+def describe_plan(config, plan: Plan, folder: Path) -> str:
+    """Videos, bytes, hours and disk of an evaluation, without doing it.
+
+    The time is measured on up to three of the videos, with random weights where the real ones
+    would have to be fetched (they cost the same).
+    """
+    sizes = [size_of(plan.root / record.path) for record in plan.records if record.status == "ok"]
+    present = [record for record, size in zip((r for r in plan.records if r.status == "ok"), sizes) if size]
+    done = len(read_rows(folder / "rows.jsonl", plan.records)[0])
+    off_card = "" if plan.on_card else " (off its card)"
+    size = f"{sum(sizes) / 1e9:.3g} GB"
+    lines = [
+        f"model      {plan.card.name}, {num_views(plan.spec)} view(s) a video{off_card}",
+        f"videos     {len(plan.records)} listed, {len(present)} present ({size}), {done} already done",
+        f"run folder {folder}",
+    ]
+    if not present:
+        return "\n".join([*lines, f"nothing to time: no listed video is below {printable(plan.root)}"])
+    seconds, cached = measure_cost(config, plan, present[:: max(1, len(present) // 3)][:3])
+    left = max(0, len(plan.records) - done)
+    disk = 0 if config.no_cache else cached * left
+    disk += 4 * num_views(plan.spec) * plan.card.num_classes * len(plan.records)
+    lines += [
+        f"time       about {seconds * left / 3600:.2g} hours on this machine ({seconds:.2g} s a video, measured on "
+        f"{min(3, len(present))})",
+        f"disk       about {disk / 1e9:.2g} GB for {'logits' if config.no_cache else 'the clip cache and logits'}",
+    ]
+    return "\n".join(lines)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def measure_cost(config, plan: Plan, records: list[VideoRecord]) -> tuple[float, float]:
+    """Wall seconds and cache bytes a video, on this machine."""
+    device = models.choose_device(config.device)
+    random = plan.card.can_be_random and not (config.weights and Path(config.weights).exists())
+    model = models.load_model(plan.card.name, "random" if random else config.weights, device=device)
+    model.spec = plan.spec
+    reading, pixels = [], []
+    for record in records:
+        began = time.process_time()
+        try:
+            pixels.append(load.read_views(plan.root / record.path, plan.spec, decoder=config.decoder).pixels)
+        except UnreadableVideo:
+            continue
+        reading.append(time.process_time() - began)
+    if not pixels:
+        return 0.0, 0.0
+    model.logits(pixels[:1], config.batch_size)
+    began = time.monotonic()
+    model.logits(pixels, config.batch_size)
+    forward = (time.monotonic() - began) / len(pixels)
+    read = sum(reading) / len(reading) / max(1, workers_of(config))
+    return (read + forward if device == "cpu" else max(read, forward)), sum(p.nbytes for p in pixels) / len(pixels)
+
+
+# ---------------------------------------------------------------- the end
+
+
+def finish(folder: Path, config, plan: Plan) -> Outcome:
+    """Metrics, table, report and summary from the rows of a finished run; runs no model."""
+    facts = read_json(folder / "manifest.json")
+    rows, _ = read_rows(folder / "rows.jsonl")
+    listed = facts.get("dataset", {}).get("n_listed")
+    if len(rows) != listed:
+        raise RunError(
+            f"{folder} has {len(rows)} of {listed} rows; run the same command without --report-only to finish it"
+        )
+    labels = facts["labels"]
+    result = metrics.summarise(rows, labels, unmapped=(facts.get("label_map") or {}).get("unmapped"))
+    write_json(folder / "metrics.json", result)
+    report.write_predictions_csv(
+        folder / "predictions.csv", rows, config.top_n, random_weights=facts["model"]["random"]
+    )
+    page = report.write_report(folder)
+    summary = report.summary_text(facts, result, page)
+    skipped = result["n_skipped"] / result["n_listed"]
+    return Outcome(folder, summary, EXIT_SKIPPED if skipped > config.max_skipped else EXIT_OK, result)

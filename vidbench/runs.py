@@ -1,0 +1,265 @@
+"""The run folder on disk: manifest, rows and logits that survive any kill, and who holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+from pathlib import Path
+
+import filelock
+import numpy as np
+
+from vidbench.records import Row, RunError, VideoRecord
+from vidbench.utils import printable, write_json
+
+SCHEMA = 1
+# Sections and keys of the manifest that may differ when a run is continued: they say where and
+# how fast it ran, not what was asked.
+FREE_SECTIONS = ("environment", "timing", "tuning")
+FREE_KEYS = {("run", "num_workers"), ("run", "precision"), ("run", "memory_format"), ("run", "device_name")}
+
+log = logging.getLogger(__name__)
+
+
+def manifest_differences(old: dict, new: dict) -> list[tuple[str, object, object]]:
+    """Keys that make two manifests different runs, as ``(section.key, old value, new value)``."""
+    differences = []
+    for section in sorted(set(old) | set(new), key=str):
+        if section in FREE_SECTIONS:
+            continue
+        before, after = old.get(section), new.get(section)
+        if not (isinstance(before, dict) and isinstance(after, dict)):
+            if before != after:
+                differences.append((section, before, after))
+            continue
+        for key in sorted(set(before) | set(after), key=str):
+            if (section, key) not in FREE_KEYS and before.get(key) != after.get(key):
+                differences.append((f"{section}.{key}", before.get(key), after.get(key)))
+    return differences
+
+
+def read_json(path: Path) -> dict:
+    """A JSON object from a file of a run folder; raises ``RunError`` where it is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path} does not exist: is {path.parent} a run folder?") from None
+    except (OSError, ValueError, RecursionError) as problem:
+        raise RunError(f"{path} cannot be read ({printable(problem, 100)}); use another --run-name") from None
+    if not isinstance(value, dict):
+        raise RunError(f"{path} holds no JSON object; use another --run-name")
+    return value
+
+
+def read_rows(path: Path, records: list[VideoRecord] | None = None) -> tuple[list[Row], int]:
+    """The valid rows at the start of a ``rows.jsonl``, and how many lines behind them are unusable.
+
+    Row *i* is valid when its line is whole, parses, has index *i* and, where ``records`` are
+    given, names record *i*. A torn last line, zeros after a power cut, a line written twice: all
+    end the valid part, and the videos behind it are done again.
+    """
+    rows: list[Row] = []
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return rows, 0
+    lines = data.split(b"\n")
+    for line in lines[:-1]:
+        try:
+            row = Row.from_json(json.loads(line))
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            break
+        if row.index != len(rows):
+            break
+        if records is not None and (row.index >= len(records) or row.video_id != records[row.index].video_id):
+            break
+        rows.append(row)
+    unusable = len([line for line in lines[len(rows) :] if line])
+    return rows, unusable
+
+
+class RunFolder:
+    """One run on disk, held by one process at a time; use it in a ``with`` statement.
+
+    ``rows.jsonl`` and ``logits.npy`` grow by whole batches: logits first, then the rows that
+    make them valid, each flushed to the disk. A run that was killed is cut back to the last
+    whole batch, so that every batch is computed from the same videos however often it stops.
+
+    Args:
+        folder: is created where it does not exist.
+        manifest: sections of JSON values; see ``manifest_differences`` for what may change.
+        records: the listed videos, in order.
+        num_views: V of the logits.
+        num_classes: K of the model.
+        batch_size: videos in a batch.
+
+    Raises:
+        RunError: the folder belongs to another run or is held by another process.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        manifest: dict,
+        records: list[VideoRecord],
+        num_views: int,
+        num_classes: int,
+        batch_size: int,
+    ):
+        self.folder, self.records, self.batch_size = Path(folder), records, batch_size
+        self.manifest = {"schema": SCHEMA, **manifest}
+        self.shape = (len(records), num_views, num_classes)
+        self.rows: list[Row] = []
+        self.dropped = 0
+        self.lock = filelock.FileLock(self.folder / "held", timeout=0)
+
+    def __enter__(self) -> RunFolder:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise RunError(
+                f"the run folder {self.folder} cannot be made: {problem.strerror}; use --results-dir"
+            ) from None
+        self._hold()
+        try:
+            self._continue_or_begin()
+        except BaseException:
+            self.lock.release()
+            raise
+        return self
+
+    def __exit__(self, *problem) -> None:
+        for file in (self._rows_file, self._logits_file):
+            file.close()
+        with contextlib.suppress(OSError):
+            (self.folder / "holder.json").unlink()
+        self.lock.release()
+
+    def _hold(self) -> None:
+        holder = self.folder / "holder.json"
+        try:
+            self.lock.acquire()
+        except filelock.Timeout:
+            who = "another process"
+            with contextlib.suppress(RunError):
+                facts = read_json(holder)
+                who = printable(f"process {facts.get('pid')} on {facts.get('host')}")
+            raise RunError(f"{self.folder} is being written by {who}; wait for it, or use another --run-name") from None
+        write_json(holder, {"pid": os.getpid(), "host": socket.gethostname()})
+
+    def _continue_or_begin(self) -> None:
+        path = self.folder / "manifest.json"
+        if path.exists():
+            self._check_same(read_json(path))
+        elif (self.folder / "rows.jsonl").exists():
+            raise RunError(f"{self.folder} holds rows but no manifest.json; use another --run-name")
+        else:
+            write_json(path, self.manifest)
+            write_json(self.folder / "labels.json", {"dataset": list(self.manifest.get("labels", ()))})
+        self._open_files()
+
+    def _check_same(self, old: dict) -> None:
+        if old.get("schema") != SCHEMA:
+            raise RunError(
+                f"{self.folder} was written with schema {printable(old.get('schema'), 20)}, "
+                f"this version writes {SCHEMA}; use another --run-name"
+            )
+        differences = manifest_differences(old, json.loads(json.dumps(self.manifest)))
+        if differences:
+            key, before, after = differences[0]
+            more = (
+                f" (and {len(differences) - 1} more: {', '.join(d[0] for d in differences[1:6])})"
+                if differences[1:]
+                else ""
+            )
+            raise RunError(
+                f"{self.folder} is another run: {key} was {printable(json.dumps(before), 80)}, now it is "
+                f"{printable(json.dumps(after), 80)}{more}; use another --run-name, or remove the folder"
+            )
+        self.manifest = old
+
+    def _open_files(self) -> None:
+        path = self.folder / "rows.jsonl"
+        rows, unusable = read_rows(path, self.records)
+        if len(rows) < len(self.records):
+            del rows[len(rows) // self.batch_size * self.batch_size :]
+        self._logits_file, whole = self._open_logits()
+        if not whole:
+            rows = []
+        self.rows, self.dropped = rows, unusable
+        if unusable:
+            log.warning("%s: %d unusable lines at the end of rows.jsonl; their videos are done again", path, unusable)
+        self._rows_file = open(path, "ab")  # noqa: SIM115 - closed in __exit__
+        self._rows_file.truncate(sum(len(encode_row(row)) for row in rows))
+        self._rows_file.seek(0, os.SEEK_END)
+
+    def _open_logits(self):
+        """``logits.npy`` at its full length from the start; the rows say which part is valid."""
+        path = self.folder / "logits.npy"
+        header_and_data = npy_header(self.shape)
+        size = len(header_and_data) + 4 * int(np.prod(self.shape))
+        whole = (
+            path.exists()
+            and path.stat().st_size == size
+            and path.open("rb").read(len(header_and_data)) == header_and_data
+        )
+        file = open(path, "r+b" if whole else "w+b")  # noqa: SIM115 - closed in __exit__
+        if not whole:
+            file.write(header_and_data)
+            file.truncate(size)
+            file.flush()
+        self._logits_start = len(header_and_data)
+        return file, whole
+
+    def append(self, rows: list[Row], logits: np.ndarray) -> None:
+        """Add one batch: ``logits`` is float32 (len(rows), V, K), NaN where a video was skipped.
+
+        Raises:
+            RunError: the disk is full or the folder has gone; what was written before stays valid.
+        """
+        assert logits.shape == (len(rows), *self.shape[1:]), (logits.shape, self.shape)
+        try:
+            self._logits_file.seek(self._logits_start + 4 * len(self.rows) * self.shape[1] * self.shape[2])
+            self._logits_file.write(np.ascontiguousarray(logits, "<f4").tobytes())
+            flush(self._logits_file)
+            self._rows_file.write(b"".join(encode_row(row) for row in rows))
+            flush(self._rows_file)
+        except OSError as problem:
+            raise RunError(
+                f"{self.folder} cannot be written ({problem.strerror}) after {len(self.rows)} of {len(self.records)} "
+                "videos; make room and run the same command again"
+            ) from None
+        self.rows.extend(rows)
+
+    def update_manifest(self, **sections: dict) -> None:
+        """Merge values into sections of the manifest and write it."""
+        for name, values in sections.items():
+            self.manifest[name] = {**self.manifest.get(name, {}), **values}
+        write_json(self.folder / "manifest.json", self.manifest)
+
+    def read_logits(self) -> np.ndarray:
+        """float32 (n_listed, V, K), mapped from the disk; only rows that exist are valid."""
+        return np.load(self.folder / "logits.npy", mmap_mode="r", allow_pickle=False)
+
+
+def flush(file) -> None:
+    """Hand a file's bytes to the disk, so that a power cut finds them."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def encode_row(row: Row) -> bytes:
+    """One line of ``rows.jsonl``; ASCII, so that a file name which is no UTF-8 comes back the same."""
+    return json.dumps(row.as_json(), allow_nan=False, separators=(",", ":")).encode() + b"\n"
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    """The head of a ``.npy`` file of little-endian float32 in C order."""
+    import io
+
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
