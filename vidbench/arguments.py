@@ -1,0 +1,537 @@
+"""Options of our programs: one frozen dataclass each, and what the predecessor's flags became."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidbench.flags import (
+    Given,
+    OptionError,
+    Options,
+    Program,
+    fraction,
+    number,
+    one_of,
+    option,
+    parse_or_exit,
+    path,
+    quoted,
+    switch,
+    text,
+    texts,
+    whole,
+)
+from vidbench.records import ConfigError, VidbenchError
+from vidbench.utils import nearest_hint, printable
+
+DECODERS = ("pyav", "opencv", "torchcodec", "decord")
+DECODER_MODULES = {"pyav": "av", "opencv": "cv2", "torchcodec": "torchcodec", "decord": "decord"}
+
+WHAT = "what is evaluated"
+INPUT = "what the model sees (as its card says; another value marks the run off-card: not compared with papers)"
+HOW = "how the work is done (changes speed, not which videos are listed)"
+READING = "how videos are read"
+RESULTS = "where results go"
+MODES = "instead of a full run"
+
+
+def device(value) -> str:
+    """``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``."""
+    if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", value):
+        raise ValueError(f"must be auto, cpu, cuda, cuda:N or mps, not {quoted(value)}")
+    return value
+
+
+def folder_name(value) -> str:
+    """A name for one folder: no separators, and nothing that a file system or a shell takes another way."""
+    if not isinstance(value, str) or not re.fullmatch(r"(?![.\-])[^\x00-\x1f\x7f/\\:*?\"<>|]{1,120}(?<![. ])", value):
+        raise ValueError(f"must be a plain folder name without / or other special characters, not {quoted(value)}")
+    return value
+
+
+def label_map(value) -> str:
+    """``names``, or the path of a CSV file."""
+    return value if value == "names" else path(value)
+
+
+def weights(value) -> str:
+    """``random``, or a path."""
+    return value if value == "random" else path(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(Options):
+    """What ``vidbench.evaluate.evaluate`` does: the flags of ``scripts/evaluate.py``, with underscores.
+
+    Values are checked, and converted from text, when the object is made; ``checked`` looks further: at the model's and
+    the dataset's cards, and at the folders. ``None`` stands for a value that a card or the machine decides.
+
+    Raises:
+        ConfigError: a value out of its range; the message says which are in it.
+    """
+
+    model: str = option(
+        text,
+        "the model, named architecture.weights. An unknown name is answered with the known ones",
+        group=WHAT,
+        metavar="NAME",
+    )
+    weights: str | None = option(
+        weights,
+        "file or folder of weights, or the word random. Random weights prove that everything runs; "
+        "the summary, table and report say that they give no result",
+        group=WHAT,
+        metavar="PATH",
+        default=None,
+        shown="default: the card's own, downloaded where they are not shipped",
+    )
+    dataset: str = option(
+        text,
+        "the dataset, such as vidmini, ucf101 or kinetics400. Its card names classes, splits and layout",
+        group=WHAT,
+        metavar="NAME",
+    )
+    data_dir: str | None = option(
+        path,
+        "the dataset's folder. A listed video that is not below it is counted as skipped",
+        group=WHAT,
+        metavar="DIR",
+        default=None,
+        shown="default: as on the dataset's card",
+    )
+    annotations: str | None = option(
+        path,
+        "annotation file that lists the videos. Use it where the file lies outside the data folder",
+        group=WHAT,
+        metavar="FILE",
+        default=None,
+        shown="default: found in the data folder",
+    )
+    split: str | None = option(
+        text,
+        "the split, such as test or val. Scores on other splits are other numbers",
+        group=WHAT,
+        metavar="NAME",
+        default=None,
+        shown="default: the one that papers report",
+    )
+    fold: int = option(
+        whole(1, 99),
+        "official train/test division, where the dataset has several (UCF101 and HMDB51: 1 to 3). "
+        "Papers average over all; one fold is one third of that",
+        group=WHAT,
+        default=1,
+    )
+    classes: tuple[str, ...] | None = option(
+        texts,
+        "evaluate the videos of these classes only. The model still chooses among all its classes",
+        group=WHAT,
+        metavar="CLASS",
+        default=None,
+        shown="default: all",
+    )
+    limit: int | None = option(
+        whole(1, 10**9),
+        "evaluate N videos, drawn once by --seed from all classes alike, the same ones for every model. "
+        "500 give about ±4 points at 70 %",
+        group=WHAT,
+        default=None,
+        shown="default: all",
+    )
+    seed: int = option(
+        whole(0, 2**32 - 1),
+        "draws the --limit subset and random weights. Another seed, other videos",
+        group=WHAT,
+        default=0,
+    )
+    present_only: bool = option(
+        switch,
+        "leave listed videos without a file out of the list (default: they count as skipped, hence wrong). "
+        "For a partial copy of a dataset; the number then describes that copy",
+        group=WHAT,
+        default=False,
+    )
+    label_map: str | None = option(
+        label_map,
+        "needed where the model was trained on other classes: the word names joins classes of the same name; "
+        "a CSV file has the columns dataset label, model label, several rows a label allowed (the best score counts). "
+        "Classes left unmapped count as wrong and are listed",
+        group=WHAT,
+        metavar="FILE",
+        default=None,
+        shown="default: none",
+    )
+    num_clips: int | None = option(
+        whole(1, 1000),
+        "clips spread over a video, their scores averaged. Time grows with it",
+        group=INPUT,
+        default=None,
+        shown="default: the card's",
+    )
+    num_crops: int | None = option(
+        whole(1, 3),
+        "crops of each clip: 1 (centre) or 3 (along the longer side). Time grows with it",
+        group=INPUT,
+        default=None,
+        shown="default: the card's",
+    )
+    num_frames: int | None = option(
+        whole(1, 10000),
+        "frames in a clip. Memory and time grow with it; some networks take one number only",
+        group=INPUT,
+        default=None,
+        shown="default: the card's",
+    )
+    frame_rate: float | None = option(
+        number(0, 1000, "frames per second"),
+        "frames per second fed to the model. A clip then lasts num-frames / FPS seconds",
+        group=INPUT,
+        metavar="FPS",
+        default=None,
+        shown="default: the card's",
+    )
+    batch_size: int = option(
+        whole(1, 4096),
+        "videos that pass the network together. More is faster on a GPU until its memory is full; "
+        "logits change within rounding only",
+        group=HOW,
+        default=8,
+    )
+    num_workers: int | None = option(
+        whole(0, 256, "auto"),
+        "processes that read videos. 0 reads in this process, where a damaged video can end the run",
+        group=HOW,
+        default=None,
+        shown="default: auto, one per usable core",
+    )
+    device: str = option(
+        device,
+        "auto, cpu, cuda, cuda:N or mps. auto takes a GPU whenever there is one",
+        group=HOW,
+        metavar="NAME",
+        default="auto",
+    )
+    precision: str = option(
+        one_of("auto", "fp32", "bf16", "fp16"),
+        "auto, fp32, bf16 or fp16. auto measures, and leaves fp32 only where the logits of the first batch agree",
+        group=HOW,
+        metavar="NAME",
+        default="auto",
+    )
+    decoder: str = option(
+        one_of(*DECODERS),
+        f"{', '.join(DECODERS)}. Only pyav reports damage exactly; the others are for comparison, where installed",
+        group=READING,
+        metavar="NAME",
+        default="pyav",
+    )
+    timeout: float = option(
+        number(0, 86400, "seconds"),
+        "seconds that reading one video may take. Beyond it the video is skipped with the status timeout",
+        group=READING,
+        metavar="S",
+        default=60.0,
+        shown="default: 60",
+    )
+    memory: int = option(
+        whole(64, 2**20),
+        "MB (2**20 bytes) that reading one video may take. Beyond it the video is skipped with the status memory",
+        group=READING,
+        metavar="MB",
+        default=2048,
+    )
+    cache_dir: str = option(
+        path,
+        "folder that keeps decoded frames as NumPy arrays. The next run over the same videos does not decode",
+        group=READING,
+        metavar="DIR",
+        default="data/clips",
+    )
+    no_cache: bool = option(
+        switch,
+        "neither read nor write that folder. Saves disk, costs decoding again",
+        group=READING,
+        default=False,
+    )
+    results_dir: str = option(
+        path,
+        "folder of run folders. Made when it is missing",
+        group=RESULTS,
+        metavar="DIR",
+        default="results",
+    )
+    run_name: str | None = option(
+        folder_name,
+        "name of this run's folder. The same name with the same options continues a run; with other options it is "
+        "refused, and the option that differs is named",
+        group=RESULTS,
+        metavar="NAME",
+        default=None,
+        shown="default: from model, dataset and split",
+    )
+    top_n: int = option(
+        whole(1, 100000),
+        "classes per video in rows.jsonl and predictions.csv. Accuracy does not depend on it",
+        group=RESULTS,
+        default=5,
+    )
+    max_skipped: float = option(
+        fraction,
+        "share of listed videos that may be skipped, as 0.01 or 1%. Beyond it the exit status is 3; "
+        "results are written all the same, skipped videos counted as wrong",
+        group=RESULTS,
+        metavar="SHARE",
+        default=0.01,
+    )
+    report_only: bool = option(
+        switch,
+        "make metrics, table and report again from the rows of the run that the other options name. Runs no model",
+        group=MODES,
+        default=False,
+    )
+    dry_run: bool = option(
+        switch,
+        "print the plan (videos, bytes, hours, disk) and stop. Nothing is written",
+        group=MODES,
+        default=False,
+    )
+
+    def checked(self) -> EvaluateConfig:
+        """This configuration once more, with the split and the data folder that it leaves to the card filled in.
+
+        Looks at the cards of model and dataset and at the file system; opens no video, loads no model, leaves no file.
+
+        Raises:
+            ConfigError: an unknown model, dataset, split or fold, label spaces that differ without a label map, a file
+                that is missing, a decoder that is not installed, a folder that cannot be made or written to.
+        """
+        filled = _with_card_defaults(self)
+        _check_labels(filled)
+        _check_input(filled)
+        _check_files(filled)
+        _check_decoder(filled)
+        if not filled.dry_run:
+            _check_folders(filled)
+        return filled
+
+
+# ------------------------------------------------------------------------------------- checks across options
+
+
+def _with_card_defaults(config: EvaluateConfig) -> EvaluateConfig:
+    from vidbench import models
+    from vidbench.data import catalog
+
+    with _about("model"):
+        models.find_card(config.model)
+    with _about("dataset"):
+        dataset = catalog.find_dataset(config.dataset)
+    split = config.split or dataset.default_split
+    if dataset.splits and split not in dataset.splits:
+        raise OptionError(
+            "split", f"must be one of {', '.join(dataset.splits)} for {dataset.name}, not {quoted(split)}"
+        )
+    if not 1 <= config.fold <= max(1, dataset.folds):
+        raise OptionError("fold", f"must be from 1 to {max(1, dataset.folds)} for {dataset.name}, not {config.fold}")
+    data_dir = config.data_dir or str(dataset.default_dir)
+    return dataclasses.replace(config, split=split, data_dir=data_dir)
+
+
+def _check_labels(config: EvaluateConfig) -> None:
+    """The model's classes are the dataset's, or a label map joins them; ``top_n`` and ``classes`` fit the dataset."""
+    from vidbench import models
+    from vidbench.data import catalog
+
+    card, dataset = models.find_card(config.model), catalog.find_dataset(config.dataset)
+    if not dataset.labels:  # a folder of classes: its names are known when it is read
+        return
+    labels, predicted = catalog.load_labels(dataset.labels), catalog.load_labels(card.labels)
+    if config.label_map is None and labels != predicted:
+        shared = len(set(labels) & set(predicted))
+        raise OptionError(
+            "model",
+            f"{card.name} knows the {len(predicted)} classes of {card.labels}, and {dataset.name} has {len(labels)} "
+            f"classes, {shared} of them by the same name: pass --label-map names to join those (the others then "
+            "count as wrong), or --label-map FILE, a CSV of dataset label, model label",
+        )
+    if config.top_n > len(labels):
+        raise OptionError("top_n", f"must be at most {len(labels)}, the number of classes, not {config.top_n}")
+    for name in config.classes or ():
+        if name not in labels:
+            raise OptionError(
+                "classes", f"names {quoted(name)}, no class of {dataset.name}.{nearest_hint(name, labels)}"
+            )
+
+
+def _check_input(config: EvaluateConfig) -> None:
+    from vidbench import models
+
+    spec = models.find_card(config.model).input
+    if config.num_crops == 2:
+        raise OptionError("num_crops", "must be 1 or 3, not '2'")
+    for name in ("num_frames", "num_clips"):
+        if spec.sampling == "stream" and getattr(config, name) is not None:
+            raise OptionError(name, f"has no meaning for {config.model}, which takes a whole video frame by frame")
+
+
+def _check_files(config: EvaluateConfig) -> None:
+    for name, word in (("weights", "random"), ("label_map", "names"), ("annotations", None)):
+        value = getattr(config, name)
+        if value is None or value == word:
+            continue
+        if not os.path.exists(value):
+            also = f", nor is it the word '{word}'" if word else ""
+            raise OptionError(name, f"{quoted(value, 160)} does not exist{also} ({_started_at(value)})")
+        if name != "weights" and not os.path.isfile(value):
+            raise OptionError(name, f"{quoted(value, 160)} is no regular file")
+
+
+def _started_at(value: str) -> str:
+    return "an absolute path" if os.path.isabs(value) else f"looked for from {printable(os.getcwd(), 160)}"
+
+
+def _check_decoder(config: EvaluateConfig) -> None:
+    if importlib.util.find_spec(DECODER_MODULES[config.decoder]) is None:
+        raise OptionError("decoder", f"{config.decoder} is not installed here; pyav is, and is exact")
+
+
+def _check_folders(config: EvaluateConfig) -> None:
+    for name in ("results_dir",) if config.no_cache else ("results_dir", "cache_dir"):
+        try:
+            _try_to_write(Path(getattr(config, name)))
+        except (OSError, ValueError) as problem:
+            reason = getattr(problem, "strerror", None) or str(problem)
+            raise OptionError(
+                name, f"{quoted(getattr(config, name), 160)} cannot be made or written to: {printable(reason, 80)}"
+            ) from None
+
+
+def _try_to_write(folder: Path) -> None:
+    """Make a folder and a file in it, and take away again what was not there before; raises ``OSError``."""
+    made = []
+    try:
+        for part in (*reversed(folder.parents), folder):
+            if not part.exists():
+                part.mkdir()
+                made.append(part)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    finally:
+        for part in reversed(made):
+            with contextlib.suppress(OSError):
+                part.rmdir()
+
+
+@contextlib.contextmanager
+def _about(name: str):
+    """Turn an error of a lookup into one about the option that asked for it."""
+    try:
+        yield
+    except VidbenchError as problem:
+        raise OptionError(name, f"cannot be used: {problem}") from None
+
+
+# ------------------------------------------------------------------------------------- the predecessor's flags
+
+# (--model_type, --model_trained_on) → our name
+OLD_MODELS = {
+    ("i3d", "kinetics-400"): "i3d.tfhub_kinetics400",
+    ("i3d", "kinetics-600"): "i3d.tfhub_kinetics600",
+}
+OLD_FLAGS = ("--model-type", "--model-trained-on", "--kinetics-version", "--kinetics-split", "--num-videos")
+
+
+def translate_old_flags(given: dict[str, Given]) -> tuple[dict[str, Given], list[str]]:
+    """Flags of the Applied ML Prototype that this kit succeeds → ours, with a note on each.
+
+    Where an old flag and the new one are both given, the new one counts.
+
+    Raises:
+        ConfigError: an old value that has become nothing here; begins with the place where it was given.
+    """
+    old = {flag: given[flag] for flag in OLD_FLAGS if flag in given}
+    result = {flag: item for flag, item in given.items() if flag not in OLD_FLAGS}
+    notes = []
+
+    def becomes(flags: Sequence[str], new: str, value: str) -> None:
+        typed = " ".join(f"--{flag[2:].replace('-', '_')} {printable(old[flag].value, 60)}" for flag in flags)
+        place = old[flags[0]].place
+        if new in result:
+            notes.append(f"{place}: {typed} is set aside, because {new} is given ({result[new].place})")
+        else:
+            result[new] = Given(value, place)
+            notes.append(f"{place}: {typed} is now {new} {printable(value, 60)}")
+
+    model_flags = [flag for flag in OLD_FLAGS[:2] if flag in old]
+    if "--model" in result and model_flags:
+        becomes(model_flags, "--model", "")
+    elif model_flags:
+        becomes(model_flags, "--model", _old_model(old))
+    if "--kinetics-version" in old:
+        becomes(["--kinetics-version"], "--dataset", _old_dataset(old["--kinetics-version"]))
+    for flag, new in (("--kinetics-split", "--split"), ("--num-videos", "--limit")):
+        if flag in old:
+            becomes([flag], new, old[flag].value)
+    return result, notes
+
+
+def _old_model(old: dict[str, Given]) -> str:
+    for flag, values in (("--model-type", ("i3d",)), ("--model-trained-on", ("kinetics-400", "kinetics-600"))):
+        typed = "--" + flag[2:].replace("-", "_")
+        if flag not in old:
+            place = next(iter(old.values())).place
+            raise ConfigError(f"{place}: {typed} must be given too ({' or '.join(values)}); or use --model NAME")
+        if old[flag].value not in values:
+            raise ConfigError(
+                f"{old[flag].place}: {typed} must be {' or '.join(values)}, not {quoted(old[flag].value)}; "
+                "other models are chosen by --model NAME"
+            )
+    return OLD_MODELS[old["--model-type"].value, old["--model-trained-on"].value]
+
+
+def _old_dataset(item: Given) -> str:
+    if item.value not in ("400", "600", "700"):
+        raise ConfigError(f"{item.place}: --kinetics_version must be 400, 600 or 700, not {quoted(item.value)}")
+    return f"kinetics{item.value}"
+
+
+# ------------------------------------------------------------------------------------- programs
+
+EVALUATE = Program(
+    name="evaluate.py",
+    description="Evaluate a video classification model on a dataset and write a run folder with metrics and a report.",
+    usage="""evaluate.py [-h] --model NAME --dataset NAME [options]
+       evaluate.py @scripts/config.txt [options]       options after the file win""",
+    epilog="""\
+@FILE stands for the options in a file: one --flag value per line, notes after #, quotes around values with spaces,
+hyphens and underscores alike. An @FILE inside a file is found from that file; all other relative paths start at the
+current folder. --flag=value passes a value that begins with - or @.
+
+exit status
+  0    every listed video has its row, and at most --max-skipped of them were skipped
+  1    the run could not be done: a run folder in use or of another run, or a fault of ours
+  2    a bad option, configuration, annotation file or weights file; nothing was begun
+  3    done and written, but more than --max-skipped of the videos were skipped
+  130  stopped by Ctrl-C; the run folder is kept, and the same command continues it
+
+The predecessor's --model_type --model_trained_on --kinetics_version --kinetics_split --num_videos still work;
+each says what it became.""",
+    old_flags=OLD_FLAGS,
+    translate=translate_old_flags,
+)
+
+
+def parse_evaluate(arguments: Sequence[str] | None = None) -> EvaluateConfig:
+    """Options of ``scripts/evaluate.py``; ``None`` takes the command line of this process.
+
+    Notes go to standard error. A mistake is said there in one sentence, and ends the program with status 2.
+    """
+    return parse_or_exit(EvaluateConfig, arguments, EVALUATE)
