@@ -1,0 +1,253 @@
+"""What happens to pixels: resize, crop, normalise, axis order.
+
+Frames are uint8, shape (T, H, W, 3), RGB, 0 to 255, until the network's own scaling. The rules are
+those of torchvision's video presets, to the rounding: published weights were measured with them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vidbench.records import ConfigError, InputSpec
+
+LAYOUTS = ("NCTHW", "NTCHW", "NTHWC", "NCHW")
+
+
+def target_size(height: int, width: int, resize: int | tuple[int, int]) -> tuple[int, int]:
+    """The picture size after resizing, before the crop.
+
+    A pair is taken as it is. A whole number is the new short side; the long side becomes
+    ``int(resize * long / short)``, rounded down as torchvision does.
+
+    Returns:
+        ``(height, width)`` in pixels, each at least 1.
+
+    Raises:
+        ValueError: a size below 1.
+
+    >>> target_size(240, 320, 128), target_size(340, 256, 256), target_size(240, 320, (128, 171))
+    ((128, 170), (340, 256), (128, 171))
+    """
+    wanted = (resize,) if np.ndim(resize) == 0 else tuple(resize)
+    if height < 1 or width < 1 or min(wanted) < 1 or len(wanted) > 2:
+        raise ValueError(f"sizes must be at least 1 pixel, got {height=}, {width=}, {resize=}")
+    if len(wanted) == 2:
+        return int(wanted[0]), int(wanted[1])
+    short, long = min(height, width), max(height, width)
+    side = int(wanted[0])
+    far = int(side * long / short)
+    return (side, far) if height <= width else (far, side)
+
+
+def resize_backend() -> str:
+    """``opencv`` where OpenCV can be imported, else ``numpy``; they differ by at most one level."""
+    return "numpy" if _opencv() is None else "opencv"
+
+
+def resize(frames: np.ndarray, size: tuple[int, int], *, backend: str | None = None) -> np.ndarray:
+    """Resize frames bilinearly, with half-pixel centres and without antialiasing.
+
+    The same as ``torchvision.transforms.functional.resize(antialias=False)`` on uint8, but for
+    one level in some pixels, because OpenCV computes with 11-bit weights.
+
+    Args:
+        frames: uint8, shape (T, H, W, 3); T may be 0.
+        size: ``(height, width)`` in pixels.
+        backend: ``opencv`` or ``numpy``; the default is ``resize_backend()``.
+
+    Returns:
+        uint8, shape (T, height, width, 3). ``frames`` itself where the size is right already.
+
+    Raises:
+        ValueError: frames of another type or shape, a size below 1, or an unknown backend.
+    """
+    t, h, w, c = _checked(frames).shape
+    height, width = size
+    if min(height, width, h, w) < 1:
+        raise ValueError(f"cannot resize {h}x{w} frames to {height}x{width}")
+    if backend not in (None, "opencv", "numpy"):
+        raise ValueError(f"unknown backend {backend!r}; known: opencv, numpy")
+    if (h, w) == (height, width):
+        return frames
+    out = np.empty((t, height, width, c), np.uint8)
+    cv2 = _opencv() if backend != "numpy" else None
+    if cv2 is None:
+        _resize_numpy(frames, out)
+    else:
+        for source, target in zip(frames, out, strict=True):
+            cv2.resize(np.ascontiguousarray(source), (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+    return out
+
+
+def center_crop(frames: np.ndarray, crop: int | tuple[int, int]) -> np.ndarray:
+    """The middle of each frame, as a view of the same memory.
+
+    The corner is ``round((side - crop) / 2)``, halves to the even number, as in torchvision.
+
+    Args:
+        frames: shape (..., H, W, 3).
+        crop: ``(height, width)`` in pixels, or one number for a square.
+
+    Returns:
+        shape (..., height, width, 3).
+
+    Raises:
+        ValueError: the crop is larger than the frame.
+    """
+    height, width = _pair(crop)
+    top, left = _middle(frames, height, width)
+    return frames[..., top : top + height, left : left + width, :]
+
+
+def three_crops(frames: np.ndarray, crop: int | tuple[int, int]) -> list[np.ndarray]:
+    """Three crops along the longer side: left, centre and right, or top, centre and bottom.
+
+    The centre one is ``center_crop``. A square frame is cut left to right.
+
+    Args:
+        frames: shape (..., H, W, 3).
+        crop: ``(height, width)`` in pixels, or one number for a square.
+
+    Returns:
+        Three views of the same memory, each (..., height, width, 3).
+
+    Raises:
+        ValueError: the crop is larger than the frame.
+
+    Source:
+        Test-time crops of Non-local Neural Networks, https://arxiv.org/abs/1711.07971.
+    """
+    height, width = _pair(crop)
+    top, left = _middle(frames, height, width)
+    h, w = frames.shape[-3:-1]
+    if h > w:
+        corners = [(0, left), (top, left), (h - height, left)]
+    else:
+        corners = [(top, 0), (top, left), (top, w - width)]
+    return [frames[..., y : y + height, x : x + width, :] for y, x in corners]
+
+
+def check_spec(spec: InputSpec) -> None:
+    """Refuse a card whose pixels cannot be made, before any video is opened.
+
+    Raises:
+        ConfigError: the crop is larger than the resized frame can be, or a value is unknown.
+    """
+    low = (spec.resize,) * 2 if np.ndim(spec.resize) == 0 else tuple(spec.resize)
+    if len(low) != 2 or min(low) < 1 or spec.crop[0] > low[0] or spec.crop[1] > low[1] or min(spec.crop) < 1:
+        raise ConfigError(
+            f"A crop of {spec.crop} does not fit into frames resized to {spec.resize}: make the crop smaller, "
+            "or the short side at least as long as the crop's longer side."
+        )
+    if spec.num_crops not in (1, 3):
+        raise ConfigError(f"The number of crops is 1 (centre) or 3 (along the longer side), not {spec.num_crops}.")
+    if spec.num_clips < 1 or spec.num_frames < 0:
+        raise ConfigError(f"Clips and frames are counted from 1, got {spec.num_clips=} and {spec.num_frames=}.")
+    if spec.layout not in LAYOUTS:
+        raise ConfigError(f"Unknown axis order {spec.layout!r}; known: {', '.join(LAYOUTS)}.")
+
+
+def views_from_frames(frames: np.ndarray, positions: np.ndarray, spec: InputSpec) -> np.ndarray:
+    """All views of one video from its decoded frames; each frame in use is resized once.
+
+    Args:
+        frames: uint8, shape (M, H, W, 3), the distinct frames that were decoded.
+        positions: int64, shape (num_clips, T), each in ``[0, M)``: rows of ``frames``.
+        spec: gives ``resize``, ``crop`` and ``num_crops``.
+
+    Returns:
+        uint8, shape (V, T, h, w, 3) with ``V = num_clips * num_crops``, clip by clip and within a
+        clip crop by crop (left or top, centre, right or bottom).
+
+    Raises:
+        ValueError: a position out of range.
+        ConfigError: a crop that does not fit.
+    """
+    check_spec(spec)
+    m, h, w, _ = _checked(frames).shape
+    if positions.ndim != 2 or not positions.size or positions.min() < 0 or positions.max() >= m:
+        raise ValueError(f"positions of shape {positions.shape} must have two axes and lie in [0, {m})")
+    used, places = np.unique(positions, return_inverse=True)
+    places = places.reshape(positions.shape)
+    resized = resize(frames if len(used) == m else frames[used], target_size(h, w, spec.resize))
+    crops = [center_crop(resized, spec.crop)] if spec.num_crops == 1 else three_crops(resized, spec.crop)
+    out = np.empty((len(positions), len(crops), positions.shape[1], *spec.crop, 3), np.uint8)
+    for number, crop in enumerate(crops):
+        for clip, row in enumerate(places):
+            np.take(crop, row, axis=0, out=out[clip, number])
+    return out.reshape(-1, *out.shape[2:])
+
+
+def normalise(pixels: np.ndarray, spec: InputSpec) -> np.ndarray:
+    """Pixels as a network takes them: ``(value / 255 - mean) / std``, in the card's axis order.
+
+    The plain NumPy statement of what models do on their device; for tests and for reading.
+
+    Args:
+        pixels: uint8, shape (..., T, H, W, 3), RGB.
+        spec: gives ``mean``, ``std`` and ``layout``.
+
+    Returns:
+        float32: (..., 3, T, H, W) for ``NCTHW``, (..., T, 3, H, W) for ``NTCHW``,
+        (..., T, H, W, 3) for ``NTHWC``, and (all leading axes in one, 3, H, W) for ``NCHW``.
+
+    Raises:
+        ValueError: another type, shape or an unknown layout.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim < 4 or pixels.shape[-1] != 3:
+        raise ValueError(f"pixels must be uint8 (..., T, H, W, 3), got {pixels.dtype} {pixels.shape}")
+    if spec.layout not in LAYOUTS:
+        raise ValueError(f"unknown axis order {spec.layout!r}; known: {', '.join(LAYOUTS)}")
+    values = pixels.astype(np.float32) / np.float32(255)
+    values = (values - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32)
+    if spec.layout == "NCTHW":
+        values = np.moveaxis(values, -1, -4)
+    elif spec.layout in ("NTCHW", "NCHW"):
+        values = np.moveaxis(values, -1, -3)
+    if spec.layout == "NCHW":
+        values = values.reshape(-1, *values.shape[-3:])
+    return np.ascontiguousarray(values)
+
+
+def _resize_numpy(frames: np.ndarray, out: np.ndarray) -> None:
+    top, bottom, down = _taps(frames.shape[1], out.shape[1])
+    left, right, across = _taps(frames.shape[2], out.shape[2])
+    down, across = down[:, None, None], across[:, None]
+    for source, target in zip(frames, out, strict=True):
+        rows = source[top] * (1 - down) + source[bottom] * down
+        mixed = rows[:, left] * (1 - across) + rows[:, right] * across
+        np.rint(mixed, out=mixed)
+        target[...] = mixed
+
+
+def _taps(size: int, wanted: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each new pixel the two old ones beside its centre, and the second one's weight."""
+    centres = np.maximum((np.arange(wanted) + 0.5) * (size / wanted) - 0.5, 0)
+    first = np.minimum(centres.astype(np.int64), size - 1)
+    return first, np.minimum(first + 1, size - 1), (centres - first).astype(np.float32)
+
+
+def _opencv():
+    """OpenCV's module, or ``None``; imported at the first resize, because it costs a tenth of a second."""
+    try:
+        import cv2
+    except ImportError:
+        return None
+    return cv2
+
+
+def _checked(frames: np.ndarray) -> np.ndarray:
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
+        raise ValueError(f"frames must be uint8 (T, H, W, 3), got {frames.dtype} {frames.shape}")
+    return frames
+
+
+def _pair(crop: int | tuple[int, int]) -> tuple[int, int]:
+    return (int(crop), int(crop)) if np.ndim(crop) == 0 else (int(crop[0]), int(crop[1]))
+
+
+def _middle(frames: np.ndarray, height: int, width: int) -> tuple[int, int]:
+    h, w = frames.shape[-3:-1]
+    if not (1 <= height <= h and 1 <= width <= w):
+        raise ValueError(f"a crop of {height}x{width} does not fit into frames of {h}x{w}")
+    return round((h - height) / 2), round((w - width) / 2)
