@@ -1,0 +1,642 @@
+"""Run folders as a page, a table and a few lines of text. Reads rows; runs no model.
+
+Everything on the page comes from ``rows.jsonl`` and ``manifest.json``, so a page can be made again at any time; only the
+film strips need the videos. All text of a run (labels, paths, reasons, versions) is foreign: it is escaped for HTML, and
+control and direction-changing characters are written out.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import re
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vidbench import metrics as figures
+from vidbench.metrics import percent, summarise, summary_line
+from vidbench.records import PREDICTED, STATUSES, Row, RunError, UnreadableVideo
+from vidbench.runs import read_json, read_rows
+from vidbench.utils import atomic_writer, printable
+
+MAX_MATRIX = 40  # classes of a whole confusion matrix; with more, the most confused ones are shown
+NUM_CONFUSED = 20  # classes of that smaller matrix
+NUM_PAIRS = 30
+NUM_MISTAKES = 12
+NUM_FRAMES = 6  # of a film strip
+FRAME_WIDTH = 160  # pixels
+SKIPPED_SHOWN = 50  # of each status
+RANDOM_NOTE = "random weights: no result"
+
+STAGES = {
+    "decode": "reading files and decoding the frames wanted",
+    "transform": "resizing and cropping",
+    "transfer": "copying to the device",
+    "forward": "the network",
+}
+SAMPLING = {
+    "clips": "clips spread evenly over the video",
+    "uniform": "the middle frame of equal shares of the video",
+    "segments": "one frame from each segment of the video",
+    "stream": "the whole video, frame by frame",
+}
+SHORT = {"repeat": "repeat their last frame", "loop": "start again", "error": "are skipped as too short"}
+
+
+# ---------------------------------------------------------------- predictions.csv
+
+
+def write_predictions_csv(path: Path, rows: Iterable[Row], top_n: int, *, random_weights: bool = False) -> None:
+    """Write one line per listed video, skipped ones included, in listed order.
+
+    UTF-8, comma-separated, one header line. ``YouTube_Id`` is the first 11 characters of a Kinetics id
+    (``youtubeid_start_end``) and the whole ``video_id`` otherwise. Scores have at most 6 significant digits, so the file's
+    bytes do not depend on how a platform prints floats. Cells of a skipped video that have no value are empty. Control
+    characters are written out (``\\n`` as backslash and n); nothing else is altered. Ids that start with ``-`` or ``=``
+    therefore stay what they are: a spreadsheet may take them for formulas, so import such columns as text.
+
+    Args:
+        path: replaced as a whole, or left as it was.
+        rows: in listed order.
+        top_n: number of ``pred_i`` and ``score_i`` columns.
+        random_weights: adds a last column ``note`` that says on every line that the scores are no result.
+    """
+    numbers = range(1, top_n + 1)
+    header = ["YouTube_Id", "Ground_Truth", *(f"pred_{i}" for i in numbers), *(f"score_{i}" for i in numbers)]
+    header += ["video_id", "path", "split", "group", "status", "reason", "num_frames", "frame_rate", "rank"]
+    with atomic_writer(path, "w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*header, "note"] if random_weights else header)
+        for row in rows:
+            cells = _csv_cells(row, top_n)
+            writer.writerow([*cells, RANDOM_NOTE] if random_weights else cells)
+
+
+def _csv_cells(row: Row, top_n: int) -> list[str]:
+    top = row.top[:top_n]
+    empty = [""] * (top_n - len(top))
+    cells = [youtube_id(row.video_id), row.label or ""]
+    cells += [label for label, _, _ in top] + empty + [f"{score:.6g}" for _, _, score in top] + empty
+    cells += [row.video_id, row.path, row.split, row.group, row.status, row.reason]
+    cells += [str(row.num_frames or ""), f"{row.frame_rate:.6g}" if row.frame_rate else ""]
+    cells += [str(row.rank) if row.rank >= 0 else ""]
+    return [printable(cell, len(cell) * 10 + 10) for cell in cells]
+
+
+def youtube_id(video_id: str) -> str:
+    """The YouTube id within a Kinetics video id, or the id as it is.
+
+    >>> youtube_id("-0AbCdEfGh1_000003_000013"), youtube_id("v_Archery_g01_c01")
+    ('-0AbCdEfGh1', 'v_Archery_g01_c01')
+    """
+    match = re.fullmatch(r"([A-Za-z0-9_-]{11})_\d{6}_\d{6}", video_id)
+    return match.group(1) if match else video_id
+
+
+# ---------------------------------------------------------------- a few lines of text
+
+
+def summary_text(manifest: dict, metrics: dict, page: Path | None = None, *, timing: dict | None = None) -> str:
+    """What a run came to, in at most 12 lines for a terminal or a log.
+
+    Args:
+        manifest: the content of ``manifest.json``.
+        metrics: as ``metrics.summarise`` gives it.
+        page: path of the report, named in the last line.
+        timing: stage seconds, where they are not in the manifest.
+    """
+    model, dataset = section(manifest, "model"), section(manifest, "dataset")
+    top5, classes = metrics["listed"].get("top5"), metrics["mean_class_accuracy"]
+    lines = [
+        f"model      {model.get('name', 'unknown')}",
+        f"data       {_data_words(dataset, metrics)}",
+        f"protocol   {_protocol_words(manifest)}",
+        summary_line(metrics),
+    ]
+    lines += [f"top-5 {percent(top5)}"] if top5 else []
+    if classes["listed"] is not None:
+        lines += [f"mean class accuracy {100 * classes['listed']:.1f} % over {classes['n_classes_listed']} classes"]
+    skipped = _status_words(metrics)
+    lines += [f"skipped    {skipped}"] if skipped else []
+    lines += [f"speed      {words}" for words in bottleneck_words(manifest, timing)]
+    lines += [f"{note['title'].upper()}: {note['text']}" for note in cautions(manifest, metrics) if note["in_summary"]]
+    lines += [f"report     {page}"] if page else []
+    return "\n".join(printable(line, 400) for line in lines)
+
+
+def section(manifest: dict, name: str) -> dict:
+    """A section of a manifest; empty where it is missing or no section."""
+    value = manifest.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _data_words(dataset: dict, metrics: dict) -> str:
+    words = f"{dataset.get('name', 'unknown')} {dataset.get('split') or ''}".strip()
+    words += f", fold {dataset['fold']}" if dataset.get("fold") else ""
+    partial = f", {metrics['n_partial']} of them in part" if metrics["n_partial"] else ""
+    return f"{words}: {metrics['n_listed']} videos listed, {metrics['n_ok']} read{partial}"
+
+
+def _protocol_words(manifest: dict) -> str:
+    spec, decode, run = section(manifest, "spec"), section(manifest, "decode"), section(manifest, "run")
+    frames = frames_words(spec)
+    crop = "x".join(str(side) for side in _pair(spec.get("crop")))
+    words = [views_words(spec), frames, f"crop {crop}" if crop else ""]
+    words += [f"{decode.get('decoder', '')} {decode.get('version', '')}".strip()]
+    words += [f"{run.get('precision', '')} on {run['device']}".strip() if run.get("device") else ""]
+    return ", ".join(word for word in words if word)
+
+
+def _status_words(metrics: dict) -> str:
+    skipped = {name: count for name, count in metrics["statuses"].items() if name not in PREDICTED}
+    return ", ".join(f"{count} {name}" for name, count in sorted(skipped.items(), key=lambda item: (-item[1], item[0])))
+
+
+def views_words(spec: dict) -> str:
+    """Number of views of a protocol, ``10 clips x 3 crops = 30 views``."""
+    clips, crops = spec.get("num_clips") or 1, spec.get("num_crops") or 1
+    if clips * crops == 1:
+        return "1 view"
+    return f"{clips} clip{'s' * (clips != 1)} x {crops} crop{'s' * (crops != 1)} = {clips * crops} views"
+
+
+def frames_words(spec: dict) -> str:
+    """Frames of a view, ``16 frames at 12.5 per second``."""
+    frames, rate = spec.get("num_frames"), spec.get("frame_rate")
+    if frames is None:
+        return ""
+    count = "all frames" if frames == 0 else f"{frames} frame{'s' * (frames != 1)}"
+    return f"{count} at {rate:g} per second" if isinstance(rate, (int, float)) else count
+
+
+def _pair(value) -> tuple:
+    return tuple(value) if isinstance(value, (list, tuple)) else () if value is None else (value,)
+
+
+# ---------------------------------------------------------------- time
+
+
+def stage_seconds(manifest: dict, timing: dict | None = None) -> dict[str, float]:
+    """Seconds by stage, those that were measured and above 0; ``wall`` among them."""
+    timing = timing or section(manifest, "timing")
+    seconds = timing.get("seconds") if isinstance(timing.get("seconds"), dict) else timing
+    known = {stage: seconds.get(stage) for stage in (*STAGES, "wall")}
+    return {stage: float(value) for stage, value in known.items() if isinstance(value, (int, float)) and value > 0}
+
+
+def bottleneck_words(manifest: dict, timing: dict | None = None) -> list[str]:
+    """One sentence on what limits the speed and what would help; none where no time was taken."""
+    timing, run = timing or section(manifest, "timing"), section(manifest, "run")
+    seconds = stage_seconds(manifest, timing)
+    if not set(seconds) & set(STAGES):
+        return []
+    workers = max(1, run.get("num_workers") or 1)
+    reading = (seconds.get("decode", 0) + seconds.get("transform", 0)) / workers
+    network = seconds.get("transfer", 0) + seconds.get("forward", 0)
+    rate = f"{timing['clips_per_s']:.3g} clips/s; " if timing.get("clips_per_s") else ""
+    each = f"{reading:.1f} s each in {workers} workers" if workers > 1 else f"{reading:.1f} s"
+    if (timing.get("bottleneck") or ("decode" if reading > network else "forward")) == "decode":
+        return [f"{rate}decoding limits it ({each}, the network {network:.1f} s): more cores or the clip cache help"]
+    help_ = "a GPU helps" if run.get("device", "cpu") == "cpu" else "lower precision or a larger batch may help"
+    return [f"{rate}the network limits it ({network:.1f} s, decoding {each}): {help_}"]
+
+
+# ---------------------------------------------------------------- what a reader must know
+
+
+def cautions(manifest: dict, metrics: dict) -> list[dict]:
+    """What stands between the figures and a conclusion: ``{kind, title, text, in_summary}``, gravest first."""
+    model, dataset, protocol = (section(manifest, name) for name in ("model", "dataset", "protocol"))
+    found: list[dict] = []
+
+    def add(kind: str, title: str, text: str, in_summary: bool = True) -> None:
+        found.append({"kind": kind, "title": title, "text": text, "in_summary": in_summary})
+
+    if model.get("random"):
+        add("stop", "No result", "the weights are random; the figures only show that the pipeline runs")
+    listed = dataset.get("n_listed")
+    if isinstance(listed, int) and metrics["n_listed"] < listed:
+        add("stop", "Not finished", f"only {metrics['n_listed']} of {listed} listed videos have a row so far")
+    if protocol.get("on_card") is False:
+        add("warn", "Off card", f"{_changed_words(protocol)}; not comparable with published figures")
+    if dataset.get("limit"):
+        of = f" of {dataset['n_in_split']}" if dataset.get("n_in_split") else ""
+        add("warn", "Subset", f"{metrics['n_listed']} videos{of}, drawn with seed {dataset.get('seed')}")
+    if manifest.get("label_map"):
+        missing = metrics["unmapped"]
+        words = (
+            f"{len(missing)} classes of the data have no counterpart" if missing else "every class has a counterpart"
+        )
+        add("warn", "Mapped labels", f"the model's classes were mapped to the data's; {words}", bool(missing))
+    if metrics["n_groups"] and metrics["largest_group"] > 1:
+        text = (
+            f"the videos come from {metrics['n_groups']} sources (groups), up to {metrics['largest_group']} from one. "
+        )
+        text += "The intervals take videos as independent and are therefore too narrow"
+        add("note", "Related videos", text, False)
+    for note in metrics["notes"]:
+        add("note", "Left out", note.rstrip("."), False)
+    return found
+
+
+def _changed_words(protocol: dict) -> str:
+    changed = section(protocol, "changed")
+    if not changed:
+        return "the input differs from the model's card"
+    parts = []
+    for name, values in changed.items():
+        card, used = values if isinstance(values, (list, tuple)) and len(values) == 2 else ("?", values)
+        parts.append(f"{name} {_value(used)} instead of {_value(card)}")
+    return "input differs from the model's card: " + ", ".join(parts)
+
+
+def _value(value) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return " x ".join(_value(item) for item in value)
+    return str(value)
+
+
+# ---------------------------------------------------------------- report.html
+
+
+def write_report(run_folder: Path) -> Path:
+    """Write ``report.html`` into a run folder and return its path.
+
+    The figures are computed anew from ``rows.jsonl`` and the labels; ``metrics.json`` is not read. The page refers to
+    nothing outside itself. The same folder and videos give the same bytes.
+
+    Raises:
+        RunError: ``manifest.json`` or the rows cannot be read.
+    """
+    folder = Path(run_folder)
+    manifest = read_json(folder / "manifest.json")
+    rows, unusable = read_rows(folder / "rows.jsonl")
+    if not rows:
+        raise RunError(f"{folder} holds no rows yet: nothing to report")
+    timing = read_json(folder / "timing.json") if (folder / "timing.json").exists() else section(manifest, "timing")
+    page = render(page_content(manifest, rows, dataset_labels(folder, manifest), timing, unusable))
+    with atomic_writer(folder / "report.html", "w") as file:
+        file.write(page)
+    return folder / "report.html"
+
+
+def dataset_labels(folder: Path, manifest: dict) -> list[str]:
+    """Class names of the data, from ``labels.json`` or else the manifest."""
+    labels = manifest.get("labels")
+    if (folder / "labels.json").exists():
+        labels = read_json(folder / "labels.json").get("dataset")
+    if not isinstance(labels, list):
+        raise RunError(f"{folder} names no classes: labels.json is missing or holds no list 'dataset'")
+    return [str(label) for label in labels]
+
+
+def page_content(manifest: dict, rows: Sequence[Row], labels: Sequence[str], timing: dict, unusable: int = 0) -> dict:
+    """Everything the template shows, as plain values; pictures as ``data:`` URIs."""
+    unmapped = section(manifest, "label_map").get("unmapped") or ()
+    metrics = summarise(rows, labels, unmapped=unmapped)
+    matrix = figures.row_confusion(rows, labels)
+    model, dataset = section(manifest, "model"), section(manifest, "dataset")
+    return {
+        "run_name": manifest.get("run_name") or "run",
+        "model": model.get("name") or "unknown model",
+        "dataset": f"{dataset.get('name') or 'unknown data'} {dataset.get('split') or ''}".strip(),
+        "metrics": metrics,
+        "random": bool(model.get("random")),
+        "chance": 1 / len(labels) if len(labels) > 1 and not manifest.get("label_map") else None,
+        "cautions": cautions(manifest, metrics),
+        "unusable": unusable,
+        "reported": reported(model.get("reported")),
+        "protocol": protocol_table(manifest),
+        "classes": sorted(metrics["per_class"], key=lambda line: (line["listed"]["value"], -line["n"], line["index"])),
+        "confusion": confusion(matrix, labels),
+        "pairs": confused_pairs(matrix, labels),
+        "mistakes": [mistake(row, dataset.get("data_dir")) for row in confident_mistakes(rows)],
+        "n_mistakes": sum(is_mistake(row) for row in rows),
+        "skipped": skipped(rows),
+        "stages": stages(manifest, timing),
+        "environment": environment(manifest),
+        "command": command(manifest),
+        "max_matrix": MAX_MATRIX,
+    }
+
+
+def render(content: dict) -> str:
+    """The page: the template with every value cleaned and escaped."""
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment_ = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        finalize=clean,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment_.filters |= {"percent": percent, "pct": lambda value: f"{100 * value:.1f}"}
+    return environment_.get_template("report.html.j2").render(content) + "\n"
+
+
+def clean(value):
+    """A value as it may stand on the page: text without control or direction-changing characters."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    if re.fullmatch(r"data:image/jpeg;base64,[A-Za-z0-9+/=]*", value):
+        return value
+    text = printable(value, 400)
+    return re.sub("[\u200e\u200f\u2028-\u202e\u2066-\u2069]", lambda match: f"\\u{ord(match.group()):04x}", text)
+
+
+# ---------------------------------------------------------------- tables
+
+
+def reported(value) -> list[dict]:
+    """What others published, each as ``{figures, facts, link}``; apart from ours because their protocol is theirs."""
+    found = []
+    for item in value if isinstance(value, (list, tuple)) else [value]:
+        if not isinstance(item, dict):
+            continue
+        given = {key: entry for key, entry in item.items() if entry not in (None, "", [], ())}
+        source = str(given.pop("source", ""))
+        numbers = {key: given.pop(key) for key in ("top1", "top5") if isinstance(given.get(key), (int, float))}
+        facts = {key.replace("_", " "): _value(entry) for key, entry in given.items()}
+        link = source if re.match(r"https?://[\w.-]+(/|$)", source) else None
+        found.append({"figures": numbers, "facts": facts, "source": source, "link": link})
+    return found
+
+
+def protocol_table(manifest: dict) -> list[tuple[str, str]]:
+    """How the figures were made, as ``(what, how)``; entries without a value are left out."""
+    names = ("spec", "dataset", "decode", "run", "model", "protocol")
+    spec, dataset, decode, run, model, protocol = (section(manifest, name) for name in names)
+    limits = section(decode, "limits") or decode
+    table = {
+        "Model": model.get("name"),
+        "Weights": weights_words(model),
+        "Data": _data_protocol(dataset),
+        "Labels": _label_words(manifest),
+        "Frames of a view": frames_words(spec),
+        "Chosen": SAMPLING.get(spec.get("sampling"), spec.get("sampling")),
+        "Views": views_words(spec) if spec else None,
+        "Views averaged as": spec.get("average"),
+        "Short videos": SHORT.get(spec.get("short"), spec.get("short")),
+        "Resize": _resize_words(spec.get("resize")),
+        "Crop": " x ".join(str(side) for side in _pair(spec.get("crop"))) + " pixels" if spec.get("crop") else None,
+        "Mean, deviation": " / ".join(
+            ", ".join(_value(item) for item in _pair(spec.get(name))) for name in ("mean", "std") if spec.get(name)
+        ),
+        "Decoder": f"{decode.get('decoder', '')} {decode.get('version', '')}".strip(),
+        "Limits a video": ", ".join(
+            f"{_value(limits[name])} {unit}"
+            for name, unit in (("seconds", "s"), ("megabytes", "MB"))
+            if limits.get(name)
+        ),
+        "Precision": " ".join(_value(run[name]) for name in ("precision", "memory_format") if run.get(name)),
+        "Batch": f"{run['batch_size']} videos on {run.get('device', '?')}" if run.get("batch_size") else None,
+        "As on the model's card": {True: "yes", False: "no"}.get(protocol.get("on_card")),
+    }
+    return [(name, str(text)) for name, text in table.items() if text]
+
+
+def weights_words(model: dict) -> str:
+    """Where weights come from and the start of their hash."""
+    if model.get("random"):
+        return "random"
+    weights = model.get("weights")
+    weights = weights.get("file") if isinstance(weights, dict) else weights
+    digest = model.get("weights_sha256") or model.get("sha256") or ""
+    words = str(weights or model.get("weights_source") or "the card's")
+    return f"{words}, sha256 {str(digest)[:16]}…" if digest else words
+
+
+def _data_protocol(dataset: dict) -> str:
+    words = [f"{dataset.get('name', '')} {dataset.get('split') or ''}".strip()]
+    words += [f"fold {dataset['fold']}" if dataset.get("fold") else ""]
+    words += [f"classes {', '.join(map(str, dataset['classes']))}" if dataset.get("classes") else ""]
+    words += [f"subset of {dataset['limit']}, seed {dataset.get('seed')}" if dataset.get("limit") else ""]
+    return ", ".join(word for word in words if word)
+
+
+def _label_words(manifest: dict) -> str:
+    label_map, model = section(manifest, "label_map"), section(manifest, "model")
+    words = f"{model['num_classes']} classes of the model" if model.get("num_classes") else ""
+    if label_map:
+        words += f", mapped to the data's ({len(label_map.get('unmapped') or ())} without a counterpart)"
+    return words
+
+
+def _resize_words(value) -> str | None:
+    if isinstance(value, (list, tuple)):
+        return f"stretched to {' x '.join(str(side) for side in value)} pixels"
+    return f"short side to {value} pixels" if value else None
+
+
+def stages(manifest: dict, timing: dict) -> dict:
+    """Stage times: ``{lines: [{name, what, seconds, share}], sentence, facts}``; shares of the longest stage."""
+    seconds = stage_seconds(manifest, timing)
+    longest = max((seconds[stage] for stage in STAGES if stage in seconds), default=0)
+    lines = [
+        {"name": stage, "what": what, "seconds": f"{seconds[stage]:.1f}", "share": seconds[stage] / longest}
+        for stage, what in STAGES.items()
+        if stage in seconds
+    ]
+    facts = {
+        "wall time": f"{seconds['wall']:.1f} s" if "wall" in seconds else None,
+        "speed": f"{timing['clips_per_s']:.3g} clips/s" if timing.get("clips_per_s") else None,
+        "peak memory": f"{timing['peak_rss_mb']:.0f} MB" if timing.get("peak_rss_mb") else None,
+        "sessions": timing.get("sessions"),
+        "device": timing.get("device_name") or timing.get("device"),
+    }
+    kept = {name: str(value) for name, value in facts.items() if value}
+    return {"lines": lines, "sentence": " ".join(bottleneck_words(manifest, timing)), "facts": kept}
+
+
+def environment(manifest: dict) -> list[tuple[str, str]]:
+    """Versions, machine and commit, flattened to ``(name, value)``."""
+    lines = []
+    for name, value in section(manifest, "environment").items():
+        inner = value.items() if isinstance(value, dict) else [(name, value)]
+        lines += [(str(key), _value(entry)) for key, entry in inner if entry not in (None, "")]
+    return lines
+
+
+def command(manifest: dict) -> str:
+    """The command that makes this run again, from the manifest; quoted for a POSIX shell."""
+    if manifest.get("command"):
+        given = manifest["command"]
+        return given if isinstance(given, str) else shlex.join(map(str, given))
+    model, dataset, run = (section(manifest, name) for name in ("model", "dataset", "run"))
+    weights = model.get("weights")
+    changed = section(section(manifest, "protocol"), "changed")
+    flags = {
+        "model": model.get("name"),
+        "weights": "random" if model.get("random") else weights.get("file") if isinstance(weights, dict) else weights,
+        "dataset": dataset.get("name"),
+        "data-dir": dataset.get("data_dir"),
+        "split": dataset.get("split"),
+        "fold": dataset.get("fold"),
+        "classes": ",".join(map(str, dataset.get("classes") or ())) or None,
+        "limit": dataset.get("limit"),
+        "seed": dataset.get("seed"),
+        "label-map": section(manifest, "label_map").get("source"),
+        **{name.replace("_", "-"): values[1] for name, values in changed.items() if _is_flag(name, values)},
+        "batch-size": run.get("batch_size"),
+        "precision": run.get("precision"),
+        "decoder": section(manifest, "decode").get("decoder"),
+    }
+    words = [f"--{name} {shlex.quote(_value(value))}" for name, value in flags.items() if value is not None]
+    return "python scripts/evaluate.py " + " ".join(words)
+
+
+def _is_flag(name: str, values) -> bool:
+    flags = ("num_frames", "frame_rate", "num_clips", "num_crops")
+    return name in flags and isinstance(values, (list, tuple)) and len(values) == 2
+
+
+def skipped(rows: Sequence[Row]) -> list[dict]:
+    """Videos skipped or read in part, by status: ``{status, meaning, count, rows, more}``, most frequent first."""
+    by_status: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.status != "ok":
+            by_status.setdefault(row.status, []).append(row)
+    return [
+        {
+            "status": status,
+            "meaning": STATUSES[status],
+            "count": len(found),
+            "rows": found[:SKIPPED_SHOWN],
+            "more": max(0, len(found) - SKIPPED_SHOWN),
+        }
+        for status, found in sorted(by_status.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
+
+
+# ---------------------------------------------------------------- confusion
+
+
+def confusion(matrix: np.ndarray, labels: Sequence[str]) -> dict | None:
+    """A confusion matrix as cells for the page: all classes that occur, or the most confused of them.
+
+    Args:
+        matrix: int64 (K, K + 1), as ``metrics.confusion_matrix`` gives it.
+        labels: K class names.
+
+    Returns:
+        ``{classes, lines: [{label, cells: [{count, shade, right}], rest, lost}], whole}``; ``None`` where nothing was
+        predicted. A shade is 0 (none) to 8 (all videos of the class). ``rest`` counts answers outside the shown
+        classes, ``lost`` skipped videos and answers outside the label space.
+    """
+    square = matrix[:, :-1]
+    occur = np.flatnonzero(matrix.sum(axis=1) + square.sum(axis=0))
+    if not square.sum():
+        return None
+    whole = len(occur) <= MAX_MATRIX
+    shown = occur if whole else np.sort(most_confused_classes(square, NUM_CONFUSED))
+    lines = []
+    for index in shown:
+        total = max(1, int(matrix[index].sum()))
+        cells = [
+            {"count": int(count), "shade": int(np.ceil(8 * count / total)), "right": column == index}
+            for column, count in zip(shown, square[index, shown])
+        ]
+        rest = int(square[index].sum()) - sum(cell["count"] for cell in cells)
+        lines.append({"label": labels[index], "cells": cells, "rest": rest, "lost": int(matrix[index, -1])})
+    return {"classes": [labels[index] for index in shown], "lines": lines, "whole": whole}
+
+
+def most_confused_classes(square: np.ndarray, number: int) -> np.ndarray:
+    """Up to ``number`` classes, those of the most frequent confusions first; int64."""
+    chosen: dict[int, None] = {}
+    for true, said in _pairs_by_count(square):
+        if len(chosen.keys() | {true, said}) > number:
+            break
+        chosen |= {true: None, said: None}
+    return np.array(list(chosen) or range(min(number, len(square))), np.int64)
+
+
+def _pairs_by_count(square: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs ``(true, said)`` of different classes with a count, most frequent first, ties by share and index."""
+    wrong = square.copy()
+    np.fill_diagonal(wrong, 0)
+    true, said = np.nonzero(wrong)
+    share = wrong[true, said] / square.sum(axis=1)[true]
+    order = np.lexsort((said, true, -share, -wrong[true, said]))
+    return [(int(true[i]), int(said[i])) for i in order]
+
+
+def confused_pairs(matrix: np.ndarray, labels: Sequence[str]) -> list[dict]:
+    """The most frequent confusions, ``{true, said, count, n, share, back}``: ``back`` counts the other direction."""
+    square, listed = matrix[:, :-1], matrix.sum(axis=1)
+    return [
+        {
+            "true": labels[true],
+            "said": labels[said],
+            "count": int(square[true, said]),
+            "n": int(listed[true]),
+            "share": float(square[true, said] / listed[true]),
+            "back": int(square[said, true]),
+        }
+        for true, said in _pairs_by_count(square)[:NUM_PAIRS]
+    ]
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+def is_mistake(row: Row) -> bool:
+    """Whether a labelled video was predicted, and wrongly."""
+    return row.predicted and bool(row.top) and figures.has_label(row) and row.rank != 0
+
+
+def confident_mistakes(rows: Iterable[Row]) -> list[Row]:
+    """Wrong predictions with the highest probability, highest first, ties in listed order."""
+    return sorted(filter(is_mistake, rows), key=lambda row: (-row.top[0][2], row.index))[:NUM_MISTAKES]
+
+
+def mistake(row: Row, data_dir: str | None) -> dict:
+    """One mistake for the page, with its film strip or a sentence on why there is none."""
+    frames, problem = [], ""
+    try:
+        frames = film_strip(Path(data_dir or ".") / row.path, row.num_frames)
+    except (UnreadableVideo, OSError, ValueError) as error:
+        problem = error.reason if isinstance(error, UnreadableVideo) else "the file cannot be opened"
+    return {"row": row, "frames": frames, "problem": problem, "tie": row.top[0][0] == row.label}
+
+
+def film_strip(path: Path, num_frames: int, *, read: Callable | None = None) -> list[dict]:
+    """Evenly spread frames of a video as ``{time, width, height, uri}``; raises ``UnreadableVideo``.
+
+    Args:
+        path: a video file.
+        num_frames: pictures in it, as its row says.
+        read: stands in for ``vidbench.data.decode.read_clip``.
+    """
+    if read is None:
+        from vidbench.data.decode import read_clip as read  # needed here only, and it loads the decoders
+    if not path.is_file():
+        raise UnreadableVideo("missing", "the video is not at its place any more")
+    count = min(NUM_FRAMES, num_frames)
+    indices = [(2 * i + 1) * num_frames // (2 * count) for i in range(count)]
+    clip = read(path, indices)
+    return [{"time": f"{time:.1f} s", **thumbnail(frame)} for time, frame in zip(clip.pts_s, clip.frames)]
+
+
+def thumbnail(frame: np.ndarray) -> dict:
+    """A uint8 (H, W, 3) RGB frame as a JPEG ``data:`` URI, ``FRAME_WIDTH`` pixels wide or as high: ``{width, ...}``."""
+    import cv2
+
+    height, width, _ = frame.shape
+    scale = min(1.0, FRAME_WIDTH / width, FRAME_WIDTH / height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    good, data = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 78])
+    if not good:
+        raise ValueError(f"a frame of {width} x {height} pixels cannot be encoded")
+    return {"width": size[0], "height": size[1], "uri": "data:image/jpeg;base64," + base64.b64encode(data).decode()}
