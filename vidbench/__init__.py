@@ -4,3 +4,7 @@ Importing this package loads neither torch nor TensorFlow, opens no socket and c
 """
 
 __version__ = "0.1.0"
+
+from vidbench import import_guard
+
+import_guard.install()
