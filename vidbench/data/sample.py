@@ -106,8 +106,8 @@ def window_starts(num_available: int, span: int, num_clips: int = 1, *, from_sta
 
     Several windows run from the very start to the very end, ``floor(c * (num_available - span) /
     (num_clips - 1))``. A single window lies in the middle, or at the start with ``from_start``.
-    With a seed, each start is drawn on its own among all possible ones. A video shorter than a
-    window gives 0 every time.
+    With a seed, starts are drawn among all possible ones, different ones while they last. A video
+    shorter than a window gives 0 every time.
 
     Returns:
         int64, shape ``(num_clips,)``, in ``[0, max(0, num_available - span)]``.
@@ -123,7 +123,7 @@ def window_starts(num_available: int, span: int, num_clips: int = 1, *, from_sta
     _check_counts(num_available=num_available, span=span, num_clips=num_clips)
     last = max(0, num_available - span)
     if seed is not None:
-        return np.random.default_rng(seed).integers(0, last + 1, num_clips)
+        return np.random.default_rng(seed).choice(last + 1, num_clips, replace=num_clips > last + 1)
     if num_clips == 1:
         return np.array([0 if from_start else last // 2], np.int64)
     return np.arange(num_clips, dtype=np.int64) * last // (num_clips - 1)
