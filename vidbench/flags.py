@@ -274,11 +274,9 @@ def read_lines(file: str, asked: Place) -> list[str]:
     """
     name = printable(file, 160)
     try:
-        # no waiting for the writer of a named pipe
-        handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(handle, "rb") as opened:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise ConfigError(f"{asked}: {name} is no regular file")
+        if not stat.S_ISREG(os.stat(file).st_mode):  # opening a named pipe would wait for its writer
+            raise ConfigError(f"{asked}: {name} is no regular file")
+        with open(file, "rb") as opened:
             data = opened.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         where = "" if os.path.isabs(file) else f" (current folder {printable(os.getcwd(), 160)})"
@@ -348,7 +346,7 @@ def _statement(words: Sequence[Word], position: int, takes: dict[str, str]) -> t
     if takes[flag] == "none" and values:
         raise ConfigError(f"{head.place}: {flag} takes no value, got {quoted(values[0])}")
     if takes[flag] != "none" and not values:
-        raise ConfigError(f"{head.place}: {flag} needs a value{_dash_hint(flag, words[after : after + 1], takes)}")
+        raise ConfigError(f"{head.place}: {flag} needs a value{_dash_hint(head, words[after : after + 1], takes)}")
     if takes[flag] == "one" and len(values) > 1:
         raise ConfigError(
             f"{head.place}: {flag} takes one value, got {quoted(values[0])} and {quoted(values[1])}; "
@@ -372,12 +370,13 @@ def _known_flag(name: str, word: Word, takes: dict[str, str]) -> str:
     raise ConfigError(f"{word.place}: unknown option {quoted(name)}.{nearest_hint(flag[:60], takes)}")
 
 
-def _dash_hint(flag: str, following: Sequence[Word], takes: dict[str, str]) -> str:
+def _dash_hint(flag: Word, following: Sequence[Word], takes: dict[str, str]) -> str:
     """Whether the value was taken for an option because it begins with a dash."""
     for word in following:
         name = word.text.partition("=")[0]
-        if name[:2] + name[2:].replace("_", "-") not in takes:
-            return f"; {quoted(word.text)} begins with a dash: write {flag}={printable(word.text, 60)} if it is meant"
+        if word.place == flag.place and name[:2] + name[2:].replace("_", "-") not in takes:
+            attached = f"{flag.text}={printable(word.text, 60)}"
+            return f"; {quoted(word.text)} begins with a dash: write {attached} if it is meant"
     return ""
 
 
