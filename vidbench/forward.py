@@ -1,0 +1,363 @@
+"""Pixels → logits through a torch network, in the fastest way that gives the same answer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import statistics
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vidbench.records import ConfigError, InputSpec
+from vidbench.utils import machine_facts, sha256_of_json, write_json
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+MEMORY_FORMATS = ("contiguous", "channels_last")
+LAYOUTS = ("NCTHW", "NTCHW", "NTHWC", "NCHW")
+
+BF16_TOLERANCE = 0.01  # largest change of any probability under which bf16 may replace fp32
+WORTH_IT = 0.85  # a choice other than the default must take at most this share of its time
+QUICK_S = 0.05  # a batch faster than this is not worth measuring
+
+
+class TorchNetwork:
+    """A torch module on one device, fed with uint8 views.
+
+    Args:
+        module: takes float32 in the layout of ``spec`` and returns logits (N, K).
+        spec: mean, std and layout are used.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        precision: ``fp32``, or ``bf16`` or ``fp16`` by autocast: the weights stay float32.
+        memory_format: ``contiguous`` or ``channels_last`` (its 3-D form for clips).
+    """
+
+    tunable = True
+
+    def __init__(self, module, spec: InputSpec, *, device="cpu", precision="fp32", memory_format="contiguous"):
+        self.spec, self.device = spec, device
+        self.module = module.eval().requires_grad_(False).to(device)
+        self.seconds = {"transform": 0.0, "transfer": 0.0, "forward": 0.0}
+        self.configure(precision, memory_format)
+
+    def configure(self, precision: str, memory_format: str) -> None:
+        """Choose another precision or memory format; raises ``ConfigError`` for one this device cannot do."""
+        check_precision(precision, self.device)
+        if memory_format not in MEMORY_FORMATS:
+            raise ConfigError(f"Memory format {memory_format!r} is none of {', '.join(MEMORY_FORMATS)}.")
+        self.precision, self.memory_format = precision, memory_format
+        for parameter in self.module.parameters():
+            parameter.data = parameter.data.contiguous(memory_format=_torch_format(memory_format, parameter.dim()))
+
+    def logits(self, pixels: list[np.ndarray], batch_size: int) -> list[np.ndarray]:
+        """Scores of every view, computed ``batch_size`` views at a time in the order given.
+
+        The same list and batch size give the same bits on the same machine. Another batch size may change the last
+        digits, because the libraries pick other sums.
+
+        Args:
+            pixels: one uint8 array (V, T, H, W, 3) a video; V may differ, the rest is the same for all.
+            batch_size: views (for single-frame networks: views of T frames) at a time, at least 1.
+
+        Returns:
+            One float32 array (V, K) a video.
+
+        Raises:
+            ConfigError: a batch that does not fit into the device's memory.
+        """
+        import torch
+
+        views = [view for video in pixels for view in video]
+        scores = []
+        try:
+            with torch.inference_mode(), _reproducible():
+                for start in range(0, len(views), batch_size):
+                    scores.append(self._score(np.stack(views[start : start + batch_size])))
+                scores = np.concatenate([part.float().cpu().numpy() for part in scores]) if scores else []
+        except torch.OutOfMemoryError:
+            raise ConfigError(
+                f"{batch_size} views at a time do not fit into the memory of {self.device}; try --batch-size "
+                f"{max(1, batch_size // 2)}."
+            ) from None
+        ends = np.cumsum([len(video) for video in pixels])
+        return [scores[end - len(video) : end] for video, end in zip(pixels, ends)]
+
+    def _score(self, views: np.ndarray):
+        """Logits (N, K) on the device of uint8 (N, T, H, W, 3)."""
+        num_views = len(views)
+        with self._stage("transfer"):
+            batch = self._to_device(views)
+        with self._stage("transform"):
+            batch = self._arrange(batch)
+        with self._stage("forward"):
+            scores = self._run(batch)
+            if self.spec.layout == "NCHW":
+                scores = scores.float().unflatten(0, (num_views, -1)).mean(1)
+        return scores
+
+    def _to_device(self, views: np.ndarray):
+        import torch
+
+        batch = torch.from_numpy(views)
+        if self.device.startswith("cuda"):
+            return batch.pin_memory().to(self.device, non_blocking=True)
+        return batch.to(self.device)
+
+    def _arrange(self, batch):
+        """uint8 (N, T, H, W, 3) to normalised float32 in the network's layout; (N*T, 3, H, W) for ``NCHW``."""
+        import torch
+
+        layout = self.spec.layout
+        if layout == "NCHW":
+            batch = batch.flatten(0, 1).permute(0, 3, 1, 2)
+        else:
+            batch = batch.permute(
+                {"NCTHW": (0, 4, 1, 2, 3), "NTCHW": (0, 1, 4, 2, 3), "NTHWC": (0, 1, 2, 3, 4)}[layout]
+            )
+        shape = [1] * batch.dim()
+        shape[layout.index("C")] = 3
+        mean, std = (torch.tensor(v, device=batch.device).view(shape) for v in (self.spec.mean, self.spec.std))
+        kind = _torch_format(self.memory_format if layout in ("NCTHW", "NCHW") else "contiguous", batch.dim())
+        batch = batch.contiguous(memory_format=kind).to(torch.float32)
+        return batch.div_(255).sub_(mean).div_(std)
+
+    def _run(self, batch):
+        import torch
+
+        if self.precision == "fp32":
+            return self.module(batch)
+        with torch.autocast(torch.device(self.device).type, torch_dtype(self.precision)):
+            return self.module(batch)
+
+    @contextlib.contextmanager
+    def _stage(self, name: str):
+        start = time.perf_counter()
+        yield
+        if self.device != "cpu":
+            _synchronise(self.device)
+        self.seconds[name] += time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a network runs on this machine, and why.
+
+    Args:
+        seconds: seconds a batch by ``"precision memory_format"``; empty where nothing was measured.
+        max_difference: largest change of a probability against fp32 on the first batch; ``None`` for fp32.
+        origin: ``measured``, ``stored`` (measured by an earlier run), or ``default`` (nothing to gain).
+    """
+
+    precision: str
+    memory_format: str
+    seconds: dict = field(default_factory=dict)
+    max_difference: float | None = None
+    origin: str = "measured"
+
+    def facts(self) -> dict:
+        return asdict(self)
+
+
+def tune(model, pixels: list[np.ndarray], batch_size: int, precision="auto", cache_file=None) -> Tuning:
+    """Measure memory formats and, for ``auto``, bf16 on the first batch; the model then runs with the best.
+
+    bf16 is chosen only where every view's best class stays and no probability moves by more than
+    ``BF16_TOLERANCE``. Another choice than the default (fp32, contiguous) must save 15 %. The result is stored
+    on this machine, so that later runs choose the same without measuring.
+
+    Args:
+        model: a ``Model``; one that has nothing to choose is left as it is.
+        pixels: views as for ``Model.logits``; the first ``batch_size`` are used.
+        precision: ``auto``, or one that is used whatever its speed.
+        cache_file: where choices are stored; ``None`` for the user's cache folder, ``""`` for nowhere.
+    """
+    network = model.network
+    if not network.tunable:
+        return Tuning(network.precision, network.memory_format, origin="default")
+    default = ("fp32" if precision == "auto" else precision, "contiguous")
+    network.configure(*default)
+    cache_file = tuning_file() if cache_file is None else cache_file
+    views = [np.stack([view for video in pixels for view in video][:batch_size])]
+    key = _tuning_key(model, views[0].shape, precision)
+    tuning = _stored(cache_file, key)
+    if tuning is None:
+        tuning = _measure(network, views, default, _choices(network, precision, default))
+        if tuning.origin == "measured":
+            _store(cache_file, key, tuning)
+    network.configure(tuning.precision, tuning.memory_format)
+    return tuning
+
+
+def tuning_file() -> Path:
+    """The file with this user's measured choices; nothing is created."""
+    return cache_folder() / "tuning.json"
+
+
+def cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/vidbench`` or ``~/.cache/vidbench``; not created."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vidbench"
+
+
+def choose_device(name: str) -> str:
+    """A device that is there: ``auto`` takes the GPU whenever there is one.
+
+    Raises:
+        ConfigError: an unknown device, or one this machine does not have.
+    """
+    import torch
+
+    mps = torch.backends.mps.is_available()
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
+        raise ConfigError(f"Device {name!r} is none of auto, cpu, cuda, cuda:NUMBER, mps.")
+    if kind == "cuda" and (not torch.cuda.is_available() or int(number or 0) >= torch.cuda.device_count()):
+        raise ConfigError(f"There is no device {name!r} here (CUDA devices: {torch.cuda.device_count()}); try auto.")
+    if kind == "mps" and not mps:
+        raise ConfigError("There is no device 'mps' here; try auto.")
+    return name
+
+
+def check_precision(precision: str, device: str) -> None:
+    """Raise ``ConfigError`` for a precision that is unknown or that the device cannot do."""
+    import torch
+
+    if precision not in PRECISIONS:
+        raise ConfigError(f"Precision {precision!r} is none of auto, {', '.join(PRECISIONS)}.")
+    if precision == "fp16" and device == "cpu" and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
+        raise ConfigError("This processor has no fp16 arithmetic; use --precision bf16, fp32 or auto.")
+
+
+def torch_dtype(precision: str):
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def _torch_format(name: str, num_axes: int):
+    import torch
+
+    if name == "channels_last" and num_axes in (4, 5):
+        return torch.channels_last if num_axes == 4 else torch.channels_last_3d
+    return torch.contiguous_format
+
+
+@contextlib.contextmanager
+def _reproducible():
+    """The same sums every time on a GPU: fixed algorithms, no TF32."""
+    import torch
+
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_tf32
+    matmul.allow_tf32 = False
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        matmul.allow_tf32 = before
+
+
+def _synchronise(device: str) -> None:
+    import torch
+
+    (torch.mps if device.startswith("mps") else torch.cuda).synchronize()
+
+
+def _choices(network: TorchNetwork, precision: str, default: tuple) -> list[tuple[str, str]]:
+    precisions = ["fp32", "bf16"] if precision == "auto" and network.device != "mps" else [default[0]]
+    formats = MEMORY_FORMATS if network.spec.layout in ("NCTHW", "NCHW") else MEMORY_FORMATS[:1]
+    return [(p, f) for p in precisions for f in reversed(formats) if (p, f) != default]
+
+
+def _measure(network: TorchNetwork, views: list, default: tuple, choices: list) -> Tuning:
+    reference, quickest = _timed(network, views, default)
+    seconds, differences = {default: quickest}, {default: None}
+    if quickest < QUICK_S:
+        return Tuning(*default, {" ".join(default): quickest}, origin="default")
+    for choice in choices:
+        scores, seconds[choice] = _timed(network, views, choice)
+        differences[choice] = difference = _difference(reference, scores)
+        if choice[0] != default[0] and difference > BF16_TOLERANCE:
+            differences.pop(choice)
+    best = default
+    for choice in choices:  # fp32 choices come first: a lower precision must beat them clearly too
+        if choice in differences and seconds[choice] <= seconds[best] * (WORTH_IT if choice[0] != best[0] else 1):
+            best = choice
+    if seconds[best] > WORTH_IT * quickest:
+        best = default
+    named = {" ".join(choice): round(value, 4) for choice, value in seconds.items()}
+    return Tuning(*best, named, differences[best] if best[0] != default[0] else None)
+
+
+def _timed(network: TorchNetwork, views: list, choice: tuple) -> tuple[np.ndarray, float]:
+    network.configure(*choice)
+    before = dict(network.seconds)
+    scores, times = None, []
+    for repeat in range(4):  # the first call also allocates and compiles
+        start = time.perf_counter()
+        (scores,) = network.logits(views, len(views[0]))
+        times.append(time.perf_counter() - start)
+        if repeat == 1 and times[-1] > 1:
+            break
+    network.seconds.update(before)
+    return scores, statistics.median(times[1:])
+
+
+def _difference(reference: np.ndarray, scores: np.ndarray) -> float:
+    """Largest change of a probability; infinite where a best class changed or a score is not finite."""
+    if not np.isfinite(scores).all() or (reference.argmax(1) != scores.argmax(1)).any():
+        return float("inf")
+    return float(np.abs(_softmax(reference) - _softmax(scores)).max())
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def _tuning_key(model, shape: tuple, precision: str) -> str:
+    import torch
+
+    network = model.network
+    device = torch.cuda.get_device_name(network.device) if network.device.startswith("cuda") else network.device
+    facts = machine_facts()
+    return sha256_of_json(
+        {
+            "model": [model.card.name, model.weights_sha256],
+            "input": [list(shape), asdict(network.spec)],
+            "precision": precision,
+            "torch": torch.__version__,
+            "machine": [device, facts["processor"], facts["cores"], torch.get_num_threads()],
+            "rule": [BF16_TOLERANCE, WORTH_IT, QUICK_S],
+        }
+    )
+
+
+def _read_tunings(cache_file) -> dict:
+    try:
+        found = json.loads(Path(cache_file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _stored(cache_file, key: str) -> Tuning | None:
+    found = _read_tunings(cache_file).get(key) if cache_file else None
+    try:
+        tuning = Tuning(**{**found, "origin": "stored"})
+    except TypeError:
+        return None
+    known = tuning.precision in PRECISIONS and tuning.memory_format in MEMORY_FORMATS
+    return tuning if known else None
+
+
+def _store(cache_file, key: str, tuning: Tuning) -> None:
+    if not cache_file:
+        return
+    with contextlib.suppress(OSError):  # a read-only home costs a measurement, not the run
+        Path(cache_file).parent.mkdir(parents=True, exist_ok=True)
+        write_json(cache_file, {**_read_tunings(cache_file), key: asdict(tuning)})

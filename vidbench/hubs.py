@@ -1,0 +1,170 @@
+"""Networks that others made, behind the call of ours: MoViNet as TFLite, I3D as a TensorFlow SavedModel.
+
+The only module that imports TensorFlow; see ``_tensorflow`` for the order that keeps the process alive.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from vidbench.records import InputSpec, WeightsError
+from vidbench.utils import printable, sha256_of_json, usable_cores
+
+
+class MoViNetStream:
+    """A streaming MoViNet in TFLite: one frame at a time, its memory handed back to it with the next one.
+
+    Each video starts from zero. The logits of the last frame are the video's: the network's pooling is causal, so
+    they average over all frames. Videos run side by side, each in an interpreter of its own on one core.
+
+    Args:
+        path: the ``.tflite`` file with a signature ``serving_default``: ``image`` (1, 1, H, W, 3) float32 in
+            [0, 1] and states in; ``logits`` (1, K) and states of the same names out.
+        spec: mean and std must be 0 and 1.
+        num_workers: videos at a time; ``None`` for one a core.
+    """
+
+    tunable, device, precision, memory_format = False, "cpu", "int8", "contiguous"
+
+    def __init__(self, path, spec: InputSpec, *, num_workers: int | None = None):
+        self.path, self.spec = Path(path), spec
+        self.seconds = {"transform": 0.0, "transfer": 0.0, "forward": 0.0}
+        self._idle = [self._runner() for _ in range(num_workers or usable_cores())]
+
+    def logits(self, pixels: list[np.ndarray], batch_size: int = 1) -> list[np.ndarray]:
+        """Scores of every view; as ``TorchNetwork.logits``, but T may differ and ``batch_size`` changes nothing.
+
+        Args:
+            pixels: one uint8 array (V, T, H, W, 3) a video, T at least 1.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        start = time.perf_counter()
+        views = [view for video in pixels for view in video]
+        with ThreadPoolExecutor(len(self._idle)) as pool:
+            scores = list(pool.map(self._score, views))
+        self.seconds["forward"] += time.perf_counter() - start
+        ends = np.cumsum([len(video) for video in pixels])
+        return [np.stack(scores[end - len(video) : end]) for video, end in zip(pixels, ends)]
+
+    def _score(self, frames: np.ndarray) -> np.ndarray:
+        """Logits (K,) of uint8 (T, H, W, 3)."""
+        runner, states = self._idle.pop()
+        try:
+            values = {name: np.zeros(shape, kind) for name, (shape, kind) in states.items()}
+            for frame in frames:
+                image = np.multiply(frame[None, None], np.float32(1 / 255), dtype=np.float32)
+                values = runner(image=image, **values)
+                scores = values.pop("logits")
+        finally:
+            self._idle.append((runner, states))
+        return np.array(scores[0], np.float32)
+
+    def _runner(self) -> tuple:
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            interpreter = Interpreter(model_path=str(self.path), num_threads=1)
+            runner = interpreter.get_signature_runner("serving_default")
+        except (ValueError, RuntimeError) as problem:
+            raise WeightsError(f"{printable(self.path)} is no TFLite model: {printable(problem, 160)}.") from None
+        inputs, outputs = runner.get_input_details(), runner.get_output_details()
+        if set(inputs) - {"image"} != set(outputs) - {"logits"} or "image" not in inputs or "logits" not in outputs:
+            raise WeightsError(f"{printable(self.path)} is no streaming MoViNet: its states do not come back.")
+        states = {name: (tuple(v["shape"]), v["dtype"]) for name, v in inputs.items() if name != "image"}
+        return runner, states
+
+
+class HubI3D:
+    """DeepMind's I3D as TF-Hub publishes it: a SavedModel with the signature ``default``.
+
+    A SavedModel is a program: load only one that you trust.
+
+    Args:
+        folder: the SavedModel's folder.
+        spec: (N, T, 224, 224, 3) float32 is made from its mean and std.
+    """
+
+    tunable, precision, memory_format = False, "fp32", "contiguous"
+
+    def __init__(self, folder, spec: InputSpec, *, device: str = "cpu"):
+        self.spec, self.device = spec, device
+        self.seconds = {"transform": 0.0, "transfer": 0.0, "forward": 0.0}
+        tf = _tensorflow()
+        try:
+            self._model = tf.saved_model.load(str(folder))
+            self._signature = self._model.signatures["default"]
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as problem:
+            raise WeightsError(
+                f"{printable(folder)} is no SavedModel with a signature 'default': {printable(problem, 160)}."
+            ) from None
+
+    def logits(self, pixels: list[np.ndarray], batch_size: int) -> list[np.ndarray]:
+        """Scores of every view; as ``TorchNetwork.logits``."""
+        views = [view for video in pixels for view in video]
+        parts = [self._score(np.stack(views[i : i + batch_size])) for i in range(0, len(views), batch_size)]
+        scores = np.concatenate(parts) if parts else []
+        ends = np.cumsum([len(video) for video in pixels])
+        return [scores[end - len(video) : end] for video, end in zip(pixels, ends)]
+
+    def _score(self, views: np.ndarray) -> np.ndarray:
+        tf = _tensorflow()
+        start = time.perf_counter()
+        clips = (views.astype(np.float32) / 255 - np.float32(self.spec.mean)) / np.float32(self.spec.std)
+        middle = time.perf_counter()
+        scores = np.asarray(self._signature(tf.constant(clips))["default"], np.float32)
+        self.seconds["transform"] += middle - start
+        self.seconds["forward"] += time.perf_counter() - middle
+        return scores
+
+
+def hash_of_folder(folder) -> str:
+    """SHA-256 over the names and contents of a folder's files, in sorted order."""
+    from vidbench.utils import sha256_of_file
+
+    folder = Path(folder)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return sha256_of_json([[path.relative_to(folder).as_posix(), sha256_of_file(path)] for path in files])
+
+
+def resolve_handle(handle: str, name: str) -> Path:
+    """The local folder of a TF-Hub module, downloaded by ``tensorflow_hub`` into its cache.
+
+    Raises:
+        WeightsError: the handle cannot be reached (tfhub.dev sends to Kaggle, which has refused since October
+            2025), or ``tensorflow_hub`` cannot be imported.
+    """
+    _tensorflow()
+    try:
+        import tensorflow_hub
+    except ImportError as problem:
+        raise WeightsError(
+            f"tensorflow_hub cannot be imported ({printable(problem)}); pip install 'setuptools<82'."
+        ) from None
+    try:
+        return Path(tensorflow_hub.resolve(handle))
+    except (OSError, ValueError, RuntimeError) as problem:
+        reason = printable(getattr(problem, "reason", None) or problem, 160)
+        raise WeightsError(
+            f"The weights of {name} are not on this machine and {handle} cannot be reached ({reason}). Download the "
+            f"SavedModel from kaggle.com/models/deepmind/i3d-kinetics, unpack it, and pass its folder with --weights."
+        ) from None
+
+
+def _tensorflow():
+    """TensorFlow, after torch and torchvision: the other way round the two abort the process.
+
+    Both bring an LLVM that registers the same options; see https://github.com/tensorflow/tensorflow/issues/124205.
+    """
+    import torchvision  # noqa: F401  imports torch and triton, which must come first
+
+    try:
+        import tensorflow as tf
+    except ImportError as problem:
+        raise WeightsError(
+            f"This model needs TensorFlow, which cannot be imported ({printable(problem, 99)}); pip install tensorflow."
+        ) from None
+    return tf

@@ -1,0 +1,206 @@
+"""Clips → predictions: views averaged, classes ranked, one label space mapped to another."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vidbench.records import AnnotationError, InputSpec, Prediction, UnreadableVideo
+from vidbench.utils import nearest_hint, printable, sha256_of_file
+
+HEADER = ("dataset_label", "model_label")
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (..., K), float64, of logits (..., K); each row sums to 1."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def average(logits: np.ndarray, spec: InputSpec) -> np.ndarray:
+    """Probabilities of a video from the logits of its views.
+
+    Args:
+        logits: float32, shape (V, K), finite.
+        spec: its ``average`` says whether logits or probabilities are averaged.
+
+    Returns:
+        float32, shape (K,), sums to 1.
+    """
+    if spec.average == "probabilities":
+        return softmax(logits).mean(0).astype(np.float32)
+    return softmax(logits.astype(np.float64).mean(0)).astype(np.float32)
+
+
+def top(scores: np.ndarray, n: int) -> list[int]:
+    """Indices of the ``n`` best scores, best first, ties by index; scores that are not finite are left out.
+
+    >>> top(np.array([0.1, 0.5, -np.inf, 0.5]), 3)
+    [1, 3, 0]
+    """
+    order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
+    return [int(k) for k in order[:n] if np.isfinite(scores[k])]
+
+
+def rank_of(scores: np.ndarray, true_index: int) -> int:
+    """How many other classes score at least as high as the true one: 0 is right at top-1, a tie counts against us.
+
+    A true class without a finite score has rank -1.
+
+    >>> rank_of(np.array([0.2, 0.5, 0.5]), 1)
+    1
+    """
+    if not np.isfinite(scores[true_index]):
+        return -1
+    return int((scores >= scores[true_index]).sum()) - 1
+
+
+def predict(model, path: str | os.PathLike, *, decoder: str = "pyav", limits=None, batch_size: int = 8) -> Prediction:
+    """What a model says about one video, read in this process.
+
+    Args:
+        model: a ``Model`` or a model's name.
+        path: a video file.
+        decoder: one of ``vidbench.data.decode.DECODERS``.
+        limits: a ``vidbench.data.decode.Limits``; ``None`` for its defaults.
+        batch_size: views at a time.
+
+    Raises:
+        UnreadableVideo: the video gives no usable clip, or the network gave NaN or infinity.
+        VidbenchError: the model cannot be had.
+    """
+    from vidbench.data.decode import Limits
+    from vidbench.data.load import read_views
+    from vidbench.models import load_model
+
+    if isinstance(model, str):
+        model = load_model(model)
+    views = read_views(path, model.spec, decoder=decoder, limits=limits or Limits(), cache=None)
+    (logits,) = model.logits([views.pixels], batch_size)
+    if not np.isfinite(logits).all():
+        raise UnreadableVideo("nonfinite", "the network gave NaN or infinity")
+    return Prediction(model.labels, average(logits, model.spec), logits, views.status, views.reason)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """From a model's classes to a dataset's.
+
+    A dataset class may stand for several of the model's; its best score counts. One without any is unmapped: the
+    model cannot predict it, and it gets the score minus infinity.
+
+    Args:
+        dataset_labels: names in index order.
+        model_labels: likewise.
+        columns: for each dataset class the indices of its model classes.
+        source: ``names`` or the file's name.
+        sha256: of the file; empty for ``names``.
+    """
+
+    dataset_labels: tuple[str, ...]
+    model_labels: tuple[str, ...]
+    columns: tuple[tuple[int, ...], ...]
+    source: str = "names"
+    sha256: str = ""
+
+    @classmethod
+    def by_name(cls, dataset_labels, model_labels) -> LabelMap:
+        """Classes with the same name, whatever the case of its letters.
+
+        Raises:
+            AnnotationError: no name agrees.
+        """
+        places: dict[str, list[int]] = {}
+        for place, name in enumerate(model_labels):
+            places.setdefault(name.casefold(), []).append(place)
+        columns = []
+        for name in dataset_labels:
+            same = places.get(name.casefold(), [])
+            exact = [place for place in same if model_labels[place] == name]
+            columns.append(tuple(exact or same))
+        if not any(columns):
+            raise AnnotationError("No class name of the dataset is one of the model's; pass --label-map FILE.")
+        return cls(tuple(dataset_labels), tuple(model_labels), tuple(columns))
+
+    @classmethod
+    def from_csv(cls, path: str | os.PathLike, dataset_labels, model_labels) -> LabelMap:
+        """Read ``dataset_label,model_label`` rows under a header of these words; several rows a label are allowed.
+
+        Raises:
+            AnnotationError: no such file, another header, or a row that names an unknown class or comes twice; with
+                the line.
+        """
+        path = Path(path)
+        known_data = {name: place for place, name in enumerate(dataset_labels)}
+        known_model = {name: place for place, name in enumerate(model_labels)}
+        found: dict[int, list[int]] = {}
+        for line, (dataset_label, model_label) in _rows(path):
+            where = f"{printable(path)}:{line}"
+            for word, known, kind in ((dataset_label, known_data, "dataset"), (model_label, known_model, "model")):
+                if word not in known:
+                    hint = nearest_hint(word, known)
+                    raise AnnotationError(f"{where}: the {kind} has no class {printable(word, 80)!r}.{hint}")
+            places = found.setdefault(known_data[dataset_label], [])
+            if known_model[model_label] in places:
+                raise AnnotationError(f"{where}: this row comes twice.")
+            places.append(known_model[model_label])
+        if not found:
+            raise AnnotationError(f"{printable(path)} maps no class.")
+        columns = tuple(tuple(sorted(found.get(place, ()))) for place in range(len(dataset_labels)))
+        return cls(tuple(dataset_labels), tuple(model_labels), columns, path.name, sha256_of_file(path))
+
+    @property
+    def unmapped(self) -> tuple[str, ...]:
+        """Dataset classes that the model cannot predict."""
+        return tuple(name for name, places in zip(self.dataset_labels, self.columns) if not places)
+
+    def is_mapped(self, index: int) -> bool:
+        """Whether the model can predict the dataset class of this index."""
+        return bool(self.columns[index])
+
+    def apply(self, scores: np.ndarray) -> np.ndarray:
+        """Scores of the dataset's classes (..., K_dataset) from the model's (..., K_model).
+
+        The best of the mapped scores, not scaled again; minus infinity for an unmapped class.
+        """
+        if scores.shape[-1] != len(self.model_labels):
+            raise ValueError(f"{scores.shape[-1]} scores for {len(self.model_labels)} classes")
+        mapped = np.full((*scores.shape[:-1], len(self.columns)), -np.inf, scores.dtype)
+        for place, places in enumerate(self.columns):
+            if places:
+                mapped[..., place] = scores[..., list(places)].max(-1)
+        return mapped
+
+    def facts(self) -> dict:
+        """For a run's manifest: where it is from, and what it leaves out."""
+        return {
+            "source": self.source,
+            "sha256": self.sha256,
+            "n_mapped": len(self.dataset_labels) - len(self.unmapped),
+            "n_unmapped": len(self.unmapped),
+            "unmapped": list(self.unmapped),
+        }
+
+
+def _rows(path: Path):
+    """``(line number, (dataset label, model label))`` of a label map's rows, empty lines left out."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            if tuple(word.strip() for word in header) != HEADER:
+                raise AnnotationError(f"{printable(path)}:1: the header must be {','.join(HEADER)}.")
+            for row in reader:
+                words = tuple(word.strip() for word in row)
+                if any(words) and len(words) != 2:
+                    raise AnnotationError(f"{printable(path)}:{reader.line_num}: {len(words)} columns instead of 2.")
+                if any(words):
+                    yield reader.line_num, words
+    except OSError as problem:
+        raise AnnotationError(f"{printable(path)} cannot be read: {printable(problem.strerror)}.") from None
+    except (UnicodeDecodeError, csv.Error) as problem:
+        raise AnnotationError(f"{printable(path)} is no CSV text: {printable(problem, 120)}.") from None
