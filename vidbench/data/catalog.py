@@ -1,0 +1,346 @@
+"""What we know about each dataset: one card each, and its class names in index order."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidbench.records import AnnotationError, ConfigError
+from vidbench.utils import nearest_hint, printable
+
+LABELS_FOLDER = Path(__file__).parent / "labels"
+REPOSITORY = Path(__file__).resolve().parents[2]
+MOST_BYTES = 1 << 30  # of one annotation file; Kinetics-700's largest has 40 MB
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that the dataset's authors, or a named mirror, offer.
+
+    Args:
+        what: what is in it.
+        url: where it was published; not all of these still answer.
+        sha256: of the whole file, or ``None`` where nobody here has verified one.
+        size_gb: of the download, ``None`` where unknown.
+    """
+
+    what: str
+    url: str
+    sha256: str | None = None
+    size_gb: float | None = None
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """Facts about one dataset.
+
+    Args:
+        name: as ``--dataset`` takes it.
+        title: as people write it.
+        labels: name of the class list for ``load_labels``; ``None`` where the data bring their own.
+        splits: the names a split can have; empty where any is allowed.
+        default_split: the split to evaluate where none is named.
+        folds: how many official train/test divisions there are; 1 where there is one.
+        layout: the importer in ``vidbench.data.index`` that reads its annotation files.
+        default_dir: where the data lie unless the user says otherwise.
+        licence: of annotations and videos, as far as stated by their owners.
+        sources: downloads.
+        counts: videos listed officially, by split (``train1`` is split ``train`` of fold 1).
+        group: what two videos share that must not lie in two splits.
+        citation: the paper.
+        notes: traps, one sentence each.
+    """
+
+    name: str
+    title: str
+    labels: str | None
+    splits: tuple[str, ...]
+    default_split: str
+    layout: str
+    default_dir: Path
+    licence: str
+    folds: int = 1
+    sources: tuple[Source, ...] = ()
+    counts: tuple[tuple[str, int], ...] = ()
+    group: str = ""
+    citation: str = ""
+    notes: tuple[str, ...] = ()
+
+
+KINETICS_NOTES = (
+    "Videos stay under YouTube's and their uploaders' terms; many are gone, so name the number you evaluated.",
+    "Class order is the case-sensitive sort of the names; sorting folder names with underscores swaps two classes.",
+    "Identifiers may begin with a minus sign.",
+)
+KINETICS_LICENCE = "annotations CC BY 4.0 (one paper lists CC BY-NC 4.0); videos belong to their uploaders"
+KINETICS_GROUP = "the YouTube identifier"
+
+
+def _raw(name: str) -> Path:
+    return REPOSITORY / "data" / "raw" / name
+
+
+def _kinetics(version: str, title: str, folder: str, counts: tuple, citation: str, notes: tuple = ()) -> DatasetCard:
+    base = f"https://s3.amazonaws.com/kinetics/{folder}"
+    sources = [Source(f"annotations, {split}", f"{base}/annotations/{split}.csv") for split in ("train", "val", "test")]
+    sources += [
+        Source(f"list of archives, {split}", f"{base}/{split}/k{folder}_{split}_path.txt")
+        for split in ("train", "val", "test")
+    ]
+    return DatasetCard(
+        name=f"kinetics{version}",
+        title=title,
+        labels=f"kinetics{version}",
+        splits=("train", "val", "test"),
+        default_split="val",
+        layout="kinetics",
+        default_dir=_raw(f"kinetics{version}"),
+        licence=KINETICS_LICENCE,
+        sources=tuple(sources),
+        counts=counts,
+        group=KINETICS_GROUP,
+        citation=citation,
+        notes=KINETICS_NOTES + notes,
+    )
+
+
+_CARDS = (
+    DatasetCard(
+        name="vidmini",
+        title="vidmini",
+        labels="vidmini",
+        splits=("train", "test"),
+        default_split="test",
+        layout="vidmini",
+        default_dir=REPOSITORY / "data" / "vidmini",
+        licence="Apache-2.0, drawn by this project",
+        counts=(("test", 144),),
+        group="the scene, gNN within its class",
+        citation="vidbench, vidbench/data/mini.py",
+        notes=("Only the test split is in git; scripts/make_mini.py draws the train split.",),
+    ),
+    _kinetics(
+        "400",
+        "Kinetics-400",
+        "400",
+        (("train", 246534), ("val", 19906), ("test", 39805)),
+        "W. Kay et al., The Kinetics Human Action Video Dataset, 2017, https://arxiv.org/abs/1705.06950",
+        ("Most of its val split lies in Kinetics-600's and Kinetics-700's train or val splits.",),
+    ),
+    _kinetics(
+        "600",
+        "Kinetics-600",
+        "600",
+        (("val", 30000), ("test", 72924)),
+        "J. Carreira et al., A Short Note about Kinetics-600, 2018, https://arxiv.org/abs/1808.01340",
+        ("32 names of Kinetics-400 are not among its classes.", "Six identifiers occur twice in val with two labels."),
+    ),
+    _kinetics(
+        "700",
+        "Kinetics-700-2020",
+        "700_2020",
+        (),
+        "L. Smaira et al., A Short Note on the Kinetics-700-2020 Human Action Dataset, 2020, "
+        "https://arxiv.org/abs/2010.10864",
+    ),
+    DatasetCard(
+        name="ucf101",
+        title="UCF101",
+        labels="ucf101",
+        splits=("train", "test"),
+        default_split="test",
+        layout="ucf101",
+        default_dir=_raw("ucf101"),
+        licence="none stated; research use",
+        folds=3,
+        sources=(
+            Source("videos", "https://www.crcv.ucf.edu/data/UCF101/UCF101.rar", size_gb=6.48),
+            Source("splits", "https://www.crcv.ucf.edu/data/UCF101/UCF101TrainTestSplits-RecognitionTask.zip"),
+        ),
+        counts=(
+            *(("train1", 9537), ("test1", 3783)),
+            *(("train2", 9586), ("test2", 3734)),
+            *(("train3", 9624), ("test3", 3696)),
+        ),
+        group="the source video, gNN within its class",
+        citation="K. Soomro, A. R. Zamir, M. Shah, UCF101, 2012, https://arxiv.org/abs/1212.0402",
+        notes=(
+            "Class order is that of classInd.txt; a plain sort swaps four classes.",
+            "Files of HandstandPushups begin with v_HandStandPushups.",
+            "The server's certificate chain is incomplete.",
+        ),
+    ),
+    DatasetCard(
+        name="hmdb51",
+        title="HMDB51",
+        labels="hmdb51",
+        splits=("train", "test"),
+        default_split="test",
+        layout="hmdb51",
+        default_dir=_raw("hmdb51"),
+        licence="CC BY 4.0",
+        folds=3,
+        sources=(
+            Source("videos", "http://serre-lab.clps.brown.edu/wp-content/uploads/2013/10/hmdb51_org.rar", size_gb=2.16),
+            Source("splits", "http://serre-lab.clps.brown.edu/wp-content/uploads/2013/10/test_train_splits.rar"),
+        ),
+        counts=tuple((f"{split}{fold}", n) for fold in (1, 2, 3) for split, n in (("train", 3570), ("test", 1530))),
+        group="the source film, the file name up to its class",
+        citation="H. Kuehne et al., HMDB: A Large Video Database for Human Motion Recognition, ICCV 2011",
+        notes=(
+            "About a quarter of the videos (1,666 of 6,766) are in neither train nor test of a fold.",
+            "536 file names hold characters that shells and glob() read as patterns.",
+            "The frame count in the files' headers is often wrong by one.",
+        ),
+    ),
+    DatasetCard(
+        name="somethingv2",
+        title="Something-Something v2",
+        labels="somethingv2",
+        splits=("train", "val", "test"),
+        default_split="val",
+        layout="somethingv2",
+        default_dir=_raw("somethingv2"),
+        licence="Qualcomm's research terms; must not be passed on",
+        sources=(Source("all", "https://developer.qualcomm.com/software/ai-datasets/something-something"),),
+        counts=(("train", 168913), ("val", 24777), ("test", 27157)),
+        citation="R. Goyal et al., The something something video database, ICCV 2017, https://arxiv.org/abs/1706.04261",
+        notes=("Classes name left and right: flipping a video changes its class.",),
+    ),
+    DatasetCard(
+        name="folder",
+        title="a folder of classes",
+        labels=None,
+        splits=(),
+        default_split="test",
+        layout="folder",
+        default_dir=_raw("folder"),
+        licence="yours",
+        notes=("CLASS/VIDEO, or SPLIT/CLASS/VIDEO; class order is the sort of the folder names, or labels.txt.",),
+    ),
+    DatasetCard(
+        name="csv",
+        title="a list of paths and labels",
+        labels=None,
+        splits=(),
+        default_split="test",
+        layout="csv",
+        default_dir=_raw("csv"),
+        licence="yours",
+        notes=("Columns path and label, lines of `path label`, or a datalist.json with its four keys.",),
+    ),
+)
+DATASETS = {card.name: card for card in _CARDS}
+
+
+def find_dataset(name: str) -> DatasetCard:
+    """The card of a dataset; raises ``ConfigError`` with the nearest names for one we do not know."""
+    if name not in DATASETS:
+        raise ConfigError(f"No dataset is called {printable(name, 80)!r}.{nearest_hint(name, DATASETS)}")
+    return DATASETS[name]
+
+
+def load_labels(name: str) -> tuple[str, ...]:
+    """Class names in index order.
+
+    Args:
+        name: a list that comes with vidbench (``kinetics400``), or the path of a text file
+            with one name a line.
+
+    Raises:
+        AnnotationError: no such list, or one that cannot be used (see ``read_labels``).
+
+    >>> load_labels("kinetics400")[:2]
+    ('abseiling', 'air drumming')
+    """
+    shipped = LABELS_FOLDER / f"{name}.txt"
+    if re.fullmatch(r"\w+", str(name)) and shipped.is_file():
+        return read_labels(shipped)
+    if not Path(name).is_file():
+        known = sorted(path.stem for path in LABELS_FOLDER.glob("*.txt"))
+        raise AnnotationError(f"There is no class list {printable(name, 120)!r}.{nearest_hint(str(name), known)}")
+    return read_labels(name)
+
+
+def read_labels(path: str | os.PathLike) -> tuple[str, ...]:
+    """Class names from a text file, one a line; the line number, from 0, is the index.
+
+    A byte order mark, any line ends, spaces around a name and blank lines at the end are allowed.
+
+    Raises:
+        AnnotationError: not UTF-8 text, no name, a name twice, a blank line before the last
+            name, a control character, or a web page taken for a list.
+    """
+    lines = [line.strip(" \t") for line in read_text(path).rstrip().split("\n")]
+    where = printable(path, 160)
+    if re.match(r"<(!doctype|html|head|body|\?xml)", lines[0], re.I):
+        raise AnnotationError(f"{where} is a web page, not a list of class names; download it again.")
+    first_seen: dict[str, int] = {}
+    for number, name in enumerate(lines, 1):
+        if not name:
+            raise AnnotationError(f"{where}, line {number} is blank; expected one class name a line.")
+        if not name.isprintable() or len(name) > 300:
+            raise AnnotationError(f"{where}, line {number} is no class name: {printable(name, 60)!r}.")
+        if first_seen.setdefault(name, number) != number:
+            raise AnnotationError(f"{where} names {name!r} twice, in lines {first_seen[name]} and {number}.")
+    return tuple(lines)
+
+
+def check_labels(labels, expected, where: str) -> None:
+    """Refuse class names that are not those expected, in that order.
+
+    Args:
+        labels: class names found.
+        expected: class names wanted, by index.
+        where: whose names they are, for the message.
+
+    Raises:
+        AnnotationError: another number of names, or another name or order; says where first.
+    """
+    labels, expected = tuple(labels), tuple(expected)
+    if len(labels) != len(expected):
+        raise AnnotationError(f"{where} has {len(labels)} class names, expected {len(expected)}.")
+    for index, (found, wanted) in enumerate(zip(labels, expected, strict=True)):
+        if found != wanted:
+            order = "the same names in another order" if set(labels) == set(expected) else "other names"
+            raise AnnotationError(
+                f"{where} has {order}: index {index} is {printable(found, 80)!r}, expected {printable(wanted, 80)!r}."
+            )
+
+
+def read_text(path: str | os.PathLike, most_bytes: int = MOST_BYTES) -> str:
+    """A UTF-8 text file, without byte order mark, with every line end as ``\\n``.
+
+    Raises:
+        AnnotationError: no regular file, empty, too large, not UTF-8, or with NUL bytes.
+    """
+    where = printable(path, 160)
+    try:
+        if not os.path.isfile(path):
+            raise AnnotationError(f"{where} is not a file; expected a text file.")
+        if os.path.getsize(path) > most_bytes:
+            raise AnnotationError(f"{where} is larger than {most_bytes >> 20} MB; expected a text file.")
+        data = Path(path).read_bytes()
+    except (OSError, ValueError) as problem:
+        raise AnnotationError(f"{where} cannot be read: {printable(problem, 120)}.") from None
+    if not data.strip():
+        raise AnnotationError(f"{where} is empty; expected text.")
+    return _decode(data, where)
+
+
+def _decode(data: bytes, where: str) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise AnnotationError(f"{where} is UTF-16 text; save it as UTF-8.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        raise AnnotationError(
+            f"{where}, line {line} is not UTF-8 text: byte 0x{data[problem.start]:02x} at {problem.start}."
+        ) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise AnnotationError(f"{where}, line {line} holds a NUL character; this is no text file.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
