@@ -1,0 +1,632 @@
+"""Many videos to views: isolated workers, pictures through shared memory, results in the order given.
+
+A worker is a spawned process that imports neither torch nor TensorFlow. A video that crashes it, hangs it or eats
+its memory costs one result, ``UnreadableVideo``, and the worker is replaced. Each worker has a pebble pool of its
+own, so that nothing is shared between workers: no lock that a dying one could keep.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import mmap
+import multiprocessing
+import multiprocessing.context
+import os
+import queue
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pebble import ProcessExpired, ProcessPool
+
+from vidbench.data.decode import Limits, VideoTable, decoder_version, open_video
+from vidbench.data.process import check_spec, views_from_frames
+from vidbench.data.sample import indices_for
+from vidbench.records import Clip, ConfigError, InputSpec, UnreadableVideo, VideoInfo, VideoRecord, Views
+from vidbench.utils import printable
+
+if TYPE_CHECKING:
+    from vidbench.data.cache import ClipCache
+
+GRACE_S = 2.0  # seconds that a worker may take beyond the limit before it is killed
+LOST_S = 60.0  # seconds after which a worker that should long have been killed is given up
+
+
+class ClipDataset:
+    """One clip per record, in the order given.
+
+    ``dataset[i]`` depends on the constructor's arguments and ``i``, on nothing else: not on earlier calls, the
+    worker that asks, or the clock. A file that cannot be read raises ``UnreadableVideo``; no other video ever
+    takes its place. It is a map-style dataset for ``torch.utils.data.DataLoader`` as it stands.
+
+    Args:
+        records: the videos.
+        read_clip: called with a record and a ``numpy.random.Generator`` made from ``seed`` and ``i``.
+        seed: a whole number, at least 0.
+    """
+
+    def __init__(self, records: Iterable, read_clip: Callable[[VideoRecord, np.random.Generator], Clip], *, seed=0):
+        self.records, self.read_clip, self.seed = tuple(records), read_clip, seed
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Clip:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"record {index} of {len(self)}")
+        index %= len(self)
+        return self.read_clip(self.records[index], np.random.default_rng([self.seed, index]))
+
+
+def read_views(
+    path: str | os.PathLike,
+    spec: InputSpec,
+    *,
+    decoder: str = "pyav",
+    limits: Limits | None = None,
+    cache: ClipCache | None = None,
+) -> Views:
+    """All views of one video as a model's card asks for them, read in this process.
+
+    Frames that several views share are decoded and resized once.
+
+    Raises:
+        UnreadableVideo: the file gives no usable clip; its ``status`` says why.
+        ConfigError: the card or the decoder cannot be used.
+    """
+    limits = limits or Limits()
+    if cache is None:
+        return _make_views(path, spec, decoder, limits)
+    start = time.thread_time()
+    key = _cache_key(cache, path, spec, decoder)
+    if (views := _from_cache(cache, key, start)) is not None:
+        return views
+    views = _make_views(path, spec, decoder, limits)
+    cache.put(key, views.pixels, _side(views))
+    return views
+
+
+def _make_views(path, spec: InputSpec, decoder: str, limits: Limits) -> Views:
+    start, chosen = time.thread_time(), []
+
+    def choose(table: VideoTable) -> np.ndarray:
+        indices = indices_for(spec, table.pts_s, table.frame_rate)
+        chosen[:] = [indices]
+        _check_room(indices.shape, spec, limits)
+        return np.unique(indices)
+
+    with open_video(path, decoder=decoder, limits=limits) as video:
+        clip = video.read(choose)
+    decoded = time.thread_time()
+    pixels = _pixels(clip, chosen[0], spec)
+    seconds = {"decode": decoded - start, "transform": time.thread_time() - decoded}
+    return Views(pixels, chosen[0], clip.info, clip.status, clip.reason, seconds)
+
+
+def _pixels(clip: Clip, indices: np.ndarray, spec: InputSpec) -> np.ndarray:
+    try:
+        return views_from_frames(clip.frames, np.searchsorted(clip.indices, indices), spec)
+    except (ConfigError, UnreadableVideo):
+        raise
+    except MemoryError:
+        raise UnreadableVideo("memory", "resizing needs more memory than there is") from None
+    except Exception as problem:
+        raise UnreadableVideo("decode_error", f"its pictures cannot be resized: {printable(problem, 120)}") from None
+
+
+def _check_room(shape: tuple[int, int], spec: InputSpec, limits: Limits) -> None:
+    megabytes = int(np.prod(shape)) * spec.num_crops * spec.crop[0] * spec.crop[1] * 3 / 2**20
+    if megabytes > limits.megabytes:
+        raise UnreadableVideo(
+            "too_large", f"its views take {megabytes:.0f} MB, over the limit of {limits.megabytes} MB"
+        )
+
+
+# ---------------------------------------------------------------- cache
+
+
+def _cache_at(folder: str | None) -> ClipCache | None:
+    if folder is None:
+        return None
+    from vidbench.data.cache import ClipCache
+
+    return ClipCache(folder)
+
+
+def _cache_key(cache: ClipCache, path, spec: InputSpec, decoder: str):
+    geometry = {name: value for name, value in dataclasses.asdict(spec).items() if name not in _NOT_PIXELS}
+    return cache.key(path, geometry, decoder_version(decoder))
+
+
+_NOT_PIXELS = ("mean", "std", "layout", "average")  # parts of a card that come after the uint8 views
+
+
+def _side(views: Views) -> dict:
+    return {
+        "indices": views.indices.tolist(),
+        "info": dataclasses.asdict(views.info),
+        "status": views.status,
+        "reason": views.reason,
+    }
+
+
+def _from_cache(cache: ClipCache, key, start: float) -> Views | None:
+    found = cache.get(key)
+    if found is None:
+        return None
+    pixels, side = found
+    try:
+        info = VideoInfo(**side["info"])
+        indices = np.array(side["indices"], np.int64)
+        status, reason = side["status"], side["reason"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    seconds = {"decode": time.thread_time() - start, "transform": 0.0}
+    return Views(pixels, indices, info, status, reason, seconds)
+
+
+# ---------------------------------------------------------------- in the worker
+
+
+def _start_worker(parent: int, megabytes: int) -> None:
+    """Make a fresh worker modest: low priority, one thread, bounded memory, and gone when its parent is."""
+    with contextlib.suppress(AttributeError, OSError):
+        os.nice(10)
+    with contextlib.suppress(ImportError):
+        import cv2
+
+        cv2.setNumThreads(1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    _bound_memory(megabytes)
+
+
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _bound_memory(megabytes: int) -> None:
+    """Linux counts private memory against RLIMIT_DATA; elsewhere only ``Limits.megabytes`` of frames is checked."""
+    with contextlib.suppress(ImportError, OSError, ValueError, StopIteration):
+        import resource
+
+        with open("/proc/self/status") as file:
+            now = next(int(line.split()[1]) for line in file if line.startswith("VmData:"))
+        resource.setrlimit(resource.RLIMIT_DATA, (now * 1024 + megabytes * 2**20,) * 2)
+
+
+def _work(read, path: str, spec: InputSpec, decoder: str, limits: Limits, cache_dir, slot: str):
+    """Read one video and put its pixels into the slot; returns everything else about it."""
+    _alarm(limits.seconds + 2 * GRACE_S)
+    try:
+        cache = _cache_at(cache_dir)
+        views = read(path, spec, decoder=decoder, limits=limits, cache=cache)
+        _fill(slot, views.pixels)
+    except UnreadableVideo as problem:
+        return problem.status, problem.reason
+    except MemoryError:
+        return "memory", f"more than the limit of {limits.megabytes} MB of memory was needed"
+    finally:
+        _alarm(0)
+    return views.pixels.shape, views.indices, views.info, views.status, views.reason, views.seconds
+
+
+def _alarm(seconds: float) -> None:
+    """Let the system end this process after a time, whatever code it hangs in and even when its parent is gone."""
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _fill(slot: str, pixels: np.ndarray) -> None:
+    handle = os.open(slot, os.O_RDWR)
+    try:
+        if os.fstat(handle).st_size < pixels.nbytes:
+            os.ftruncate(handle, pixels.nbytes)
+        if pixels.nbytes:
+            with mmap.mmap(handle, pixels.nbytes) as memory:
+                np.frombuffer(memory, np.uint8)[:] = np.ascontiguousarray(pixels).reshape(-1)
+    finally:
+        os.close(handle)
+
+
+# ---------------------------------------------------------------- starting workers
+
+
+class _HiddenMainProcess(multiprocessing.context.SpawnProcess):
+    """A spawned process that does not run the user's script again.
+
+    Spawning imports ``__main__`` in the child, which would load torch there, and would start the whole program once
+    more where a script has no ``if __name__ == "__main__"``. Workers need nothing from it.
+    """
+
+    _one_at_a_time = threading.Lock()
+
+    @staticmethod
+    def _Popen(process_obj):
+        with _HiddenMainProcess._one_at_a_time, _without_main(), _without_interrupts():
+            return multiprocessing.context.SpawnProcess._Popen(process_obj)
+
+
+class _Context(multiprocessing.context.SpawnContext):
+    Process = _HiddenMainProcess
+
+
+@contextlib.contextmanager
+def _without_main():
+    main = sys.modules.get("__main__")
+    names = ("__file__", "__spec__")
+    kept = {name: getattr(main, name) for name in names if hasattr(main, name)}
+    try:
+        for name in kept:
+            setattr(main, name, None)
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(main, name, value)
+
+
+@contextlib.contextmanager
+def _without_interrupts():
+    """Ctrl-C is the parent's to handle: a child inherits the mask of the thread that starts it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# ---------------------------------------------------------------- in the parent
+
+
+class _Slots:
+    """Pieces of shared memory that a worker can open by name and that vanish with this process.
+
+    On Linux they are anonymous (``memfd_create``) and nothing is left behind whatever ends the process; elsewhere
+    they are files in a temporary folder.
+    """
+
+    def __init__(self, number: int):
+        self.folder = None
+        if hasattr(os, "memfd_create"):
+            self.handles = [os.memfd_create("vidbench", os.MFD_CLOEXEC) for _ in range(number)]
+            self.names = [f"/proc/{os.getpid()}/fd/{handle}" for handle in self.handles]
+        else:
+            self.folder = tempfile.TemporaryDirectory(prefix="vidbench-")
+            self.names = [os.path.join(self.folder.name, f"{k}.slot") for k in range(number)]
+            self.handles = [os.open(name, os.O_RDWR | os.O_CREAT) for name in self.names]
+        self.free: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for slot in range(number):
+            self.free.put(slot)
+
+    def take(self) -> int:
+        """A slot that nobody uses; waits for one where a stream left early is still being read."""
+        return self.free.get()
+
+    def give_back(self, slot: int) -> None:
+        self.free.put(slot)
+
+    def copy(self, slot: int, shape: tuple[int, ...]) -> np.ndarray:
+        """The pixels in a slot, as an array of its own."""
+        size = int(np.prod(shape))
+        if size == 0:
+            return np.empty(shape, np.uint8)
+        with mmap.mmap(self.handles[slot], size, prot=mmap.PROT_READ) as memory:
+            return np.array(np.frombuffer(memory, np.uint8).reshape(shape))
+
+    def close(self) -> None:
+        for handle in self.handles:
+            os.close(handle)
+        self.handles = []
+        if self.folder is not None:
+            self.folder.cleanup()
+
+
+class _Ticket:
+    """One video on its way through a worker."""
+
+    def __init__(self, arguments: tuple, slot: int):
+        self.arguments, self.slot, self.deaths, self.abandoned = arguments, slot, 0, False
+        self.done = threading.Event()
+        self.result: tuple | Exception | None = None
+
+
+class _Lane:
+    """One worker with a pool of its own; does one ticket after the other."""
+
+    def __init__(self, limits: Limits):
+        self.limits, self.ticket, self.since, self.false_starts = limits, None, 0.0, 0
+        self.pool = self._new_pool()
+
+    def _new_pool(self) -> ProcessPool:
+        arguments = (os.getpid(), self.limits.megabytes)
+        return ProcessPool(max_workers=1, context=_Context(), initializer=_start_worker, initargs=arguments)
+
+    def start(self, ticket: _Ticket) -> Future:
+        """Hand a ticket to the worker; starts the worker, and a new pool where the old one broke."""
+        self.ticket, self.since = ticket, time.monotonic()
+        seconds = self.limits.seconds + GRACE_S
+        try:
+            return self.pool.schedule(_work, args=ticket.arguments, timeout=seconds)
+        except RuntimeError:  # an idle worker was killed from outside: pebble gives the pool up
+            self.renew()
+            return self.pool.schedule(_work, args=ticket.arguments, timeout=seconds)
+
+    @property
+    def is_lost(self) -> bool:
+        return self.ticket is not None and time.monotonic() - self.since > self.limits.seconds + GRACE_S + LOST_S
+
+    def renew(self) -> None:
+        self.pool.stop()
+        self.join()
+        self.pool = self._new_pool()
+
+    def join(self) -> None:
+        with contextlib.suppress(RuntimeError):
+            self.pool.join()
+
+
+class _Crew(threading.Thread):
+    """The thread that hands videos to workers and takes what becomes of them; all of it happens here, in order."""
+
+    def __init__(self, num_workers: int, limits: Limits, slots: _Slots):
+        super().__init__(name="vidbench-crew", daemon=True)
+        self.limits, self.slots, self.inbox = limits, slots, queue.SimpleQueue()
+        self.lanes = [_Lane(limits) for _ in range(num_workers)]
+        self.idle, self.waiting, self.stopped = list(self.lanes), collections.deque(), False
+
+    def submit(self, ticket: _Ticket) -> None:
+        self.inbox.put(lambda: self.waiting.append(ticket))
+
+    def abandon(self, tickets: list[_Ticket]) -> None:
+        """Nobody waits for these any more: they are dropped, or finished unseen, and their slots given back."""
+        self.inbox.put(lambda: self._abandon(tickets))
+
+    def end(self) -> None:
+        """End the workers now and wait until they are gone."""
+        self.inbox.put(self._stop)
+        if self.is_alive():
+            self.join()
+
+    def run(self) -> None:
+        while not self.stopped:
+            with contextlib.suppress(queue.Empty):
+                self.inbox.get(timeout=1.0)()
+            self._look_after_lanes()
+            while self.idle and self.waiting and not self.stopped:
+                self._start(self.idle.pop(0), self.waiting.popleft())
+
+    def _start(self, lane: _Lane, ticket: _Ticket) -> None:
+        try:
+            future = lane.start(ticket)
+        except Exception as problem:  # no process can be started, or our own mistake: the caller has to know
+            lane.ticket = None
+            self.idle.append(lane)
+            self._finish(ticket, problem)
+            return
+        future.add_done_callback(lambda done: self.inbox.put(lambda: self._take(lane, ticket, done)))
+
+    def _take(self, lane: _Lane, ticket: _Ticket, future: Future) -> None:
+        if lane.ticket is not ticket:
+            return
+        lane.ticket = None
+        self.idle.append(lane)
+        result = _outcome(future, self.limits)
+        lane.false_starts = lane.false_starts + 1 if isinstance(result, BrokenProcessPool) else 0
+        ticket.deaths += isinstance(result, _Died)
+        if isinstance(result, BrokenProcessPool) and lane.false_starts < 3:
+            self.waiting.appendleft(ticket)  # the worker was gone before it took the video
+        elif isinstance(result, _Died) and ticket.deaths < 2 and not ticket.abandoned:
+            self.waiting.appendleft(ticket)  # killed from outside, perhaps: one more try
+        elif isinstance(result, BrokenProcessPool):
+            self._finish(ticket, RuntimeError("the decoding workers end before they take a video; see above for why"))
+        else:
+            self._finish(ticket, result.as_result() if isinstance(result, _Died) else result)
+
+    def _finish(self, ticket: _Ticket, result) -> None:
+        ticket.result = result
+        ticket.done.set()
+        if ticket.abandoned:
+            self.slots.give_back(ticket.slot)
+
+    def _abandon(self, tickets: list[_Ticket]) -> None:
+        for ticket in tickets:
+            if ticket in self.waiting:
+                self.waiting.remove(ticket)
+            elif not ticket.done.is_set():
+                ticket.abandoned = True
+                continue
+            self.slots.give_back(ticket.slot)
+
+    def _look_after_lanes(self) -> None:
+        """Give up workers that neither answer nor can be killed by their pool."""
+        for lane in self.lanes:
+            if lane.is_lost:
+                ticket, lane.ticket = lane.ticket, None
+                lane.renew()
+                self.idle.append(lane)
+                self._finish(ticket, _late(self.limits))
+
+    def _stop(self) -> None:
+        self.stopped = True
+        for lane in self.lanes:
+            lane.pool.stop()
+        for lane in self.lanes:
+            lane.join()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Died:
+    reason: str
+
+    def as_result(self) -> tuple[str, str]:
+        return "worker_crash", self.reason
+
+
+def _late(limits: Limits) -> tuple[str, str]:
+    return "timeout", f"not read within the limit of {limits.seconds:g} s"
+
+
+def _outcome(future: Future, limits: Limits):
+    """What became of a video: the worker's answer, ``_Died``, or an exception that is our own mistake."""
+    if future.cancelled():
+        return "cancelled", "the reader was closed"
+    problem = future.exception()
+    if problem is None:
+        return future.result()
+    if isinstance(problem, TimeoutError):
+        return _late(limits)
+    if isinstance(problem, ProcessExpired):
+        if problem.exitcode == -getattr(signal, "SIGALRM", 0):
+            return _late(limits)
+        return _Died(f"the decoding process died ({_exit_words(problem.exitcode)})")
+    return problem
+
+
+def _exit_words(code: int) -> str:
+    with contextlib.suppress(ValueError):
+        if code < 0:
+            return signal.Signals(-code).name
+    return f"exit status {code}"
+
+
+class ViewReader:
+    """Reads the views of many videos in isolated workers.
+
+    Use it as a context manager; leaving it ends the workers, at the latest within five seconds. When this process is
+    killed they end by themselves, and no shared memory stays behind.
+
+    Args:
+        root: the folder that the records' paths are relative to.
+        spec: the model's card: which frames, which size.
+        num_workers: processes; 0 reads in this process, with the same results but without hard limits: a decoder
+            that crashes or hangs then takes the program with it.
+        decoder: one of ``vidbench.data.decode.DECODERS``.
+        limits: what one video may cost; ``megabytes`` bounds a worker's memory too.
+        cache_dir: a folder for finished views, or ``None``.
+        ahead: videos in work or waiting at most, which bounds memory; the default is twice the workers and two.
+
+    Raises:
+        ConfigError: the card, the decoder or a number cannot be used.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        spec: InputSpec,
+        *,
+        num_workers: int,
+        decoder: str = "pyav",
+        limits: Limits | None = None,
+        cache_dir: str | os.PathLike | None = None,
+        ahead: int | None = None,
+        _read: Callable = read_views,
+    ):
+        if num_workers < 0 or (ahead is not None and ahead < 1):
+            raise ConfigError(f"workers are at least 0 and videos ahead at least 1, got {num_workers} and {ahead}")
+        check_spec(spec)
+        decoder_version(decoder)
+        self.root, self.spec, self.decoder, self.limits = os.fspath(root), spec, decoder, limits or Limits()
+        self.cache_dir = None if cache_dir is None else os.fspath(cache_dir)
+        self.num_workers, self.ahead, self._read = num_workers, ahead or 2 * num_workers + 2, _read
+        self._crew: _Crew | None = None
+        self._slots: _Slots | None = None
+        self._busy = self._closed = False
+
+    def __enter__(self) -> ViewReader:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def stream(self, records: Iterable[tuple[int, VideoRecord]]) -> Iterator[tuple[int, Views | UnreadableVideo]]:
+        """Views of each record, or why there are none, in the order given.
+
+        A record whose own status is not ``ok`` is passed on as ``UnreadableVideo`` and its file is not touched.
+        Records are drawn from the iterable only ``ahead`` in advance. One stream at a time.
+
+        Args:
+            records: pairs of any key, usually the position in the list, and a record.
+        """
+        if self._closed or self._busy:
+            raise ValueError("this reader is closed" if self._closed else "this reader is reading another stream")
+        if self.num_workers == 0:
+            yield from ((key, self._in_process(record)) for key, record in records)
+            return
+        self._busy, pending, source = True, collections.deque(), iter(records)
+        self._open()
+        try:
+            while True:
+                for key, record in itertools.islice(source, self.ahead - len(pending)):
+                    pending.append((key, self._submit(record)))
+                if not pending:
+                    return
+                key, item = pending.popleft()
+                yield key, self._result(item) if isinstance(item, _Ticket) else item
+        finally:
+            self._busy = False
+            self._crew.abandon([item for _, item in pending if isinstance(item, _Ticket)])
+
+    def close(self) -> None:
+        """End the workers now; reading goes no further."""
+        self._closed = True
+        if self._crew is not None:
+            self._crew.end()
+            self._slots.close()
+            self._crew = self._slots = None
+
+    def _open(self) -> None:
+        if self._crew is None:
+            self._slots = _Slots(self.ahead)
+            self._crew = _Crew(self.num_workers, self.limits, self._slots)
+            self._crew.start()
+
+    def _in_process(self, record: VideoRecord) -> Views | UnreadableVideo:
+        if record.status != "ok":
+            return UnreadableVideo(record.status, record.reason)
+        cache = _cache_at(self.cache_dir)
+        path = os.path.join(self.root, record.path)
+        try:
+            return self._read(path, self.spec, decoder=self.decoder, limits=self.limits, cache=cache)
+        except UnreadableVideo as problem:
+            return problem.with_traceback(None)
+        except MemoryError:
+            return UnreadableVideo("memory", "more memory was needed than there is")
+
+    def _submit(self, record: VideoRecord) -> _Ticket | UnreadableVideo:
+        if record.status != "ok":
+            return UnreadableVideo(record.status, record.reason)
+        slot = self._slots.take()
+        path, name = os.path.join(self.root, record.path), self._slots.names[slot]
+        ticket = _Ticket((self._read, path, self.spec, self.decoder, self.limits, self.cache_dir, name), slot)
+        self._crew.submit(ticket)
+        return ticket
+
+    def _result(self, ticket: _Ticket) -> Views | UnreadableVideo:
+        while not ticket.done.wait(1.0):  # in steps, so that Ctrl-C is heard on every system
+            if not self._crew.is_alive():
+                raise RuntimeError("the thread that feeds the workers has ended")
+        try:
+            if isinstance(ticket.result, Exception):
+                raise ticket.result
+            if len(ticket.result) == 2:
+                return UnreadableVideo(*ticket.result)
+            shape, *others = ticket.result
+            return Views(self._slots.copy(ticket.slot, shape), *others)
+        finally:
+            self._slots.give_back(ticket.slot)
