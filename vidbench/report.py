@@ -1,8 +1,8 @@
 """Run folders as a page, a table and a few lines of text. Reads rows; runs no model.
 
-Everything on the page comes from ``rows.jsonl`` and ``manifest.json``, so a page can be made again at any time; only the
-film strips need the videos. All text of a run (labels, paths, reasons, versions) is foreign: it is escaped for HTML, and
-control and direction-changing characters are written out.
+Everything on the page comes from ``rows.jsonl`` and ``manifest.json``, so a page can be made again at any time; only
+the film strips need the videos. All text of a run (labels, paths, reasons, versions) is foreign: it is escaped for
+HTML, and control and direction-changing characters are written out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import base64
 import csv
 import re
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,10 +53,11 @@ def write_predictions_csv(path: Path, rows: Iterable[Row], top_n: int, *, random
     """Write one line per listed video, skipped ones included, in listed order.
 
     UTF-8, comma-separated, one header line. ``YouTube_Id`` is the first 11 characters of a Kinetics id
-    (``youtubeid_start_end``) and the whole ``video_id`` otherwise. Scores have at most 6 significant digits, so the file's
-    bytes do not depend on how a platform prints floats. Cells of a skipped video that have no value are empty. Control
-    characters are written out (``\\n`` as backslash and n); nothing else is altered. Ids that start with ``-`` or ``=``
-    therefore stay what they are: a spreadsheet may take them for formulas, so import such columns as text.
+    (``youtubeid_start_end``) and the whole ``video_id`` otherwise. Scores have at most 6 significant digits, so the
+    file's bytes do not depend on how a platform prints floats. Cells without a value are empty, as most are of a
+    skipped video. Control characters are written out (a line break as backslash and n); nothing else is altered. Ids
+    that start with ``-`` or ``=`` therefore stay what they are: a spreadsheet may take them for formulas, so import
+    such columns as text.
 
     Args:
         path: replaced as a whole, or left as it was.
@@ -122,9 +123,21 @@ def summary_text(manifest: dict, metrics: dict, page: Path | None = None, *, tim
     skipped = _status_words(metrics)
     lines += [f"skipped    {skipped}"] if skipped else []
     lines += [f"speed      {words}" for words in bottleneck_words(manifest, timing)]
-    lines += [f"{note['title'].upper()}: {note['text']}" for note in cautions(manifest, metrics) if note["in_summary"]]
+    warned = [note for note in cautions(manifest, metrics) if note["in_summary"]]
+    lines += [f"{note['title'].upper()}: {note['text']}" for note in warned if note["kind"] == "stop"]
+    milder = "; ".join(f"{note['title'].lower()}: {note['text']}" for note in warned if note["kind"] != "stop")
+    lines += [f"note       {milder}"] if milder else []
     lines += [f"report     {page}"] if page else []
-    return "\n".join(printable(line, 400) for line in lines)
+    return "\n".join(printable(line, 800) for line in lines)
+
+
+def plural(count: int, one: str, many: str) -> str:
+    """A count with its word.
+
+    >>> plural(1, "class", "classes"), plural(3, "class", "classes")
+    ('1 class', '3 classes')
+    """
+    return f"{count} {one if count == 1 else many}"
 
 
 def section(manifest: dict, name: str) -> dict:
@@ -225,17 +238,22 @@ def cautions(manifest: dict, metrics: dict) -> list[dict]:
     if dataset.get("limit"):
         of = f" of {dataset['n_in_split']}" if dataset.get("n_in_split") else ""
         add("warn", "Subset", f"{metrics['n_listed']} videos{of}, drawn with seed {dataset.get('seed')}")
+    if dataset.get("present_only"):
+        add("warn", "Partial copy", "only videos that are present were listed; absent ones are not in the count")
+    if dataset.get("classes"):
+        add("warn", "Some classes", f"only videos of {plural(len(dataset['classes']), 'class', 'classes')} were listed")
     if manifest.get("label_map"):
         missing = metrics["unmapped"]
-        words = (
-            f"{len(missing)} classes of the data have no counterpart" if missing else "every class has a counterpart"
+        words = f"{plural(len(missing), 'class', 'classes')} of the data without" if missing else "all with"
+        add(
+            "warn",
+            "Mapped labels",
+            f"the model's classes were mapped to the data's, {words} a counterpart",
+            bool(missing),
         )
-        add("warn", "Mapped labels", f"the model's classes were mapped to the data's; {words}", bool(missing))
     if metrics["n_groups"] and metrics["largest_group"] > 1:
-        text = (
-            f"the videos come from {metrics['n_groups']} sources (groups), up to {metrics['largest_group']} from one. "
-        )
-        text += "The intervals take videos as independent and are therefore too narrow"
+        text = f"the videos come from {metrics['n_groups']} sources (groups), up to {metrics['largest_group']} from "
+        text += "one; the intervals take videos as independent and are therefore too narrow"
         add("note", "Related videos", text, False)
     for note in metrics["notes"]:
         add("note", "Left out", note.rstrip("."), False)
@@ -332,16 +350,10 @@ def render(content: dict) -> str:
     import jinja2
 
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment_ = jinja2.Environment(
-        loader=loader,
-        autoescape=True,
-        finalize=clean,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment_.filters |= {"percent": percent, "pct": lambda value: f"{100 * value:.1f}"}
-    return environment_.get_template("report.html.j2").render(content) + "\n"
+    strict = {"autoescape": True, "finalize": clean, "undefined": jinja2.StrictUndefined}
+    jinja = jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, **strict)
+    jinja.filters |= {"percent": percent, "pct": lambda value: f"{100 * value:.1f}"}
+    return jinja.get_template("report.html.j2").render(content) + "\n"
 
 
 def clean(value):
@@ -482,17 +494,20 @@ def command(manifest: dict) -> str:
         "data-dir": dataset.get("data_dir"),
         "split": dataset.get("split"),
         "fold": dataset.get("fold"),
-        "classes": ",".join(map(str, dataset.get("classes") or ())) or None,
+        "classes": dataset.get("classes") or None,
         "limit": dataset.get("limit"),
         "seed": dataset.get("seed"),
+        "present-only": [] if dataset.get("present_only") else None,
         "label-map": section(manifest, "label_map").get("source"),
         **{name.replace("_", "-"): values[1] for name, values in changed.items() if _is_flag(name, values)},
         "batch-size": run.get("batch_size"),
         "precision": run.get("precision"),
         "decoder": section(manifest, "decode").get("decoder"),
     }
-    words = [f"--{name} {shlex.quote(_value(value))}" for name, value in flags.items() if value is not None]
-    return "python scripts/evaluate.py " + " ".join(words)
+    words = ["python", "scripts/evaluate.py"]
+    for name, value in flags.items():
+        words += [] if value is None else [f"--{name}", *(value if isinstance(value, list) else [value])]
+    return shlex.join(_value(word) for word in words)
 
 
 def _is_flag(name: str, values) -> bool:
@@ -604,28 +619,31 @@ def mistake(row: Row, data_dir: str | None) -> dict:
     """One mistake for the page, with its film strip or a sentence on why there is none."""
     frames, problem = [], ""
     try:
-        frames = film_strip(Path(data_dir or ".") / row.path, row.num_frames)
-    except (UnreadableVideo, OSError, ValueError) as error:
-        problem = error.reason if isinstance(error, UnreadableVideo) else "the file cannot be opened"
-    return {"row": row, "frames": frames, "problem": problem, "tie": row.top[0][0] == row.label}
+        frames = film_strip(Path(data_dir or ".") / row.path)
+    except UnreadableVideo as error:
+        problem = error.reason
+    except (OSError, ValueError) as error:
+        problem = f"the file cannot be opened ({type(error).__name__})"
+    return {"row": row, "frames": frames, "problem": problem.rstrip("."), "tie": row.top[0][0] == row.label}
 
 
-def film_strip(path: Path, num_frames: int, *, read: Callable | None = None) -> list[dict]:
-    """Evenly spread frames of a video as ``{time, width, height, uri}``; raises ``UnreadableVideo``.
+def film_strip(path: Path) -> list[dict]:
+    """``NUM_FRAMES`` evenly spread frames of a video as ``{time, width, height, uri}``; fewer of a shorter video.
 
-    Args:
-        path: a video file.
-        num_frames: pictures in it, as its row says.
-        read: stands in for ``vidbench.data.decode.read_clip``.
+    Raises ``UnreadableVideo`` where the file is not there (any more) or gives no frames.
     """
-    if read is None:
-        from vidbench.data.decode import read_clip as read  # needed here only, and it loads the decoders
+    from vidbench.data.decode import Limits, read_clip  # needed here only, and it loads the decoders
+
     if not path.is_file():
         raise UnreadableVideo("missing", "the video is not at its place any more")
-    count = min(NUM_FRAMES, num_frames)
-    indices = [(2 * i + 1) * num_frames // (2 * count) for i in range(count)]
-    clip = read(path, indices)
+    clip = read_clip(path, lambda table: middle_indices(table.num_frames), limits=Limits(seconds=10))
     return [{"time": f"{time:.1f} s", **thumbnail(frame)} for time, frame in zip(clip.pts_s, clip.frames)]
+
+
+def middle_indices(num_frames: int) -> list[int]:
+    """Frames from the middle of equal shares of a video, ``NUM_FRAMES`` or as many as there are."""
+    count = min(NUM_FRAMES, num_frames)
+    return [(2 * i + 1) * num_frames // (2 * count) for i in range(count)]
 
 
 def thumbnail(frame: np.ndarray) -> dict:

@@ -1,0 +1,676 @@
+"""Pages, tables and lines made from a run folder that is drawn with a random generator."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from vidbench import report
+from vidbench.metrics import row_confusion, summarise
+from vidbench.records import Row, RunError, UnreadableVideo
+from vidbench.report import (
+    bottleneck_words,
+    cautions,
+    clean,
+    command,
+    confident_mistakes,
+    confused_pairs,
+    confusion,
+    film_strip,
+    summary_text,
+    thumbnail,
+    write_predictions_csv,
+    write_report,
+)
+
+CLASSES = [
+    "open box",
+    "close box",
+    "sit down",
+    "stand up",
+    "approach",
+    "recede",
+    "left to right",
+    "right to left",
+    "juggling",
+    "waving",
+    "rolling ball",
+    "falling leaf",
+]
+SPEC = {
+    "num_frames": 16, "frame_rate": 12.5, "resize": 128, "crop": [112, 112], "mean": [0.45, 0.45, 0.45],
+    "std": [0.225, 0.225, 0.225], "sampling": "clips", "num_clips": 1, "num_crops": 1, "layout": "NCTHW",
+    "short": "repeat", "average": "logits",
+}  # fmt: skip
+REPORTED = {"top1": 71.1, "top5": 89.3, "on": "kinetics400 test", "protocol": "251 frames, 1 crop", "n": 38685,
+            "source": "https://github.com/google-deepmind/kinetics-i3d"}  # fmt: skip
+
+
+def fake_manifest(labels, n_listed, **changes):
+    """A manifest with every section; ``changes`` replace sections' keys by ``section__key``."""
+    manifest = {
+        "schema": 1,
+        "run_name": "r2plus1d_mini.vidmini-vidmini-test",
+        "model": {"name": "r2plus1d_mini.vidmini", "weights": None, "weights_sha256": "5f" * 32, "random": False,
+                  "num_classes": len(labels), "labels": "vidmini", "reported": None},
+        "spec": dict(SPEC),
+        "dataset": {"name": "vidmini", "data_dir": "data/vidmini", "split": "test", "fold": 1, "classes": None,
+                    "limit": None, "seed": 0, "n_listed": n_listed, "n_in_split": n_listed},
+        "label_map": None,
+        "labels": list(labels),
+        "decode": {"decoder": "pyav", "version": "18.1.0", "seconds": 60.0, "megabytes": 2048},
+        "protocol": {"on_card": True, "num_views": 1, "changed": {}},
+        "run": {"batch_size": 8, "device": "cpu", "precision": "bf16", "memory_format": "channels_last_3d",
+                "num_workers": 2, "seed": 0, "top_n": 5},
+        "timing": {"sessions": 1, "num_videos": n_listed, "clips_per_s": 11.8, "bottleneck": "decode",
+                   "seconds": {"decode": 18.2, "transform": 2.3, "transfer": 0.02, "forward": 6.4, "wall": 12.2},
+                   "peak_rss_mb": 812.4, "device_name": "AMD EPYC 9R14"},
+        "environment": {"packages": {"python": "3.13.1", "torch": "2.15.0", "av": "18.1.0", "numpy": "2.4.6"},
+                        "machine": {"system": "Linux-6.1", "cores": 2, "processor": "AMD EPYC", "memory_gb": 16.0},
+                        "commit": "c0cb797" + "0" * 33 + "+changes"},
+    }  # fmt: skip
+    for key, value in changes.items():
+        name, _, inner = key.partition("__")
+        if inner:
+            manifest[name][inner] = value
+        else:
+            manifest[name] = value
+    return manifest
+
+
+def fake_rows(rng, labels, num_videos, *, accuracy=0.9, skipped=0.03, groups=4, top_n=5):
+    """Rows with wrong answers that prefer the neighbouring class, and skipped videos with reasons."""
+    reasons = {"missing": "no file at this path", "decode_error": "Invalid data found when processing input",
+               "timeout": "decoding took longer than 60 s"}  # fmt: skip
+    rows = []
+    for index in range(num_videos):
+        true = index % len(labels)
+        name = f"{labels[true].replace(' ', '_').replace('/', '_')[:40]}_{index:05d}"
+        common = (index, name, f"{labels[true]}/{name}.mp4", labels[true], true, "test", f"scene{index % groups}")
+        if rng.random() < skipped:
+            status = str(rng.choice(list(reasons)))
+            rows.append(Row(*common, status, reasons[status]))
+            continue
+        others = rng.permutation(np.delete(np.arange(len(labels)), true))
+        if rng.random() < 0.6:
+            neighbour = true ^ 1 if true ^ 1 < len(labels) else true - 1
+            others = np.concatenate([[neighbour], others[others != neighbour]])
+        rank = 0 if rng.random() < accuracy - 0.4 * (true % 5 == 3) else 1 + int(rng.integers(3))
+        order = np.insert(others, rank, true)[:top_n]
+        scores = np.sort(rng.dirichlet(np.full(len(labels), 0.15)))[::-1]
+        top = tuple((labels[k], int(k), float(f"{s:.7g}")) for k, s in zip(order, scores))
+        status = "partial" if rng.random() < 0.02 else "ok"
+        reason = "61 of 75 frames could be read" if status == "partial" else ""
+        rows.append(Row(*common, status, reason, 75, 25.0, top, rank))
+    return rows
+
+
+def fake_run(folder, *, seed=0, labels=CLASSES, num_videos=144, manifest=None, rows=None, **kinds):
+    """A run folder on disk; returns ``(folder, rows, manifest)``."""
+    rng = np.random.default_rng(seed)
+    rows = fake_rows(rng, labels, num_videos, **kinds) if rows is None else rows
+    manifest = manifest or fake_manifest(labels, len(rows))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "labels.json").write_text(json.dumps({"dataset": list(labels)}))
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row.as_json()) + "\n" for row in rows))
+    return folder, rows, manifest
+
+
+class Page(HTMLParser):
+    """The parsed page: tags in order with their attributes, and its text without style sheets."""
+
+    VOID = ("meta", "link", "img", "br", "hr", "input")
+
+    def __init__(self, html):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.open, self.texts, self.unbalanced = [], [], [], []
+        self.feed(html)
+        self.close()
+        self.html, self.text = html, " ".join(" ".join(self.texts).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.unbalanced.append(tag)
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.texts.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def page_of(folder):
+    return Page(write_report(folder).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def mini(tmp_path_factory):
+    return fake_run(tmp_path_factory.mktemp("runs") / "mini")
+
+
+# --- the page
+
+
+def test_the_page_shows_the_figures_of_the_rows(mini):
+    folder, rows, _ = mini
+    page, metrics = page_of(folder), summarise(rows, CLASSES)
+    top1 = metrics["listed"]["top1"]
+    shown = [f"{100 * top1[name]:.1f}" for name in ("value", "low", "high")]
+    assert (
+        f"over all listed videos {shown[0]} % 95 % interval {shown[1]} to {shown[2]} %, {top1['k']} of 144" in page.text
+    )
+    assert f"{metrics['n_ok']} of 144" in page.text
+    for line in metrics["per_class"]:
+        assert line["label"] in page.text
+    for words in ("16 frames at 12.5 per second", "pyav 18.1.0", "bf16 channels_last_3d", "short side to 128 pixels"):
+        assert words in page.text
+
+
+def test_the_page_is_well_formed_and_can_be_read_aloud(mini):
+    page = page_of(mini[0])
+    assert page.unbalanced == []
+    assert page.open == []
+    assert page.all("html")[0]["lang"] == "en"
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    assert len(page.all("caption")) == len(page.all("table")) >= 4
+    assert all("alt" in image for image in page.all("img"))
+    assert all("aria-label" in svg or svg.get("aria-hidden") == "true" for svg in page.all("svg"))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in page.tags:
+        for name in ("aria-labelledby", "aria-describedby"):
+            assert attributes.get(name) in (None, *ids)
+        if attributes.get("href", "").startswith("#"):
+            assert attributes["href"][1:] in ids
+    assert all("scope" in cell for cell in page.all("th"))
+
+
+def test_the_page_needs_nothing_outside_itself(mini):
+    page = page_of(mini[0])
+    assert not [tag for tag, _ in page.tags if tag in ("script", "link", "iframe", "object", "embed", "base", "form")]
+    for _, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on") or name in ("srcset", "style", "background")]
+        assert attributes.get("src", "data:").startswith("data:")
+        assert attributes.get("href", "#").startswith("#")
+    assert "url(" not in page.html
+    assert "@import" not in page.html
+    assert page.all("meta")[2]["content"].startswith("default-src 'none'")
+
+
+def test_the_same_folder_gives_the_same_bytes_and_no_other_file_changes(mini):
+    folder = mini[0]
+    first = write_report(folder).read_bytes()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert write_report(folder).read_bytes() == first
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_the_page_believes_the_rows_and_not_metrics_json(tmp_path):
+    folder, _, _ = fake_run(tmp_path)
+    before = write_report(folder).read_bytes()
+    (folder / "metrics.json").write_text('{"listed": {"top1": {"value": 1.0}}}')
+    assert write_report(folder).read_bytes() == before
+
+
+HOSTILE = (
+    "<img src=x onerror=alert(1)>",
+    "</style></title><script>alert(1)</script>",
+    "\"' onmouseover='alert(1)' x=\"",
+    "{{ 7 * 7 }}{% raw %}",
+    "javascript:alert(1)",
+    "esc\x1b[31m nul\x00 line\nbreak tab\t del\x7f c1\x9b",
+    "evil\u202etxt.exe \u2066isolated",
+    "\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627",
+    "lone \udcff surrogate",
+    "&lt;b&gt; &amp; ]]> <!-- -->",
+    "x" * 255,
+)
+
+
+def test_everything_foreign_is_escaped_wherever_it_appears(tmp_path):
+    labels = [*HOSTILE, "plain"]
+    rng = np.random.default_rng(4)
+    rows = fake_rows(rng, labels, 240, accuracy=0.5, skipped=0.0)
+    for index, bad in enumerate(HOSTILE):
+        common = (len(rows), bad, bad, bad, index, bad, bad)
+        rows.append(Row(*common, "decode_error", bad))
+    rows = [Row(**{**row.as_json(), "path": labels[row.label_index], "group": labels[row.label_index]}) for row in rows]
+    for number, bad in enumerate(HOSTILE):
+        manifest = fake_manifest(
+            labels, len(rows), model__name=bad, model__weights={"file": bad}, dataset__name=bad, dataset__split=bad,
+            dataset__data_dir=bad.replace("\0", ""), dataset__classes=[bad], decode__decoder=bad, run__device=bad,
+            run__precision=bad, environment={"packages": {bad: bad}, "commit": bad}, run_name=bad,
+            timing__device_name=bad,
+            protocol={"on_card": False, "changed": {bad: [bad, bad]}}, spec__sampling=bad, spec__average=bad,
+            spec__short=bad, model__reported={"top1": 1.5, "source": bad, bad: bad},
+            label_map={"source": bad, "unmapped": [bad]},
+        )  # fmt: skip
+        folder, _, _ = fake_run(tmp_path / str(number), manifest=manifest, labels=labels, rows=rows)
+        page = page_of(folder)
+        assert page.unbalanced == []
+        assert page.open == []
+        assert not [tag for tag, _ in page.tags if tag in ("script", "img", "link")]
+        assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+        assert all(attributes.get("href", "#").startswith("#") for _, attributes in page.tags)
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", page.html)
+        assert "{{ 7 * 7 }}{% raw %}" in page.text
+        assert "<img src=x onerror=alert(1)>" in page.text
+
+
+def test_hostile_text_stays_readable():
+    assert clean("a\x1b[31m\u202eb\nc\udcff") == "a\\x1b[31m\\u202eb\\nc\\udcff"
+    hebrew = "\u05e9\u05dc\u05d5\u05dd"
+    assert clean(hebrew) == hebrew
+    assert len(clean("x" * 5000)) == 400
+    assert clean(7) == 7
+    assert clean(None) is None
+
+
+def test_only_a_web_address_becomes_a_link(tmp_path):
+    manifest = fake_manifest(CLASSES, 24, model__reported=[REPORTED, {"top1": 50.0, "source": "a letter"}])
+    page = page_of(fake_run(tmp_path, manifest=manifest, num_videos=24)[0])
+    links = [link for link in page.all("a") if not link["href"].startswith("#")]
+    assert [link["href"] for link in links] == [REPORTED["source"]]
+    assert links[0]["rel"] == "noreferrer"
+    assert "a letter" in page.text
+
+
+def test_reported_figures_stand_apart_from_ours(tmp_path):
+    manifest = fake_manifest(CLASSES, 24, model__reported=REPORTED)
+    html = write_report(fake_run(tmp_path, manifest=manifest, num_videos=24)[0]).read_text()
+    aside = html[html.index("<aside") : html.index("</aside>")]
+    outside = html.replace(aside, "")
+    assert "71.1" in aside
+    assert "251 frames, 1 crop" in aside
+    assert "kinetics400 test" in aside
+    assert "71.1" not in outside
+    assert "Reported by others" not in outside
+
+
+def test_the_headline_of_random_weights_says_no_result(tmp_path):
+    page = page_of(fake_run(tmp_path, manifest=fake_manifest(CLASSES, 144, model__random=True))[0])
+    assert "No result. The weights are random" in page.text
+    assert "random weights, no result" in page.text
+
+
+def test_an_unfinished_run_and_damaged_rows_are_said_loudly(tmp_path):
+    folder, _rows, _ = fake_run(tmp_path)
+    lines = (folder / "rows.jsonl").read_text().splitlines()
+    (folder / "rows.jsonl").write_text("\n".join(lines[:100]) + '\n{"index": 100, torn\n')
+    page = page_of(folder)
+    assert "Not finished. Only 100 of 144 listed videos have a row so far" in page.text
+    assert "Damaged. 1 line at the end" in page.text
+
+
+def test_a_folder_that_is_no_run_is_refused_in_one_sentence(tmp_path):
+    with pytest.raises(RunError, match=r"manifest.json does not exist"):
+        write_report(tmp_path)
+    folder, _, _ = fake_run(tmp_path / "run")
+    (folder / "rows.jsonl").write_text("")
+    with pytest.raises(RunError, match="holds no rows yet"):
+        write_report(folder)
+    folder, _, _ = fake_run(tmp_path / "other")
+    (folder / "labels.json").write_text('{"dataset": 3}')
+    with pytest.raises(RunError, match="names no classes"):
+        write_report(folder)
+
+
+def test_a_manifest_with_sections_missing_still_gives_a_page(tmp_path):
+    labels = CLASSES[:3]
+    for number, manifest in enumerate(({"labels": labels}, {"labels": labels, "model": None, "spec": 3, "timing": []})):
+        page = page_of(fake_run(tmp_path / str(number), manifest=manifest, labels=labels, num_videos=9)[0])
+        assert "No stage times were taken" in page.text
+
+
+def test_videos_without_labels_give_a_page_without_accuracy(tmp_path):
+    rows = [Row(i, f"v{i}", f"v{i}.mp4", None, -1, "test", "", "ok", top=((CLASSES[i], i, 0.5),)) for i in range(6)]
+    page = page_of(fake_run(tmp_path, rows=rows)[0])
+    assert "not known" in page.text
+    assert "No listed video has a label" in page.text
+    assert "confusion matrix" not in page.text.lower()
+
+
+def test_skipped_videos_are_listed_by_status_with_their_number(tmp_path):
+    rows = [
+        Row(i, f"v{i}", f"gone{i:03d}.mp4", CLASSES[0], 0, "test", "", "missing", "no file here") for i in range(70)
+    ]
+    rows += [
+        Row(
+            70,
+            "v",
+            "cut.mp4",
+            CLASSES[1],
+            1,
+            "test",
+            "",
+            "partial",
+            "3 of 9 frames",
+            3,
+            25.0,
+            ((CLASSES[1], 1, 0.9),),
+            0,
+        )
+    ]
+    page = page_of(fake_run(tmp_path, rows=rows)[0])
+    assert "70 missing no file at the path" in page.text
+    assert "The first 50 of 70; 20 more are in predictions.csv." in page.text
+    assert "gone049.mp4" in page.text
+    assert "gone050.mp4" not in page.text
+    assert "3 of 9 frames" in page.text
+
+
+def test_a_page_of_kinetics_size_is_small_and_quick(tmp_path):
+    import time
+
+    labels = [f"class {index} of many, named at length" for index in range(400)]
+    folder, _, _ = fake_run(tmp_path, labels=labels, num_videos=19_881, accuracy=0.7, groups=19_881)
+    began = time.perf_counter()
+    path = write_report(folder)
+    assert time.perf_counter() - began < 20
+    assert path.stat().st_size < 5e6
+    page = Page(path.read_text())
+    assert "The 30 most frequent confusions" in page.text
+    assert "The classes confused most" in page.text
+    assert "All 400 classes; the table scrolls." in page.text
+
+
+def contrast(one, other):
+    """Contrast of two ``#rrggbb`` colours, https://www.w3.org/TR/WCAG21/#dfn-contrast-ratio."""
+    lights = []
+    for colour in (one, other):
+        parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        parts = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        lights.append(parts @ [0.2126, 0.7152, 0.0722])
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_text_can_be_read_on_every_colour(mode):
+    css = (report.Path(report.__file__).parent / "templates" / "report.css").read_text()
+    colours = {}
+    for block in css.split(":root")[1 : 3 if mode == "dark" else 2]:
+        colours |= dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block.split("}")[0]))
+    pairs = [(text, on) for text in ("ink", "muted", "link") for on in ("paper", "ground")]
+    pairs += [("stop", "stop-bg"), ("warn", "warn-bg"), ("accent", "paper")]
+    pairs += [("on-light", f"{kind}{shade}") for kind in "rw" for shade in range(1, 6)]
+    pairs += [("on-strong", f"{kind}{shade}") for kind in "rw" for shade in range(6, 9)]
+    poor = {pair: contrast(*(colours[name] for name in pair)) for pair in pairs}
+    assert {pair: ratio for pair, ratio in poor.items() if ratio < 4.5} == {}
+
+
+# --- confusions and mistakes
+
+
+def test_the_shown_matrix_holds_every_listed_video():
+    rng = np.random.default_rng(6)
+    for num_classes, whole in ((12, True), (40, True), (41, False), (90, False)):
+        labels = [f"c{index}" for index in range(num_classes)]
+        rows = fake_rows(rng, labels, 1200, accuracy=0.5, skipped=0.1)
+        matrix = row_confusion(rows, labels)
+        shown = confusion(matrix, labels)
+        assert shown["whole"] is whole
+        assert len(shown["classes"]) == (num_classes if whole else report.NUM_CONFUSED)
+        for line in shown["lines"]:
+            total = sum(cell["count"] for cell in line["cells"]) + line["rest"] + line["lost"]
+            assert total == matrix[labels.index(line["label"])].sum()
+            assert all((cell["shade"] == 0) == (cell["count"] == 0) and cell["shade"] <= 8 for cell in line["cells"])
+        assert whole == (sum(line["rest"] for line in shown["lines"]) == 0)
+
+
+def test_classes_that_do_not_occur_are_left_out_of_the_matrix():
+    labels = [f"c{index}" for index in range(101)]
+    rows = [Row(i, f"v{i}", "", labels[7], 7, "", "", "ok", top=((labels[90], 90, 0.9),), rank=1) for i in range(3)]
+    shown = confusion(row_confusion(rows, labels), labels)
+    assert shown["classes"] == ["c7", "c90"]
+    assert shown["whole"]
+    assert confusion(np.zeros((4, 5), np.int64), "abcd") is None
+
+
+def test_confused_pairs_come_most_frequent_first_with_the_way_back():
+    matrix = np.zeros((4, 5), np.int64)
+    matrix[0] = [5, 3, 0, 0, 2]
+    matrix[1] = [1, 9, 0, 0, 0]
+    matrix[2] = [0, 0, 0, 3, 0]
+    pairs = confused_pairs(matrix, "abcd")
+    assert [(pair["true"], pair["said"], pair["count"], pair["n"], pair["back"]) for pair in pairs] == [
+        ("c", "d", 3, 3, 0),
+        ("a", "b", 3, 10, 1),
+        ("b", "a", 1, 10, 3),
+    ]
+    assert pairs[1]["share"] == 0.3
+
+
+def test_mistakes_are_those_the_model_was_surest_of():
+    rows = fake_rows(np.random.default_rng(2), CLASSES, 500, accuracy=0.6)
+    chosen = confident_mistakes(rows)
+    wrong = [row for row in rows if row.predicted and row.rank != 0]
+    assert len(chosen) == 12
+    assert all(row in wrong for row in chosen)
+    limit = min(row.top[0][2] for row in chosen)
+    assert [row.top[0][2] for row in chosen] == sorted((row.top[0][2] for row in chosen), reverse=True)
+    assert sum(row.top[0][2] > limit for row in wrong) <= 11
+
+
+def test_a_film_strip_shows_six_frames_from_the_whole_video(make_video, tmp_path):
+    import base64
+
+    import cv2
+
+    from conftest import read_barcode
+
+    path = make_video(tmp_path / "clip.mp4", num_frames=60, width=320, height=240)
+    strip = film_strip(path)
+    assert [frame["time"] for frame in strip] == ["0.2 s", "0.6 s", "1.0 s", "1.4 s", "1.8 s", "2.2 s"]
+    assert {(frame["width"], frame["height"]) for frame in strip} == {(160, 120)}
+    pictures = [base64.b64decode(frame["uri"].removeprefix("data:image/jpeg;base64,")) for frame in strip]
+    decoded = [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in pictures]
+    assert [read_barcode(picture[..., ::-1]) for picture in decoded] == [5, 15, 25, 35, 45, 55]
+
+
+def test_a_film_strip_of_a_short_video_shows_every_frame_once(make_video, tmp_path):
+    assert len(film_strip(make_video(tmp_path / "short.mp4", num_frames=4))) == 4
+    with pytest.raises(UnreadableVideo, match="not at its place"):
+        film_strip(tmp_path / "gone.mp4")
+
+
+def test_a_thumbnail_keeps_shape_and_colour():
+    import base64
+
+    import cv2
+
+    frame = np.zeros((40, 200, 3), np.uint8) + np.array([200, 40, 90], np.uint8)
+    small = thumbnail(frame)
+    data = np.frombuffer(base64.b64decode(small["uri"].split(",")[1]), np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+    assert picture.shape == (32, 160, 3) == (small["height"], small["width"], 3)
+    assert np.abs(picture.astype(int) - frame[0, 0]).max() <= 4
+    tall = thumbnail(np.zeros((400, 100, 3), np.uint8))
+    assert (tall["width"], tall["height"]) == (40, 160)
+    assert thumbnail(np.zeros((7, 9, 3), np.uint8))["width"] == 9
+
+
+def test_pictures_are_embedded_and_their_absence_explained(make_video, tmp_path):
+    rows = [
+        Row(0, "a", "a.mp4", CLASSES[0], 0, "test", "", "ok", "", 40, 25.0, ((CLASSES[1], 1, 0.9),), 1),
+        Row(1, "b", "b.mp4", CLASSES[1], 1, "test", "", "ok", "", 40, 25.0, ((CLASSES[0], 0, 0.8),), 1),
+        Row(2, "c", "c.mp4", CLASSES[2], 2, "test", "", "ok", "", 40, 25.0, ((CLASSES[0], 0, 0.7),), 1),
+    ]
+    make_video(tmp_path / "data" / "a.mp4", num_frames=40)
+    (tmp_path / "data" / "c.mp4").write_bytes(b"no video at all")
+    manifest = fake_manifest(CLASSES, 3, dataset__data_dir=str(tmp_path / "data"))
+    page = page_of(fake_run(tmp_path / "run", manifest=manifest, rows=rows)[0])
+    assert len(page.all("img")) == 6
+    assert all(image["alt"] == "" for image in page.all("img"))
+    assert "6 frames of the video, from 0.1 s to 1.4 s" in page.html
+    assert "No pictures: the video is not at its place any more ." in page.text
+    assert page.text.count("No pictures:") == 2
+
+
+def test_a_page_of_the_mini_set_s_size_stays_below_its_limit(make_video, tmp_path):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (8, 120, 160, 3), dtype=np.uint8)
+    make_video(tmp_path / "noise.mp4", num_frames=12, width=160, height=120, draw=lambda n, w, h: noise[n % 8])
+    rows = fake_rows(rng, CLASSES, 144, accuracy=0.6)
+    rows = [Row(**{**row.as_json(), "path": "noise.mp4"}) for row in rows]
+    manifest = fake_manifest(CLASSES, 144, dataset__data_dir=str(tmp_path))
+    path = write_report(fake_run(tmp_path / "run", manifest=manifest, rows=rows)[0])
+    assert path.read_text().count("<img") == 72
+    assert path.stat().st_size < 1.5e6
+
+
+# --- predictions.csv
+
+
+def read_csv(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_csv_has_one_line_per_listed_video_with_the_seed_s_columns(mini, tmp_path):
+    _, rows, _ = mini
+    write_predictions_csv(tmp_path / "predictions.csv", rows, 3)
+    lines = read_csv(tmp_path / "predictions.csv")
+    assert list(lines[0]) == [
+        "YouTube_Id",
+        "Ground_Truth",
+        "pred_1",
+        "pred_2",
+        "pred_3",
+        "score_1",
+        "score_2",
+        "score_3",
+        "video_id",
+        "path",
+        "split",
+        "group",
+        "status",
+        "reason",
+        "num_frames",
+        "frame_rate",
+        "rank",
+    ]
+    assert [line["video_id"] for line in lines] == [row.video_id for row in rows]
+    for line, row in zip(lines, rows):
+        assert line["Ground_Truth"] == row.label
+        assert line["status"] == row.status
+        assert [line["pred_1"], line["pred_3"]] == ([row.top[0][0], row.top[2][0]] if row.predicted else ["", ""])
+        assert line["rank"] == (str(row.rank) if row.predicted else "")
+        if row.predicted:
+            assert float(line["score_2"]) == pytest.approx(row.top[1][2], rel=5e-6)
+
+
+def test_the_csv_keeps_foreign_text_and_writes_control_characters_out(tmp_path):
+    bad = 'a,"b"\n=1+1\x00\x1b \u05e9\u05dc \udcff'
+    rows = [Row(0, "-0AbCdEfGh1_000003_000013", bad, "=cmd|' /C calc'!A0", 1, "val", "", "missing", bad)]
+    rows += [
+        Row(1, "@v", "p", None, -1, "", "", "ok", top=(("only one", 0, 1 / 3),), num_frames=30, frame_rate=29.97002997)
+    ]
+    write_predictions_csv(tmp_path / "p.csv", rows, 2)
+    first, second = read_csv(tmp_path / "p.csv")
+    assert first["YouTube_Id"] == "-0AbCdEfGh1"
+    assert first["video_id"] == "-0AbCdEfGh1_000003_000013"
+    assert first["Ground_Truth"] == "=cmd|' /C calc'!A0"
+    assert first["path"] == first["reason"] == 'a,"b"\\n=1+1\\x00\\x1b \u05e9\u05dc \\udcff'
+    assert second["score_1"] == "0.333333"
+    assert second["frame_rate"] == "29.97"
+    assert second["pred_2"] == second["score_2"] == second["Ground_Truth"] == second["rank"] == ""
+    assert (tmp_path / "p.csv").read_bytes().count(b"\n") == 3
+
+
+def test_the_csv_of_random_weights_says_so_on_every_line(mini, tmp_path):
+    write_predictions_csv(tmp_path / "p.csv", mini[1], 5, random_weights=True)
+    assert {line["note"] for line in read_csv(tmp_path / "p.csv")} == {"random weights: no result"}
+
+
+def test_the_csv_has_the_same_bytes_every_time(mini, tmp_path):
+    for name in ("one", "two"):
+        write_predictions_csv(tmp_path / name, mini[1], 5)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+# --- the summary
+
+
+def test_the_summary_says_what_was_measured_and_how(mini):
+    _, rows, manifest = mini
+    text = summary_text(manifest, summarise(rows, CLASSES), report.Path("results/x/report.html"))
+    lines = text.splitlines()
+    assert 6 <= len(lines) <= 12
+    assert lines[0] == "model      r2plus1d_mini.vidmini"
+    assert re.search(r"^top-1 \d\d\.\d % \[\d\d\.\d, \d\d\.\d\], n=144 \(\d+ skipped\)$", text, re.M)
+    assert "1 view, 16 frames at 12.5 per second, crop 112x112, pyav 18.1.0, bf16 on cpu" in text
+    assert "decoding limits it" in text
+    assert lines[-1] == "report     results/x/report.html"
+
+
+def test_the_summary_warns_in_at_most_twelve_lines_whatever_is_wrong():
+    manifest = fake_manifest(
+        CLASSES, 2000, model__random=True, dataset__limit=2000, dataset__n_in_split=9999, dataset__present_only=True,
+        protocol={"on_card": False, "changed": {"frame_rate": [25.0, 5.0], "crop": [[224, 224], [112, 112]]}},
+        label_map={"unmapped": ["a"]}, dataset__classes=["x", "y"],
+    )  # fmt: skip
+    rows = fake_rows(np.random.default_rng(1), CLASSES, 200, skipped=0.3)
+    text = summary_text(manifest, summarise(rows, CLASSES, unmapped=["a"]), report.Path("r.html"))
+    assert len(text.splitlines()) <= 12
+    assert "NO RESULT: the weights are random" in text
+    assert "frame_rate 5 instead of 25" in text
+    assert "crop 112 x 112 instead of 224 x 224" in text
+    assert text.splitlines()[-1] == "report     r.html"
+
+
+def test_a_clean_full_run_needs_no_caution():
+    rows = [Row(i, f"v{i}", "", CLASSES[i], i, "", "", "ok", top=((CLASSES[i], i, 0.9),), rank=0) for i in range(12)]
+    assert cautions(fake_manifest(CLASSES, 12), summarise(rows, CLASSES)) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "workers", "device", "expected"),
+    [
+        ({"decode": 40.0, "forward": 5.0}, 2, "cpu", "decoding limits it (20.0 s each in 2 workers"),
+        (
+            {"decode": 9.0, "transform": 1.0, "forward": 50.0},
+            1,
+            "cpu",
+            "the network limits it (50.0 s, decoding 10.0 s): a GPU",
+        ),
+        ({"decode": 9.0, "forward": 50.0}, 4, "cuda", "lower precision or a larger batch"),
+    ],
+)
+def test_the_bottleneck_is_the_side_that_keeps_the_other_waiting(seconds, workers, device, expected):
+    manifest = {"timing": {"seconds": seconds}, "run": {"num_workers": workers, "device": device}}
+    assert expected in bottleneck_words(manifest)[0]
+    assert bottleneck_words({}) == []
+
+
+def test_the_command_makes_the_run_again():
+    manifest = fake_manifest(
+        CLASSES, 10, model__random=True, dataset__data_dir="my data/$x", dataset__classes=["sit down", "wave"],
+        dataset__limit=10, label_map={"source": "names"}, protocol={"changed": {"frame_rate": [25.0, 5.0]}},
+        dataset__present_only=True,
+    )  # fmt: skip
+    words = command(manifest)
+    assert words.startswith(
+        "python scripts/evaluate.py --model r2plus1d_mini.vidmini --weights random --dataset vidmini "
+    )
+    assert "--data-dir 'my data/$x'" in words
+    assert "--classes 'sit down' wave --limit 10" in words
+    assert "--present-only --label-map names --frame-rate 5 --batch-size 8" in words
