@@ -474,7 +474,6 @@ def test_a_film_strip_shows_six_frames_from_the_whole_video(make_video, tmp_path
     import base64
 
     import cv2
-
     from conftest import read_barcode
 
     path = make_video(tmp_path / "clip.mp4", num_frames=60, width=320, height=240)
