@@ -12,6 +12,7 @@ import os
 import pickle
 import re
 import struct
+import warnings
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -196,8 +197,10 @@ def _read_torch(path: Path) -> dict:
     # First without data: a claim of more bytes than the file has is refused before memory is asked for.
     # No mmap=True: it does not compare a tensor's size with its record, and a short record then reads past its end.
     try:
-        _check_size(torch.load(path, map_location="meta", weights_only=True), path)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols, in words for programmers
+            _check_size(torch.load(path, map_location="meta", weights_only=True), path)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except pickle.UnpicklingError as problem:
         found = re.search(r"GLOBAL ([\w.]+)", str(problem))
         what = f"asks to run {found.group(1)!r}" if found else "holds more than tensors, or is damaged"
