@@ -1,0 +1,237 @@
+"""Imports point downwards, light modules stay light, and nothing dangerous is written down."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "vidbench"
+
+LAYERS = [  # a module imports only from the lines above its own
+    "import_guard utils records",
+    "metrics flags data.catalog data.sample data.process",
+    "data.fetch data.index data.decode data.cache data.mini nets.inflate checkpoints runs progress",
+    "data.load nets",
+    "hubs forward report",
+    "models",
+    "predict train",
+    "evaluate export",
+    "distribute serve visualize",
+    "widgets arguments",
+]
+# Said to be light: --help, decoding workers and a notebook's first cell import them.
+LIGHT = ["vidbench", "records", "utils", "flags", "metrics", "arguments", "models", "progress", "report", "data.*"]
+ALONE = {"tensorflow": "hubs", "tensorflow_hub": "hubs", "ray": "distribute", "ipywidgets": "widgets"}
+
+LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
+
+
+def module_name(path: Path) -> str:
+    """``data.decode`` for vidbench/data/decode.py; a package's ``__init__`` is the package's own name."""
+    parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def level_of(module: str) -> int:
+    """A module has its own place, or that of the package it lies in (``nets.i3d`` is in ``nets``)."""
+    for name in (module, module.rpartition(".")[0]):
+        if name in LEVELS:
+            return LEVELS[name]
+    pytest.fail(f"vidbench/{module.replace('.', '/')}.py has no place: give it one in LAYERS of {__file__}")
+
+
+def imported_names(tree: ast.AST, module: str, is_package: bool) -> set[str]:
+    """Absolute names of everything imported anywhere in a module, also within functions."""
+    package = ["vidbench", *[part for part in module.split(".") if part]]
+    if not is_package:
+        package = package[:-1]
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__"):
+            found |= {arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)}
+    return found
+
+
+def imports_of(module: str) -> set[str]:
+    path = MODULES[module]
+    return imported_names(ast.parse(path.read_text(encoding="utf-8")), module, path.name == "__init__.py")
+
+
+def own_imports(module: str) -> set[str]:
+    """The modules of vidbench that a module imports, without packages' names and itself."""
+    names = {name.removeprefix("vidbench.") for name in imports_of(module) if name.startswith("vidbench.")}
+    packages = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+    return {name for name in names if name in MODULES and name not in packages} - {module}
+
+
+def test_the_reader_of_imports_sees_every_form():
+    source = "import a.b\nfrom . import c\nfrom ..x import d\ndef f():\n    from vidbench import e\n    __import__('g')"
+    names = imported_names(ast.parse(source), "data.decode", False)
+    assert {"a.b", "vidbench.data.c", "vidbench.x.d", "vidbench.e", "g"} <= names
+
+
+@pytest.mark.parametrize("module", [name for name, path in MODULES.items() if path.name != "__init__.py"])
+def test_imports_point_downwards(module):
+    level = level_of(module)
+    for imported in sorted(own_imports(module)):
+        assert level_of(imported) < level, f"{module} imports upwards: {imported}"
+
+
+@pytest.mark.parametrize("module", [name for name, path in MODULES.items() if path.name == "__init__.py"])
+def test_packages_import_nothing_but_the_guard(module):
+    assert own_imports(module) <= {"import_guard"}
+
+
+@pytest.mark.parametrize("library", ALONE)
+def test_one_module_alone_imports(library):
+    importers = {module for module in MODULES if any(name.split(".")[0] == library for name in imports_of(module))}
+    assert importers <= {ALONE[library]}
+
+
+def light_modules() -> list[str]:
+    wanted = [name for pattern in LIGHT for name in MODULES if re.fullmatch(pattern.replace("*", r"\w+"), name)]
+    return ["vidbench", *[f"vidbench.{name}" for name in wanted]]
+
+
+@pytest.mark.parametrize("module", light_modules())
+def test_light_modules_load_nothing_heavy_and_open_no_socket(module, tmp_path):
+    code = (
+        "import sys\n"
+        "def watch(event, arguments):\n"
+        "    if event.startswith('socket.') or event == 'os.mkdir':\n"
+        "        raise SystemExit(f'{event} while importing')\n"
+        "sys.dont_write_bytecode = True\n"
+        "sys.addaudithook(watch)\n"
+        f"import {module}\n"
+        "heavy = 'torch torchvision tensorflow transformers pandas sklearn matplotlib ray ipywidgets lightning'\n"
+        "loaded = sorted({name.split('.')[0] for name in sys.modules} & set(heavy.split()))\n"
+        "sys.exit(f'loads {loaded}' if loaded else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert list(tmp_path.iterdir()) == []
+
+
+def environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def test_importing_vidbench_takes_a_moment(tmp_path):
+    code = "import time; start = time.perf_counter(); import vidbench; print(time.perf_counter() - start)"
+    run = [sys.executable, "-c", code]
+    times = [
+        float(subprocess.run(run, cwd=tmp_path, env=environment(), capture_output=True, check=True, text=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(times) < 0.1  # seconds; some 2 ms here
+
+
+# --- what must not be written down
+
+
+def tracked_files() -> list[Path]:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, check=True).stdout
+    files = [ROOT / name for name in listed.decode().split("\0") if name]
+    return [path for path in files if path.is_file() and not path.is_symlink()]
+
+
+def sources() -> list[tuple[str, str]]:
+    """Every tracked Python file and every code cell of a tracked notebook, as (place, source)."""
+    found = []
+    for path in tracked_files():
+        place = str(path.relative_to(ROOT))
+        if path.suffix == ".py":
+            found.append((place, path.read_text(encoding="utf-8")))
+        elif path.suffix == ".ipynb":
+            cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+            code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+            found += [
+                (f"{place}, code cell {n}", re.sub(r"(?m)^\s*[%!].*$", "pass", text)) for n, text in enumerate(code)
+            ]
+    return found
+
+
+def dangers(source: str) -> list[str]:
+    """Calls that run code from data, trust a peer unseen, or unpack outside the folder."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        options = {word.arg: ast.unparse(word.value) for word in node.keywords}
+        if name in ("eval", "exec", "os.system") or re.search(r"(^|\.)(c?[pP]ickle|dill|joblib)\.loads?$", name):
+            found.append(name)
+        found += [
+            f"{word}={value}"
+            for word, value in (
+                ("allow_pickle", "True"),
+                ("verify", "False"),
+                ("weights_only", "False"),
+                ("shell", "True"),
+            )
+            if options.get(word) == value
+        ]
+        if name.endswith(".extractall") and "filter" not in options:
+            found.append("extractall without filter")
+        if name == "torch.load" and "weights_only" not in options:
+            found.append("torch.load without weights_only")
+        if name in ("yaml.load", "tempfile.mktemp"):
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle\npickle.load(f)",
+        "np.load(p, allow_pickle=True)",
+        "requests.get(u, verify=False)",
+        "torch.load(p, weights_only=False)",
+        "torch.load(p)",
+        "tar.extractall(p)",
+        "eval('1')",
+    ],
+)
+def test_the_reader_of_dangers_sees_each(source):
+    assert dangers(source)
+
+
+def test_the_reader_of_dangers_lets_the_safe_forms_pass():
+    assert not dangers("model.eval()\ntar.extractall(p, filter='data')\nnp.load(p, allow_pickle=False)\n'eval(x)'")
+
+
+def test_no_file_holds_a_dangerous_call():
+    found = {place: bad for place, source in sources() if (bad := dangers(source))}
+    assert not found
+
+
+def test_no_file_names_a_place_on_one_machine():
+    places = re.compile(rb"(?<![\w.~/-])/(?:" + rb"work|root|home/[a-z])" + rb"/")
+    found = []
+    for path in tracked_files():
+        data = path.read_bytes()
+        if b"\0" not in data[:8000] and places.search(data):
+            found.append(f"{path.relative_to(ROOT)}: {places.search(data).group().decode()}")
+    assert not found
