@@ -214,14 +214,15 @@ class EvaluateConfig(Options):
     )
     device: str = option(
         device,
-        "auto, cpu, cuda, cuda:N or mps. auto takes a GPU whenever there is one",
+        "auto, cpu, cuda, cuda:N or mps. With auto, a GPU is used whenever there is one",
         group=HOW,
         metavar="NAME",
         default="auto",
     )
     precision: str = option(
         one_of("auto", "fp32", "bf16", "fp16"),
-        "auto, fp32, bf16 or fp16. auto measures, and leaves fp32 only where the logits of the first batch agree",
+        "auto, fp32, bf16 or fp16. With auto, the fastest whose logits agree with fp32 on the first batch; "
+        "a lower precision changes logits slightly",
         group=HOW,
         metavar="NAME",
         default="auto",
@@ -305,7 +306,7 @@ class EvaluateConfig(Options):
     )
 
     def checked(self) -> EvaluateConfig:
-        """This configuration once more, with the split and the data folder that it leaves to the card filled in.
+        """This configuration once more, with full model name, split and data folder filled in from the cards.
 
         Looks at the cards of model and dataset and at the file system; opens no video, loads no model, leaves no file.
 
@@ -331,7 +332,7 @@ def _with_card_defaults(config: EvaluateConfig) -> EvaluateConfig:
     from vidbench.data import catalog
 
     with _about("model"):
-        models.find_card(config.model)
+        card = models.find_card(config.model)
     with _about("dataset"):
         dataset = catalog.find_dataset(config.dataset)
     split = config.split or dataset.default_split
@@ -342,7 +343,7 @@ def _with_card_defaults(config: EvaluateConfig) -> EvaluateConfig:
     if not 1 <= config.fold <= max(1, dataset.folds):
         raise OptionError("fold", f"must be from 1 to {max(1, dataset.folds)} for {dataset.name}, not {config.fold}")
     data_dir = config.data_dir or str(dataset.default_dir)
-    return dataclasses.replace(config, split=split, data_dir=data_dir)
+    return dataclasses.replace(config, model=card.name, split=split, data_dir=data_dir)
 
 
 def _check_labels(config: EvaluateConfig) -> None:
@@ -374,12 +375,16 @@ def _check_labels(config: EvaluateConfig) -> None:
 def _check_input(config: EvaluateConfig) -> None:
     from vidbench import models
 
-    spec = models.find_card(config.model).input
+    card = models.find_card(config.model)
     if config.num_crops == 2:
         raise OptionError("num_crops", "must be 1 or 3, not '2'")
     for name in ("num_frames", "num_clips"):
-        if spec.sampling == "stream" and getattr(config, name) is not None:
-            raise OptionError(name, f"has no meaning for {config.model}, which takes a whole video frame by frame")
+        if card.input.sampling == "stream" and getattr(config, name) is not None:
+            raise OptionError(name, f"has no meaning for {card.name}, which takes a whole video frame by frame")
+    fewest, most = card.num_frames
+    if config.num_frames is not None and not fewest <= config.num_frames <= (most or config.num_frames):
+        allowed = f"{fewest}" if fewest == most else f"from {fewest} to {most}" if most else f"at least {fewest}"
+        raise OptionError("num_frames", f"must be {allowed} for {card.name}, not {config.num_frames}")
 
 
 def _check_files(config: EvaluateConfig) -> None:

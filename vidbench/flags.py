@@ -242,7 +242,9 @@ def _expand_word(word: Word, seen: dict[str, Place], depth: int) -> list[Word]:
     file = _included_path(word)
     real = os.path.realpath(file)
     if real in seen:
-        raise ConfigError(f"{word.place}: {quoted(word.text)} was read before ({seen[real]}); a file is included once")
+        raise ConfigError(
+            f"{word.place}: {quoted(word.text, 160)} was read before ({seen[real]}); a file is included once"
+        )
     if depth == MAX_DEPTH:
         raise ConfigError(f"{word.place}: more than {MAX_DEPTH} files inside one another")
     seen[real] = word.place
