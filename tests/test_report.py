@@ -6,6 +6,8 @@ import csv
 import itertools
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -274,6 +276,25 @@ def test_everything_foreign_is_escaped_wherever_it_appears(tmp_path):
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", page.html)
         assert "{{ 7 * 7 }}{% raw %}" in page.text
         assert "<img src=x onerror=alert(1)>" in page.text
+
+
+def test_a_browser_finds_no_foreign_element_either(tmp_path):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs chromium, which is no dependency of this repository")
+    labels = [*HOSTILE, "plain"]
+    rows = fake_rows(np.random.default_rng(4), labels, 120, accuracy=0.5)
+    manifest = fake_manifest(labels, len(rows), model__name=HOSTILE[0], run_name=HOSTILE[1], dataset__name=HOSTILE[2])
+    page = write_report(fake_run(tmp_path / "run", manifest=manifest, labels=labels, rows=rows)[0])
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    flags += " --disable-component-update --disable-sync --virtual-time-budget=3000 --dump-dom"
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    done = subprocess.run([chromium, *flags.split(), profile, page.as_uri()], capture_output=True, timeout=120)
+    seen = Page(done.stdout.decode())
+    assert not [tag for tag, _ in seen.tags if tag in ("script", "img", "parsererror")]
+    assert not [name for _, attributes in seen.tags for name in attributes if name.startswith("on")]
+    assert "Definitions" in seen.text
+    assert "alert(1)" in seen.text
 
 
 def test_hostile_text_stays_readable():

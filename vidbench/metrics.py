@@ -191,14 +191,16 @@ def is_correct(row: Row, k: int) -> bool:
     return row.predicted and 0 <= row.rank < k
 
 
-def summarise(rows: Sequence[Row], labels: Sequence[str], top_n: int = 5, *, unmapped: Sequence[str] = ()) -> dict:
+def summarise(
+    rows: Sequence[Row], labels: Sequence[str], top_n: int = 5, *, unmapped: Sequence[str] | None = None
+) -> dict:
     """All figures of a run, as written to ``metrics.json``. No value is NaN; what cannot be computed is ``None``.
 
     Args:
         rows: one a listed video.
         labels: class names of the dataset's label space, in index order.
         top_n: a further k for top-k accuracy, next to 1 and 5.
-        unmapped: dataset classes that the model has no name for.
+        unmapped: dataset classes that the model has no name for; ``None`` where labels were not mapped.
 
     Returns:
         - ``n_listed = n_ok + n_skipped``; ``n_ok`` counts every predicted video, ``n_partial`` how many of these were
@@ -234,7 +236,7 @@ def summarise(rows: Sequence[Row], labels: Sequence[str], top_n: int = 5, *, unm
         "n_classes": len(labels),
         "n_groups": len(groups) or None,
         "largest_group": max(groups.values(), default=None),
-        "unmapped": list(unmapped),
+        "unmapped": list(unmapped or ()),
         "notes": notes,
         "per_class": table,
     }
