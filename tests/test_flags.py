@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from dataclasses import dataclass
 
@@ -52,6 +53,8 @@ def write(folder, name, text):
         ('--folder "my results" # "open', ["--folder", "my results"]),
         ("--names 'a b' c", ["--names", "a b", "c"]),
         ("--folder=''", ["--folder="]),
+        ("--folder C:\\clips\\new", ["--folder", "C:\\clips\\new"]),
+        ('--folder "C:\\my clips\\"', ["--folder", "C:\\my clips\\"]),
     ],
 )
 def test_a_hash_begins_a_comment_only_at_the_start_of_a_word(line, words):
@@ -221,6 +224,26 @@ def test_help_is_shown_although_another_option_is_wrong(capsys):
         parsed("@no/such/file", "--hepl", "--help")
     assert left.value.code == 0
     assert "--short-side N" in capsys.readouterr().out
+
+
+def test_any_words_at_all_are_options_or_one_short_sentence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = random.Random(5)
+    pieces = ["--size", "--siz", "--quick", "-", "--", "=", "@", "@a.txt", "4", "-4", "#", "\\", "'", "$A", "~", "%"]
+    pieces += ["--names", "--folder=", "--share=5%", "é"]
+    pieces += ['"', " ", "\n", "\t", "\x1b", "\udce9", "\0", "x" * 300]
+    sentences, made = [], 0
+    for _ in range(3000):
+        text = "".join(rng.choices(pieces, k=rng.randint(0, 9)))
+        (tmp_path / "a.txt").write_bytes(text.encode("utf-8", "surrogateescape"))
+        words = ["@a.txt"] if rng.random() < 0.5 else rng.choices(pieces, k=rng.randint(0, 5))
+        try:
+            made += parsed(*words)[0] is not None
+        except ConfigError as problem:
+            sentences.append(str(problem))
+    assert made > 100
+    assert len(sentences) > 100
+    assert not [sentence for sentence in sentences if len(sentence) >= 500 or not sentence.isprintable()]
 
 
 # ---------------------------------------------------------------- the end of a program

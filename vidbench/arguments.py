@@ -52,7 +52,7 @@ def device(value) -> str:
 
 def folder_name(value) -> str:
     """A name for one folder: no separators, and nothing that a file system or a shell takes another way."""
-    if not isinstance(value, str) or not re.fullmatch(r"(?![.\-])[^\x00-\x1f\x7f/\\:*?\"<>|]{1,120}(?<![. ])", value):
+    if not isinstance(value, str) or not re.fullmatch(r"(?![.\-])[^\x00-\x1f\x7f/\\:*?$\"<>|]{1,120}(?<![. ])", value):
         raise ValueError(f"must be a plain folder name without / or other special characters, not {quoted(value)}")
     return value
 

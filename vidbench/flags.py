@@ -199,9 +199,10 @@ class Given:
 
 
 def split_line(line: str) -> list[str]:
-    """Words of one line as a shell reads them; ``#`` at the start of a word begins a comment.
+    """Words of one line as a shell reads them, with quotes; ``#`` at the start of a word begins a comment.
 
-    ``shlex.split(line, comments=True)`` would cut ``runs/#1`` to ``runs/``; this does not.
+    ``shlex.split(line, comments=True)`` would cut ``runs/#1`` to ``runs/`` and turn ``C:\\clips`` into ``C:clips``.
+    Here a ``#`` within a word and a backslash stand for themselves.
 
     Raises:
         ValueError: a quotation mark without its partner.
@@ -213,6 +214,7 @@ def split_line(line: str) -> list[str]:
     """
     lexer = shlex.shlex(line, posix=True)
     lexer.whitespace_split, lexer.commenters = True, ""
+    lexer.escape = ""
     comment_or_end = re.compile(r"\s*(#|$)")
     words = []
     while not comment_or_end.match(line, lexer.instream.tell()):
@@ -462,18 +464,20 @@ def parse(options: type, arguments: Sequence[str], program: Program):
     Raises:
         ConfigError: one sentence that begins with the place of the mistake where it has one.
     """
-    parser = make_parser(options, program)
-    for word in SHOW_AND_STOP:
-        if word in arguments:  # also where another option is wrong
-            parser.parse_args([word])
+    _show_and_stop(arguments, options, program)  # also where another option is wrong
     given, notes = collect(expand(arguments), _takes(options, program))
-    for word in SHOW_AND_STOP:
-        if word in given:
-            parser.parse_args([word])
+    _show_and_stop(given, options, program)
     if program.translate:
         given, more = program.translate(given)
         notes += more
     return build(options, given), notes
+
+
+def _show_and_stop(words, options: type, program: Program) -> None:
+    """Leave through the help or the version where they are asked for."""
+    for word in SHOW_AND_STOP:
+        if word in words:
+            make_parser(options, program).parse_args([word])
 
 
 def _takes(options: type, program: Program) -> dict[str, str]:
