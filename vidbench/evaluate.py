@@ -92,6 +92,7 @@ def evaluate(config, *, progress=None) -> Outcome:
     Raises:
         VidbenchError: something asked for cannot be had; nothing that was written is lost.
     """
+    config = config.checked()
     plan = make_plan(config)
     folder = run_folder(config, plan)
     if config.dry_run:
@@ -289,7 +290,7 @@ def workers_of(config) -> int:
 def predict_missing(config, plan: Plan, run: RunFolder, device: str, progress) -> None:
     """Decode, predict and append every video that has no row yet, batch by batch."""
     model = models.load_model(plan.card.name, config.weights, device=device, seed=config.seed)
-    run.update_manifest(model={"weights_sha256": model.weights_sha256, "weights_source": model.weights_source})
+    check_weights(model, run)
     model.spec = plan.spec
     todo = list(enumerate(plan.records))[len(run.rows) :]
     clock = StageClock()
@@ -317,6 +318,23 @@ def predict_missing(config, plan: Plan, run: RunFolder, device: str, progress) -
         if progress:
             progress.stop()
         run.update_manifest(timing=clock.facts(model, run.manifest.get("timing"), workers_of(config)))
+
+
+def check_weights(model, run: RunFolder) -> None:
+    """Write down which weights were loaded; refuse to continue a run with others."""
+    before = run.manifest["model"].get("weights_sha256", model.weights_sha256)
+    if before != model.weights_sha256:
+        raise RunError(
+            f"{run.folder} is another run: its weights have the hash {before}, these {model.weights_sha256}; "
+            "use another --run-name"
+        )
+    run.update_manifest(
+        model={
+            "weights_sha256": model.weights_sha256,
+            "weights_source": model.weights_source,
+            "published": model.published_weights,
+        }
+    )
 
 
 def batches(stream: Iterable, size: int) -> Iterator[list]:

@@ -19,7 +19,14 @@ SCHEMA = 1
 # Sections and keys of the manifest that may differ when a run is continued: they say where and
 # how fast it ran, not what was asked.
 FREE_SECTIONS = ("environment", "timing", "tuning")
-FREE_KEYS = {("run", "num_workers"), ("run", "precision"), ("run", "memory_format"), ("run", "device_name")}
+FREE_KEYS = {
+    ("run", "num_workers"),
+    ("run", "precision"),  # settled by the first session, see evaluate.settle
+    ("run", "memory_format"),
+    ("model", "weights_sha256"),  # known once the model is loaded, see evaluate.check_weights
+    ("model", "weights_source"),
+    ("model", "published"),
+}
 
 log = logging.getLogger(__name__)
 

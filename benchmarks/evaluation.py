@@ -1,0 +1,139 @@
+"""How close a whole evaluation comes to the cost of its two halves, and how much memory it holds.
+
+    python benchmarks/evaluation.py speed --dataset vidmini --data-dir data/vidmini --model mini_r2plus1d.vidmini_v1
+    python benchmarks/evaluation.py memory --videos 100 1000
+
+``speed`` reads all videos without a network, runs the network without reading, and evaluates, in
+turn, ``--rounds`` times in one process, and prints the ratio of the evaluation's wall time to
+(CPU seconds of reading + CPU seconds of forward) / cores. ``memory`` evaluates lists of different
+lengths, each in a process of its own, and prints the peak resident memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+
+def reading_alone(plan, config) -> tuple[float, list]:
+    """CPU seconds of decoding and transforming every video, and the pixels."""
+    from vidbench.data import load
+    from vidbench.records import UnreadableVideo
+
+    pixels = []
+    began = time.process_time()
+    for record in plan.records:
+        with contextlib.suppress(UnreadableVideo):
+            views = load.read_views(plan.root / record.path, plan.spec, decoder=config.decoder)
+            pixels.append(views.pixels)
+    return time.process_time() - began, pixels
+
+
+def forward_alone(model, pixels, config) -> float:
+    """CPU seconds, over all threads, of the network on pixels that are already there."""
+    began = time.process_time()
+    for start in range(0, len(pixels), config.batch_size):
+        model.logits(pixels[start : start + config.batch_size], config.batch_size)
+    return time.process_time() - began
+
+
+def speed(args) -> None:
+    from vidbench import evaluate as module
+    from vidbench import models
+    from vidbench.arguments import EvaluateConfig
+    from vidbench.utils import usable_cores
+
+    cores, ratios = usable_cores(), []
+    with tempfile.TemporaryDirectory() as folder:
+        base = {
+            "model": args.model, "weights": args.weights, "dataset": args.dataset, "data_dir": args.data_dir,
+            "no_cache": True, "device": "cpu", "results_dir": folder, "precision": "fp32", "split": args.split,
+            "present_only": args.present_only, "label_map": args.label_map, "max_skipped": 1.0,
+            "batch_size": args.batch_size, "annotations": args.annotations, "limit": args.limit,
+        }  # fmt: skip
+        config = EvaluateConfig(**base, run_name="plan")
+        plan = module.make_plan(config)
+        model = models.load_model(plan.card.name, args.weights, device="cpu")
+        model.spec = plan.spec
+        read_s, pixels = reading_alone(plan, config)
+        tuning = models.tune(model, pixels[: config.batch_size], config.batch_size, "fp32")
+        model.settle(tuning.precision, tuning.memory_format)
+        for turn in range(args.rounds):
+            if turn:
+                read_s, pixels = reading_alone(plan, config)
+            forward_s = forward_alone(model, pixels, config)
+            began = time.monotonic()
+            module.evaluate(EvaluateConfig(**base, run_name=f"turn{turn}"))
+            wall = time.monotonic() - began
+            ratios.append(wall / ((read_s + forward_s) / cores))
+            print(
+                f"round {turn + 1}: read {read_s:.2f} CPU s, forward {forward_s:.2f} CPU s, evaluation {wall:.2f} s wall, "
+                f"ratio {ratios[-1]:.3f}",
+                flush=True,
+            )
+    print(
+        f"{args.model} on {len(plan.records)} videos of {args.dataset}, {cores} cores: median ratio "
+        f"{statistics.median(ratios):.3f} [{min(ratios):.3f}, {max(ratios):.3f}], {len(ratios)} rounds"
+    )
+
+
+def memory(args) -> None:
+    import shutil
+
+    sources = sorted((ROOT / "data" / "vidmini").rglob("*.mp4"))
+    peaks = {}
+    for count in args.videos:
+        with tempfile.TemporaryDirectory() as folder:
+            videos = Path(folder) / "videos"
+            for number in range(count):
+                source = sources[number % len(sources)]
+                target = videos / source.parent.name / f"{number:05d}.mp4"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+            command = [
+                sys.executable, str(ROOT / "scripts" / "evaluate.py"), "--model", args.model, "--dataset", "folder",
+                "--data-dir", str(videos), "--label-map", "names", "--no-cache", "--results-dir", folder,
+                "--run-name", "run", "--device", "cpu", "--precision", "fp32", "--max-skipped", "1",
+            ]  # fmt: skip
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            text = (Path(folder) / "run" / "manifest.json").read_text()
+            peaks[count] = float(re.search(r'"peak_rss_mb": ([\d.]+)', text).group(1))
+            print(f"{count} videos: peak {peaks[count]:.0f} MB", flush=True)
+    counts = sorted(peaks)
+    print(f"ratio {peaks[counts[-1]] / peaks[counts[0]]:.3f} ({counts[-1]} to {counts[0]} videos)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("speed")
+    one.add_argument("--model", default="mini_r2plus1d.vidmini_v1")
+    one.add_argument("--weights")
+    one.add_argument("--dataset", default="vidmini")
+    one.add_argument("--data-dir", default=str(ROOT / "data" / "vidmini"))
+    one.add_argument("--split")
+    one.add_argument("--annotations")
+    one.add_argument("--label-map")
+    one.add_argument("--limit", type=int)
+    one.add_argument("--present-only", action="store_true")
+    one.add_argument("--batch-size", type=int, default=8)
+    one.add_argument("--rounds", type=int, default=7)
+    two = commands.add_parser("memory")
+    two.add_argument("--videos", type=int, nargs="+", default=[100, 1000])
+    two.add_argument("--model", default="mini_r2plus1d.vidmini_v1")
+    args = parser.parse_args()
+    {"speed": speed, "memory": memory}[args.command](args)
+
+
+if __name__ == "__main__":
+    main()

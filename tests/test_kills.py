@@ -1,0 +1,117 @@
+"""An evaluation that is killed again and again ends with the same bytes."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ("rows.jsonl", "logits.npy", "predictions.csv", "metrics.json")
+
+
+def command(extra=()):
+    return [
+        sys.executable, str(ROOT / "scripts" / "evaluate.py"), "--model", "mini_r2plus1d.vidmini_v1",
+        "--dataset", "vidmini", "--data-dir", str(ROOT / "data" / "vidmini"), "--limit", "60", "--batch-size", "2",
+        "--precision", "fp32", "--device", "cpu", "--num-workers", "2", "--no-cache",
+        "--results-dir", "results", "--run-name", "run", *extra,
+    ]  # fmt: skip
+
+
+def fingerprint(folder: Path) -> str:
+    digests = [hashlib.sha256((folder / "results" / "run" / name).read_bytes()).hexdigest() for name in RESULTS]
+    return "\n".join(digests)
+
+
+def children_of(pid: int) -> list[int]:
+    import psutil
+
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+def wait_for_rows(folder: Path, count: int, process, seconds: float = 120) -> None:
+    path = folder / "results" / "run" / "rows.jsonl"
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and process.poll() is None:
+        if path.exists() and path.read_bytes().count(b"\n") >= count:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"no {count} rows after {seconds} s; exit status {process.poll()}")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    subprocess.run(command(), cwd=folder, check=True, capture_output=True)
+    return fingerprint(folder)
+
+
+def test_a_run_killed_in_the_middle_ends_with_the_same_bytes(tmp_path, undisturbed):
+    rng = random.Random(3)
+    for target in (1, 12, 33):
+        process = subprocess.Popen(command(), cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
+        wait_for_rows(tmp_path, target, process)
+        time.sleep(rng.random() * 0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command(), cwd=tmp_path, check=True, capture_output=True)
+    assert fingerprint(tmp_path) == undisturbed
+
+
+def test_ctrl_c_ends_with_130_no_children_and_a_run_that_continues(tmp_path, undisturbed):
+    process = subprocess.Popen(
+        command(), cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_for_rows(tmp_path, 4, process)
+    children = children_of(process.pid)
+    assert children, "decoding happens in processes of its own"
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "evaluate.py" in out + err, "the command that continues is printed"
+    while time.monotonic() - began < 5 and any(os.path.exists(f"/proc/{pid}") for pid in children):
+        time.sleep(0.05)
+    assert not [pid for pid in children if os.path.exists(f"/proc/{pid}")]
+    subprocess.run(command(), cwd=tmp_path, check=True, capture_output=True)
+    assert fingerprint(tmp_path) == undisturbed
+
+
+def test_a_killed_parent_leaves_no_worker_behind(tmp_path):
+    process = subprocess.Popen(command(), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for_rows(tmp_path, 2, process)
+    children = children_of(process.pid)
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 10
+    while time.monotonic() < until and any(os.path.exists(f"/proc/{pid}") for pid in children):
+        time.sleep(0.05)
+    assert not [pid for pid in children if os.path.exists(f"/proc/{pid}")]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_forty_kills_at_random_moments_end_with_the_same_bytes(tmp_path, shared_dir):
+    check = tmp_path / "check.py"
+    check.write_text(
+        "import hashlib\n"
+        f"for name in {RESULTS!r}:\n"
+        "    print(hashlib.sha256(open('results/run/' + name, 'rb').read()).hexdigest())\n"
+    )
+    killer = [
+        sys.executable, str(shared_dir / "torture" / "killer.py"), "--workdir", str(tmp_path / "work"),
+        "--check", f"{sys.executable} {check}", "--rounds", "40", "--lo", "2.5", "--hi", "12", "--", *command(),
+    ]  # fmt: skip
+    done = subprocess.run(killer, capture_output=True, text=True)
+    said = json.loads(done.stdout)
+    assert done.returncode == 0, said["problems"]
+    assert said["same"]
+    assert said["killed"] >= 20, said
