@@ -158,7 +158,7 @@ def _protocol_words(manifest: dict) -> str:
     frames = frames_words(spec)
     crop = "x".join(str(side) for side in _pair(spec.get("crop")))
     words = [views_words(spec), frames, f"crop {crop}" if crop else ""]
-    words += [f"{decode.get('decoder', '')} {decode.get('version', '')}".strip()]
+    words += [str(decode.get("decoder") or "")]
     words += [f"{run.get('precision', '')} on {run['device']}".strip() if run.get("device") else ""]
     return ", ".join(word for word in words if word)
 
@@ -404,7 +404,7 @@ def protocol_table(manifest: dict) -> list[tuple[str, str]]:
         "Mean, deviation": " / ".join(
             ", ".join(_value(item) for item in _pair(spec.get(name))) for name in ("mean", "std") if spec.get(name)
         ),
-        "Decoder": f"{decode.get('decoder', '')} {decode.get('version', '')}".strip(),
+        "Decoder": ", ".join(_value(decode[name]) for name in ("decoder", "version") if decode.get(name)),
         "Limits a video": ", ".join(
             f"{_value(limits[name])} {unit}"
             for name, unit in (("seconds", "s"), ("megabytes", "MB"))
