@@ -332,6 +332,14 @@ def test_reported_figures_stand_apart_from_ours(tmp_path):
     assert "Reported by others" not in outside
 
 
+def test_published_figures_are_not_tied_to_other_weights(tmp_path):
+    manifest = fake_manifest(CLASSES, 24, model__reported=REPORTED, model__published=False)
+    page = page_of(fake_run(tmp_path, manifest=manifest, num_videos=24)[0])
+    assert "which this run did not use" in page.text
+    assert "Published for these weights" not in page.text
+    assert "Other weights. Not those of the model's card" in page.text
+
+
 def test_the_headline_of_random_weights_says_no_result(tmp_path):
     page = page_of(fake_run(tmp_path, manifest=fake_manifest(CLASSES, 144, model__random=True))[0])
     assert "No result. The weights are random" in page.text

@@ -230,6 +230,8 @@ def cautions(manifest: dict, metrics: dict) -> list[dict]:
 
     if model.get("random"):
         add("stop", "No result", "the weights are random; the figures only show that the pipeline runs")
+    elif model.get("published") is False:
+        add("warn", "Other weights", "not those of the model's card; its published figures do not speak of them")
     listed = dataset.get("n_listed")
     if isinstance(listed, int) and metrics["n_listed"] < listed:
         add("stop", "Not finished", f"only {metrics['n_listed']} of {listed} listed videos have a row so far")
@@ -331,6 +333,7 @@ def page_content(manifest: dict, rows: Sequence[Row], labels: Sequence[str], tim
         "cautions": cautions(manifest, metrics),
         "unusable": unusable,
         "reported": reported(model.get("reported")),
+        "other_weights": model.get("published") is False,
         "protocol": protocol_table(manifest),
         "classes": sorted(metrics["per_class"], key=lambda line: (line["listed"]["value"], -line["n"], line["index"])),
         "confusion": confusion(matrix, labels),
