@@ -232,17 +232,17 @@ def _read_header(start: bytes, where: str) -> tuple[tuple[int, ...], int]:
 
 def _sha256_of_video(path: str | os.PathLike) -> str | None:
     """Of a regular file's bytes; a named pipe is not waited for."""
+
+    def opener(name, flags):
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(path, "rb", opener=opener) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError):
-        return None
-    with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return None
-        try:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
-            return None
+        pass
+    return None
 
 
 def _sha256_of_rules() -> str:
