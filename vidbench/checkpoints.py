@@ -7,6 +7,7 @@ executed: no full pickle, no TorchScript.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import os
 import pickle
@@ -124,17 +125,19 @@ def fetch(url: str, path: Path, sha256: str, name: str) -> Path:
     Raises:
         WeightsError: the address cannot be reached, or what came is not the file.
     """
-    import shutil
+    import http.client
     import urllib.request
 
+    digest = hashlib.sha256()
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_writer(path) as file:
-                shutil.copyfileobj(answer, file, 1 << 20)
-                file.flush()
-                _check_download(sha256_of_file(file.name), sha256, url)
-    except OSError as problem:
+                while block := answer.read(1 << 20):
+                    file.write(block)
+                    digest.update(block)
+                _check_download(digest.hexdigest(), sha256, url)
+    except (OSError, http.client.HTTPException) as problem:
         reason = printable(getattr(problem, "reason", None) or problem)
         raise WeightsError(
             f"The weights of {name} are not on this machine and {url} cannot be reached ({reason}). Save that file as "

@@ -24,6 +24,7 @@ __all__ = [
     "ModelCard",
     "Reported",
     "Weights",
+    "check_frames",
     "choose_device",
     "find_card",
     "library_version",
@@ -175,10 +176,7 @@ class Model:
 
     @spec.setter
     def spec(self, spec: InputSpec) -> None:
-        fewest, most = self.card.num_frames
-        if not fewest <= spec.num_frames <= (most or spec.num_frames):
-            limits = f"exactly {fewest}" if fewest == most else f"at least {fewest}"
-            raise ConfigError(f"{self.card.name} takes {limits} frames a view, not {spec.num_frames}.")
+        check_frames(self.card, spec.num_frames)
         self.network.spec = spec
 
     def settle(self, precision: str, memory_format: str) -> None:
@@ -235,6 +233,14 @@ def find_card(name: str) -> ModelCard:
             return card
     known = dict.fromkeys([*(card.architecture for card in CARDS.values()), *CARDS])
     raise ConfigError(f"There is no model {printable(name, 80)!r}.{nearest_hint(name, known)}")
+
+
+def check_frames(card: ModelCard, num_frames: int) -> None:
+    """Raise ``ConfigError`` for a number of frames a view that the card's network cannot take."""
+    fewest, most = card.num_frames
+    if not fewest <= num_frames <= (most or num_frames):
+        limits = f"exactly {fewest}" if fewest == most else f"at least {fewest}"
+        raise ConfigError(f"{card.name} takes {limits} frames a view, not {num_frames}.")
 
 
 def library_version(card: ModelCard) -> str:
@@ -506,26 +512,33 @@ def _i3d(num_classes: int) -> ModelCard:
     )
 
 
-_MINI_2D = ModelCard(
-    name="mini2d.vidmini_v1",
-    build="vidbench.nets.mini:build_mini2d",
-    kind="torch",
-    weights=Weights("mini2d.vidmini_v1.safetensors", license="Apache-2.0"),
-    labels="vidmini",
-    num_classes=12,
-    input=InputSpec(8, None, (96, 128), (96, 128), **_PLAIN_NORM, sampling="uniform", layout="NCHW"),
-    reported=None,
-    notes="Sees single frames: blind to the direction of time.",
-)
-_MINI_R2PLUS1D = ModelCard(
-    name="mini_r2plus1d.vidmini_v1",
-    build="vidbench.nets.mini:build_mini_r2plus1d",
-    kind="torch",
-    weights=Weights("mini_r2plus1d.vidmini_v1.safetensors", license="Apache-2.0"),
-    labels="vidmini",
-    num_classes=12,
-    input=InputSpec(16, None, (96, 128), (96, 128), **_PLAIN_NORM, sampling="uniform"),
-    reported=None,
+def _mini(architecture: str, file: str, layout: str, num_frames: int, params: int, notes: str) -> ModelCard:
+    # 160x120 halved exactly, so that bilinear scaling averages four pixels and nothing folds over.
+    geometry = {"resize": 60, "crop": (56, 72), "mean": (0.5,) * 3, "std": (0.25,) * 3}
+    return ModelCard(
+        name=f"{architecture}.vidmini_v1",
+        build=f"vidbench.nets.mini:build_{architecture}",
+        kind="torch",
+        weights=Weights(file, license="Apache-2.0"),
+        labels="vidmini",
+        num_classes=12,
+        input=InputSpec(num_frames, None, **geometry, sampling="uniform", layout=layout),
+        reported=None,
+        params=params,
+        notes=notes,
+    )
+
+
+_MINI = (
+    _mini(
+        "mini2d",
+        "mini2d.vidmini_v1.safetensors",
+        "NCHW",
+        8,
+        489092,
+        "Scores single frames and averages: it cannot tell the direction of time.",
+    ),
+    _mini("mini_r2plus1d", "mini_r2plus1d.vidmini_v1.safetensors", "NCTHW", 16, 247420, "Sees space and time."),
 )
 
-CARDS = {card.name: card for card in (_MINI_2D, _MINI_R2PLUS1D, *_TORCHVISION, _MOVINET, _i3d(400), _i3d(600))}
+CARDS = {card.name: card for card in (*_MINI, *_TORCHVISION, _MOVINET, _i3d(400), _i3d(600))}
