@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:  # only named in annotations: --help must not wait for it
+    import numpy as np
 
 # Every listed video ends as one row with one of these. The first two were predicted; all others
 # are skipped, stay in the list and count as wrong.
@@ -263,7 +266,7 @@ class Row:
             raise ValueError(f"not a row: {problem}") from None
         if row.status not in STATUSES:
             raise ValueError(f"unknown status {row.status!r}")
-        if not all(np.isfinite(score) for _, _, score in row.top):
+        if not all(math.isfinite(score) for _, _, score in row.top):
             raise ValueError("a score is not finite")
         return row
 
@@ -287,5 +290,5 @@ class Prediction:
 
     def top(self, n: int = 5) -> list[tuple[str, float]]:
         """The ``n`` best classes as ``(label, probability)``, best first, ties by index."""
-        order = np.argsort(-self.scores, kind="stable")[:n]
+        order = sorted(range(len(self.labels)), key=lambda k: -self.scores[k])[:n]
         return [(self.labels[i], float(self.scores[i])) for i in order]
