@@ -45,6 +45,7 @@ SKIPS_NON_REFERENCE = {"h264", "hevc", "mpeg4"}
 
 PACKET_BUDGET = 64 * 2**20  # bytes of compressed packets kept between the two passes
 FRAME_BUDGET = 192 * 2**20  # bytes of decoded pictures kept while counting
+LONGEST_FRAME_S = 60  # seconds; time stamps further apart than this on average are no times
 DEFAULT_RATE = 25.0  # frames per second where neither time stamps nor header give one
 
 
@@ -140,14 +141,12 @@ def open_video(path: str | os.PathLike, *, decoder: str = "pyav", limits: Limits
         raise ConfigError(f"unknown decoder {decoder!r}.{nearest_hint(decoder, DECODERS)}")
     limits = limits or Limits()
     _need(decoder)
-    video = None
+    with _as_unreadable():
+        video = _VIDEOS[decoder](path, limits)
     try:
-        with _as_unreadable():
-            video = _VIDEOS[decoder](path, limits)
         yield video
     finally:
-        if video is not None:
-            video.close()
+        video.close()
 
 
 def decoder_version(name: str) -> str:
@@ -297,10 +296,7 @@ class Video:
         return chosen
 
     def _room_for(self, num_frames: int, height: int, width: int) -> np.ndarray:
-        if height * width > self.limits.max_pixels:
-            raise UnreadableVideo(
-                "too_large", f"pictures of {width}x{height} are over the limit of {self.limits.max_pixels} pixels"
-            )
+        _check_pixels(width, height, self.limits)
         megabytes = num_frames * height * width * 3 / 2**20
         if megabytes > self.limits.megabytes:
             raise UnreadableVideo(
@@ -323,12 +319,13 @@ def _scaled(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _table(pts: Sequence[int | None], time_base, average_rate) -> VideoTable:
     """The table of pictures in display order from their time stamps in ticks of ``time_base`` seconds."""
     rate = float(average_rate) if average_rate else 0.0
-    if not 1e-3 <= rate <= 1e5:
+    if not 1 / LONGEST_FRAME_S <= rate <= 1e5:
         rate = DEFAULT_RATE
     count, ticks = len(pts), time_base or 0
     usable = bool(count and ticks) and all(stamp is not None for stamp in pts)
     if usable:
-        usable = all(a <= b for a, b in itertools.pairwise(pts)) and (count == 1 or pts[-1] > pts[0])
+        usable = all(a <= b for a, b in itertools.pairwise(pts))
+        usable = usable and (count == 1 or 0 < (pts[-1] - pts[0]) * ticks <= LONGEST_FRAME_S * count)
     if not usable:
         return VideoTable(np.arange(count) / rate, rate)
     seconds = np.array([(stamp - pts[0]) * ticks.numerator / ticks.denominator for stamp in pts], np.float64)
@@ -353,14 +350,26 @@ class _PyAVVideo(Video):
         self.reformatter = VideoReformatter()
         self.turn = None  # the first picture's (width, height, orientation)
         self.kept: list | None = None
-        self.counted = False
-        self.container = self._open()
-        self.stream = _pick_stream(self.container)
-        self.codec = self._codec(self.stream)
-        self.packets = _Packets.of(self.container, self.stream, limits, self.clock)
+        self.counted = self.ignores_edits = False
+        self.container = None
+        try:
+            self._look()
+        except BaseException:
+            self.close()
+            raise
+
+    def _look(self) -> None:
+        """What the file holds, without decoding where that can be avoided."""
+        self._index()
+        listed = self.stream.frames if self.container.format.name.startswith("mov,") else 0
+        missing = listed - len(self.packets) if listed else 0
+        if missing > 0 or (listed and not self.packets.has_usable_times(self.stream.time_base)):
+            missing = self._without_edits()
         self.name = self.stream.codec_context.codec.name
         self.order = _display_order(self.container.format.name, self.name, self.stream, self.packets)
-        self.reason = _cut_short(self.path, self.file_size, self.container.format.name, self.stream, self.packets)
+        self.reason = _cut_short(self.path, self.file_size, self.container.format.name, self.packets)
+        if missing > 0 and not self.reason:
+            self.reason = f"its index lists {listed} pictures, {listed - missing} are there"
         if self.order is None or self.reason:
             self._count()
         else:
@@ -370,7 +379,8 @@ class _PyAVVideo(Video):
     def close(self) -> None:
         self.kept = None
         self.packets = None
-        self.container.close()
+        if self.container is not None:
+            self.container.close()
 
     @property
     def info(self) -> VideoInfo:
@@ -393,12 +403,37 @@ class _PyAVVideo(Video):
 
     # ---- opening
 
+    def _index(self) -> None:
+        if self.container is not None:
+            self.container.close()
+        self.container = self._open()
+        self.stream = _pick_stream(self.container)
+        self.codec = self._codec(self.stream)
+        self.packets = _Packets.of(self.container, self.stream, self.limits, self.clock)
+
+    def _without_edits(self) -> int:
+        """Look at an MP4 file without its edit list, which says what part of it is shown; returns how many pictures
+        are missing even so.
+
+        The edit list is followed, as players do, and may leave packets out. It goes by time, so where time stamps
+        repeat or are absurd it would leave out pictures at random: there it is ignored.
+        """
+        believable = self.packets.has_usable_times(self.stream.time_base)
+        self.ignores_edits = True
+        self._index()
+        missing = self.stream.frames - len(self.packets)
+        if believable:
+            self.ignores_edits = False
+            self._index()
+        return missing
+
     def _open(self):
         options = {
             "format_whitelist": FORMATS,
             "protocol_whitelist": "file",
-            "max_pixels": str(self.limits.max_pixels),
+            "max_pixels": self._most_pixels,
             "threads": "1",
+            "ignore_editlist": str(int(self.ignores_edits)),
         }
         try:
             return av.open("file:" + self.path, metadata_errors="ignore", timeout=self.clock.left, options=options)
@@ -414,13 +449,18 @@ class _PyAVVideo(Video):
         codec = stream.codec_context
         codec.thread_type = "NONE"
         codec.thread_count = 1
-        codec.options = {"max_pixels": str(self.limits.max_pixels)}
+        codec.options = {"max_pixels": self._most_pixels}
         return codec
+
+    @property
+    def _most_pixels(self) -> str:
+        """For FFmpeg, which counts the rows as padded in memory; ``_see`` keeps the limit itself."""
+        return str(min(2 * self.limits.max_pixels + 2**16, 2**31 - 1))
 
     def _set_table(self, pts: list, last_duration: int | None) -> None:
         self.table = _table(pts, self.stream.time_base, self.stream.average_rate)
         self.last_s = 1 / self.table.frame_rate
-        if last_duration and self.stream.time_base:
+        if last_duration and 0 < last_duration * (self.stream.time_base or 0) <= LONGEST_FRAME_S:
             self.last_s = float(last_duration * self.stream.time_base)
 
     # ---- reading
@@ -493,6 +533,7 @@ class _PyAVVideo(Video):
                 room -= sum(plane.buffer_size for plane in frame.planes)
                 self.kept = self.kept if room > 0 else None
         if not stamps:
+            _check_claims(self.codec, self.packets, self.limits)
             if self.errors or self.reason:
                 raise UnreadableVideo("decode_error", self.reason or "the decoder refuses every packet")
             raise UnreadableVideo("no_frames", "no picture could be decoded")
@@ -539,10 +580,28 @@ class _PyAVVideo(Video):
 
     def _see(self, frame) -> None:
         if self.turn is None:
+            _check_pixels(frame.width, frame.height, self.limits)
             self.turn = frame.width, frame.height, _Orientation.of(frame)
         elif (frame.width, frame.height) != self.turn[:2]:
             was, now = f"{self.turn[0]}x{self.turn[1]}", f"{frame.width}x{frame.height}"
             raise UnreadableVideo("size_changed", f"the picture size changes from {was} to {now}")
+
+
+def _check_claims(codec, packets: _Packets, limits: Limits) -> None:
+    """Say so where pictures were refused for their size, told by the header or, in Motion JPEG, by themselves."""
+    sizes = [(codec.width, codec.height)]
+    for content in packets.content if codec.name == "mjpeg" else ():
+        place = content.find(b"\xff\xc0")  # a start-of-frame marker: length, precision, height, width
+        sizes.append(struct.unpack(">HH", content[place + 5 : place + 9].ljust(4, b"\0"))[::-1])
+    for width, height in sizes:
+        _check_pixels(width, height, limits)
+
+
+def _check_pixels(width: int, height: int, limits: Limits) -> None:
+    if width * height > limits.max_pixels:
+        raise UnreadableVideo(
+            "too_large", f"pictures of {width}x{height} are over the limit of {limits.max_pixels} pixels"
+        )
 
 
 class _Sink:
@@ -608,6 +667,8 @@ class _Orientation:
 
 def _pick_stream(container):
     """The first video stream that is not an attached picture (cover art)."""
+    if not container.streams:
+        raise UnreadableVideo("not_media", "a container without any stream")
     for stream in container.streams.video:
         if stream.codec_context is None or "attached_pic" in str(stream.disposition).lower():
             continue
@@ -667,6 +728,14 @@ class _Packets:
 
     def __len__(self) -> int:
         return len(self.pts)
+
+    def has_usable_times(self, time_base) -> bool:
+        """Whether each picture has a time stamp of its own, on average at most ``LONGEST_FRAME_S`` apart."""
+        if None in self.pts or len(set(self.pts)) < len(self.pts):
+            return False
+        if len(self.pts) < 2:
+            return True
+        return (max(self.pts) - min(self.pts)) * (time_base or 0) <= LONGEST_FRAME_S * (len(self.pts) - 1)
 
     @property
     def content(self) -> Iterator[bytes]:
@@ -815,15 +884,13 @@ def _runs(starts: list[int], targets: list[int], pts: list[int]) -> list[tuple[i
 # ---------------------------------------------------------------- files that end too early
 
 
-def _cut_short(path: str, file_size: int, container: str, stream, packets: _Packets) -> str:
+def _cut_short(path: str, file_size: int, container: str, packets: _Packets) -> str:
     """A sentence when the container itself shows that the file is cut short or damaged, else an empty string.
 
     Frame counts in headers are no evidence for AVI, where they are wrong in whole data sets (HMDB51).
     """
     if packets.corrupt:
         return "the file ends, or is damaged, within a picture"
-    if container.startswith("mov,") and stream.frames > len(packets):
-        return f"its index lists {stream.frames} pictures, {len(packets)} are there"
     rules = {"mov": _mp4_promises, "matroska": _matroska_promises, "avi": _avi_promises, "mpegts": _ts_promises}
     rule = rules.get(container.split(",")[0])
     with open(path, "rb") as file:
@@ -946,7 +1013,8 @@ class _OpenCVVideo(_Foreign):
     def _load(self) -> None:
         import cv2
 
-        self.cv2, seconds, capture = cv2, [], self._capture()
+        self.cv2 = cv2
+        seconds, capture = [], self._capture()
         while capture.grab():
             self.clock.check()
             seconds.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)

@@ -24,19 +24,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pebble import ProcessExpired, ProcessPool
 
+from vidbench.data.cache import ClipCache
 from vidbench.data.decode import Limits, VideoTable, decoder_version, open_video
 from vidbench.data.process import check_spec, views_from_frames
 from vidbench.data.sample import indices_for
 from vidbench.records import Clip, ConfigError, InputSpec, UnreadableVideo, VideoInfo, VideoRecord, Views
 from vidbench.utils import printable
-
-if TYPE_CHECKING:
-    from vidbench.data.cache import ClipCache
 
 GRACE_S = 2.0  # seconds that a worker may take beyond the limit before it is killed
 LOST_S = 60.0  # seconds after which a worker that should long have been killed is given up
@@ -135,14 +132,6 @@ def _check_room(shape: tuple[int, int], spec: InputSpec, limits: Limits) -> None
 # ---------------------------------------------------------------- cache
 
 
-def _cache_at(folder: str | None) -> ClipCache | None:
-    if folder is None:
-        return None
-    from vidbench.data.cache import ClipCache
-
-    return ClipCache(folder)
-
-
 def _cache_key(cache: ClipCache, path, spec: InputSpec, decoder: str):
     geometry = {name: value for name, value in dataclasses.asdict(spec).items() if name not in _NOT_PIXELS}
     return cache.key(path, geometry, decoder_version(decoder))
@@ -211,7 +200,7 @@ def _work(read, path: str, spec: InputSpec, decoder: str, limits: Limits, cache_
     """Read one video and put its pixels into the slot; returns everything else about it."""
     _alarm(limits.seconds + 2 * GRACE_S)
     try:
-        cache = _cache_at(cache_dir)
+        cache = None if cache_dir is None else ClipCache(cache_dir)
         views = read(path, spec, decoder=decoder, limits=limits, cache=cache)
         _fill(slot, views.pixels)
     except UnreadableVideo as problem:
@@ -599,7 +588,7 @@ class ViewReader:
     def _in_process(self, record: VideoRecord) -> Views | UnreadableVideo:
         if record.status != "ok":
             return UnreadableVideo(record.status, record.reason)
-        cache = _cache_at(self.cache_dir)
+        cache = None if self.cache_dir is None else ClipCache(self.cache_dir)
         path = os.path.join(self.root, record.path)
         try:
             return self._read(path, self.spec, decoder=self.decoder, limits=self.limits, cache=cache)
