@@ -131,7 +131,7 @@ def make_plan(config) -> Plan:
     dataset = catalog.find_dataset(config.dataset)
     root = Path(config.data_dir or dataset.default_dir)
     split = config.split or dataset.default_split
-    labels = index.dataset_labels(dataset.name, root)
+    labels = index.dataset_labels(dataset.name, root, config.annotations)
     label_map = make_label_map(config.label_map, labels, card)
     records = index.load_records(
         dataset.name,
@@ -152,7 +152,7 @@ def make_plan(config) -> Plan:
         "name": dataset.name,
         "data_dir": str(root),
         "split": split,
-        "fold": config.fold,
+        "fold": config.fold if dataset.folds > 1 else None,
         "classes": list(config.classes) if config.classes else None,
         "limit": config.limit,
         "seed": config.seed,

@@ -60,9 +60,12 @@ def _umask() -> int:
 
 
 def write_json(path: str | os.PathLike, value) -> None:
-    """Write a JSON file atomically: indented, keys in the order given, NaN refused."""
+    """Write a JSON file atomically: indented, keys in the order given, NaN refused.
+
+    ASCII, so that a file name which is no UTF-8 comes back the same.
+    """
     with atomic_writer(path, "w") as file:
-        file.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        file.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def printable(text: object, limit: int = 300) -> str:

@@ -1,0 +1,264 @@
+"""An evaluation gives every listed video one row, the same bytes however it was run, and says what it is worth."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vidbench import models
+from vidbench.arguments import EvaluateConfig
+from vidbench.evaluate import EXIT_OK, EXIT_SKIPPED, bottleneck, evaluate
+from vidbench.records import ConfigError, RunError
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ("rows.jsonl", "logits.npy", "predictions.csv", "metrics.json")
+MODEL = "mini_r2plus1d.vidmini_v1"
+
+
+def config(tmp_path, **changed) -> EvaluateConfig:
+    values = {
+        "model": MODEL, "dataset": "vidmini", "data_dir": str(ROOT / "data" / "vidmini"), "limit": 25, "batch_size": 4,
+        "num_workers": 2, "no_cache": True, "results_dir": str(tmp_path / "results"), "run_name": "run",
+        "device": "cpu", "precision": "fp32", **changed,
+    }  # fmt: skip
+    return EvaluateConfig(**values)
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in RESULTS}
+
+
+def rows_of(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    outcome = evaluate(config(tmp_path_factory.mktemp("reference")))
+    return outcome, bytes_of(outcome.run_folder)
+
+
+@pytest.fixture
+def mixed_folder(tmp_path):
+    """Seven good videos of two classes, and four that cannot be read."""
+    folder = tmp_path / "videos"
+    sources = sorted((ROOT / "data" / "vidmini" / "videos").glob("*/*.mp4"))
+    classes = sorted({source.parent.name for source in sources})[:2]
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+    for number, source in enumerate([s for s in sources if s.parent.name == classes[0]][:4]):
+        shutil.copyfile(source, folder / classes[0] / f"a{number}.mp4")
+    for number, source in enumerate([s for s in sources if s.parent.name == classes[1]][:3]):
+        shutil.copyfile(source, folder / classes[1] / f"b{number}.mp4")
+    (folder / classes[0] / "a1_empty.mp4").write_bytes(b"")
+    (folder / classes[0] / "a2_text.mp4").write_text("no video\n" * 100)
+    (folder / classes[1] / "b0_dangling.mp4").symlink_to("nowhere.mp4")
+    cut = sources[0].read_bytes()
+    (folder / classes[1] / "b9_cut.mp4").write_bytes(cut[: len(cut) // 2])
+    return folder
+
+
+def test_every_listed_video_has_its_row_in_listed_order(reference):
+    outcome, _ = reference
+    rows = rows_of(outcome.run_folder)
+    assert [row["index"] for row in rows] == list(range(25))
+    assert len({row["video_id"] for row in rows}) == 25
+    assert outcome.metrics["n_listed"] == 25
+    assert outcome.metrics["n_ok"] + outcome.metrics["n_skipped"] == 25
+    assert outcome.exit_status == EXIT_OK
+    logits = np.load(outcome.run_folder / "logits.npy", allow_pickle=False)
+    assert logits.shape == (25, 1, 12)
+    assert np.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 3])
+def test_the_number_of_workers_changes_no_byte(tmp_path, reference, num_workers):
+    outcome = evaluate(config(tmp_path, num_workers=num_workers))
+    assert bytes_of(outcome.run_folder) == reference[1]
+
+
+def test_the_clip_cache_changes_no_byte(tmp_path, reference):
+    for name in ("cold", "warm"):
+        cached = config(tmp_path, no_cache=False, cache_dir=str(tmp_path / "clips"), run_name=name)
+        assert bytes_of(evaluate(cached).run_folder) == reference[1]
+    assert len(list((tmp_path / "clips").rglob("*.npy"))) == 25
+
+
+def test_batch_size_changes_logits_within_rounding_and_no_prediction(tmp_path, reference):
+    outcome = evaluate(config(tmp_path, batch_size=7))
+    ours, theirs = (np.load(o.run_folder / "logits.npy", allow_pickle=False) for o in (outcome, reference[0]))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+    assert [row["top"][0][0] for row in rows_of(outcome.run_folder)] == [
+        row["top"][0][0] for row in rows_of(reference[0].run_folder)
+    ]
+
+
+def test_a_stopped_run_continues_to_the_same_bytes(tmp_path, reference):
+    class Stop:
+        def start(self, *_):
+            pass
+
+        def update(self, done, skipped):
+            if done >= 8:
+                raise KeyboardInterrupt
+
+        def stop(self):
+            pass
+
+    first = evaluate(config(tmp_path), progress=Stop())
+    assert first.exit_status == 130
+    assert "8 of 25" in first.summary
+    assert len(rows_of(first.run_folder)) == 8
+    assert bytes_of(evaluate(config(tmp_path)).run_folder) == reference[1]
+
+
+def test_a_finished_run_is_reported_again_without_a_model(tmp_path, reference, monkeypatch):
+    outcome = evaluate(config(tmp_path))
+    (outcome.run_folder / "report.html").unlink()
+    monkeypatch.setattr(models, "load_model", None)
+    for again in (config(tmp_path), config(tmp_path, report_only=True)):
+        assert evaluate(again).metrics == outcome.metrics
+    assert (outcome.run_folder / "report.html").exists()
+
+
+def test_report_only_refuses_a_run_that_is_not_finished(tmp_path):
+    outcome = evaluate(config(tmp_path))
+    rows = outcome.run_folder / "rows.jsonl"
+    rows.write_bytes(b"".join(rows.read_bytes().splitlines(keepends=True)[:8]))
+    with pytest.raises(RunError, match="8 of 25 rows"):
+        evaluate(config(tmp_path, report_only=True))
+    with pytest.raises(RunError, match="is it a run folder"):
+        evaluate(config(tmp_path, report_only=True, run_name="other"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [({"batch_size": 5}, "run.batch_size"), ({"num_clips": 2}, "spec.num_clips"), ({"limit": 24}, "dataset.limit"),
+     ({"precision": "bf16"}, "run.precision_asked"), ({"timeout": 5}, "decode.seconds"),
+     ({"model": "mini2d.vidmini_v1"}, "model.name")],
+)  # fmt: skip
+def test_a_changed_configuration_is_refused_by_name(tmp_path, changed, key):
+    evaluate(config(tmp_path))
+    before = bytes_of(tmp_path / "results" / "run")
+    with pytest.raises(RunError, match=key):
+        evaluate(config(tmp_path, **changed))
+    assert bytes_of(tmp_path / "results" / "run") == before
+
+
+def test_unreadable_videos_stay_in_the_list_and_count_as_wrong(tmp_path, mixed_folder):
+    outcome = evaluate(
+        config(
+            tmp_path, dataset="folder", data_dir=str(mixed_folder), label_map="names", limit=None, batch_size=3, top_n=2
+        )
+    )
+    rows = {row["video_id"]: row for row in rows_of(outcome.run_folder)}
+    assert len(rows) == 11
+    status = {Path(name).name: row["status"] for name, row in rows.items()}
+    assert status["a1_empty"] == "empty"
+    assert status["a2_text"] == "not_media"
+    assert status["b0_dangling"] == "not_regular"
+    assert status["b9_cut"] not in ("ok", "empty")
+    assert all(status[name] == "ok" for name in ("a0", "a1", "a2", "a3", "b0", "b1", "b2"))
+    metrics = outcome.metrics
+    assert (metrics["n_listed"], metrics["n_ok"] + metrics["n_skipped"]) == (11, 11)
+    assert metrics["top1"]["listed"]["n"] == 11
+    assert metrics["top1"]["readable"]["n"] == metrics["n_ok"]
+    assert metrics["top1"]["listed"]["k"] == metrics["top1"]["readable"]["k"]
+    assert outcome.exit_status == EXIT_SKIPPED
+    logits = np.load(outcome.run_folder / "logits.npy", allow_pickle=False)
+    for row in rows.values():
+        assert np.isfinite(logits[row["index"]]).all() == (row["status"] in ("ok", "partial"))
+
+
+def test_the_share_of_skipped_videos_decides_the_exit_status(tmp_path, mixed_folder):
+    asked = {"dataset": "folder", "data_dir": str(mixed_folder), "label_map": "names", "limit": None, "top_n": 2}
+    assert evaluate(config(tmp_path, **asked, max_skipped=0.5)).exit_status == EXIT_OK
+    assert evaluate(config(tmp_path, **asked, max_skipped=0.1)).exit_status == EXIT_SKIPPED
+
+
+def test_a_label_space_that_differs_is_refused_before_any_work(tmp_path):
+    with pytest.raises(ConfigError, match="--label-map names"):
+        evaluate(config(tmp_path, model="r3d_18", weights="random"))
+    assert not (tmp_path / "results").exists()
+
+
+def test_random_weights_are_called_no_result_everywhere(tmp_path):
+    outcome = evaluate(config(tmp_path, weights="random", limit=3))
+    page = (outcome.run_folder / "report.html").read_text()
+    with open(outcome.run_folder / "predictions.csv", newline="") as file:
+        notes = {row["note"] for row in csv.DictReader(file)}
+    assert "no result" in outcome.summary.lower()
+    assert "no result" in page.lower()
+    assert notes == {"random weights: no result"}
+
+
+def test_a_network_that_gives_nan_costs_rows_and_not_the_run(tmp_path, monkeypatch):
+    logits = models.Model.logits
+
+    def sometimes_nan(self, pixels, batch_size):
+        found = logits(self, pixels, batch_size)
+        found[0] = np.full_like(found[0], np.nan)
+        return found
+
+    monkeypatch.setattr(models.Model, "logits", sometimes_nan)
+    outcome = evaluate(config(tmp_path, limit=8))
+    assert [row["status"] for row in rows_of(outcome.run_folder)] == ["nonfinite", *["ok"] * 3] * 2
+    assert outcome.metrics["statuses"] == {"ok": 6, "nonfinite": 2}
+
+
+def test_a_dry_run_says_what_it_costs_and_writes_nothing(tmp_path):
+    outcome = evaluate(config(tmp_path, dry_run=True))
+    assert outcome.exit_status == EXIT_OK
+    for word in ("25 listed", "25 present", "hours", "disk", MODEL):
+        assert word in outcome.summary
+    assert not (tmp_path / "results").exists()
+
+
+def test_other_weights_do_not_continue_a_run(tmp_path, monkeypatch):
+    outcome = evaluate(config(tmp_path))
+    rows = outcome.run_folder / "rows.jsonl"
+    rows.write_bytes(b"".join(rows.read_bytes().splitlines(keepends=True)[:8]))
+    load_model = models.load_model
+
+    def other(*args, **more):
+        model = load_model(*args, **more)
+        model.weights_sha256 = "0" * 64
+        return model
+
+    monkeypatch.setattr(models, "load_model", other)
+    with pytest.raises(RunError, match="weights have the hash"):
+        evaluate(config(tmp_path))
+
+
+def test_the_manifest_says_what_each_stage_cost(reference):
+    facts = json.loads((reference[0].run_folder / "manifest.json").read_text())
+    assert set(facts["timing"]["seconds"]) == {"decode", "transform", "transfer", "forward", "wall"}
+    assert all(seconds >= 0 for seconds in facts["timing"]["seconds"].values())
+    assert facts["timing"]["peak_rss_mb"] > 50
+    assert facts["timing"]["num_videos"] == 25
+    assert facts["timing"]["bottleneck"] in ("decode", "forward")
+    assert len(facts["model"]["weights_sha256"]) == 64
+    assert facts["environment"]["packages"]["av"]
+
+
+def test_the_bottleneck_is_the_side_that_keeps_the_other_waiting():
+    assert bottleneck({"decode": 30, "transform": 2, "forward": 10}, num_workers=2) == "decode"
+    assert bottleneck({"decode": 30, "transform": 2, "forward": 10}, num_workers=4) == "forward"
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_videos(tmp_path):
+    """Peak memory of 1,000 videos is at most 1.1 times that of 100, each in a process of its own."""
+    import re
+    import subprocess
+    import sys
+
+    script = ROOT / "benchmarks" / "evaluation.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "memory", "--videos", "100", "1000"], capture_output=True, text=True, check=True
+    )
+    ratio = float(re.search(r"ratio ([\d.]+)", done.stdout).group(1))
+    assert ratio <= 1.1, done.stdout
