@@ -569,7 +569,8 @@ class ViewReader:
                 yield key, self._result(item) if isinstance(item, _Ticket) else item
         finally:
             self._busy = False
-            self._crew.abandon([item for _, item in pending if isinstance(item, _Ticket)])
+            if self._crew is not None:  # not closed meanwhile
+                self._crew.abandon([item for _, item in pending if isinstance(item, _Ticket)])
 
     def close(self) -> None:
         """End the workers now; reading goes no further."""

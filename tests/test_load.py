@@ -1,0 +1,420 @@
+"""What must stay true of reading many videos: order, isolation, bounded memory, nothing left behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from conftest import ROOT, read_barcode
+
+from vidbench.data import load
+from vidbench.data.decode import Limits
+from vidbench.data.load import ClipDataset, ViewReader, read_views
+from vidbench.records import ConfigError, InputSpec, UnreadableVideo, VideoRecord, Views
+
+SPEC = InputSpec(5, None, (64, 96), (64, 80), (0.5,) * 3, (0.5,) * 3, sampling="uniform", num_clips=2, num_crops=3)
+WHOLE = InputSpec(4, None, (96, 128), (96, 128), (0.5,) * 3, (0.5,) * 3, sampling="uniform")
+
+
+def poisoned(path, spec, **more):
+    """A reader that does as the file's name says; stands in for a decoder gone wrong."""
+    name = Path(path).name
+    if name.startswith("kill-once") and not (mark := Path(path + ".killed")).exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name.startswith("kill."):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name.startswith("abort."):
+        os.abort()
+    if name.startswith("exit."):
+        os._exit(3)
+    if name.startswith("hang."):
+        time.sleep(600)
+    if name.startswith("deaf."):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGALRM})
+        time.sleep(600)
+    if name.startswith("eat."):
+        return np.ones(4 << 30, np.uint8)
+    if name.startswith("bug."):
+        raise AttributeError("a mistake of ours")
+    if name.startswith("modules."):
+        loaded = [m for m in ("torch", "tensorflow", "torchvision", "av", "cv2") if m in sys.modules]
+        raise UnreadableVideo("no_frames", json.dumps([loaded, sys.modules["__main__"].__dict__.get("__file__")]))
+    return read_views(path, spec, **more)
+
+
+@pytest.fixture(scope="module")
+def folder(make_video, tmp_path_factory):
+    """Six numbered clips of different length and kind."""
+    folder = tmp_path_factory.mktemp("clips")
+    for k in range(6):
+        suffix, codec = [("mp4", "libx264"), ("avi", "mpeg4"), ("mkv", "libx264")][k % 3]
+        make_video(folder / f"{k}.{suffix}", num_frames=9 + 7 * k, codec=codec)
+    return folder
+
+
+def records(folder, names=None, **more) -> list[tuple[int, VideoRecord]]:
+    names = sorted(path.name for path in Path(folder).iterdir()) if names is None else names
+    return [(k, VideoRecord(f"video {k}", name, **more)) for k, name in enumerate(names)]
+
+
+def statuses(reader, pairs) -> list[str]:
+    return [result.status for _, result in reader.stream(pairs)]
+
+
+def same(a: Views, b: Views) -> None:
+    np.testing.assert_array_equal(a.pixels, b.pixels)
+    np.testing.assert_array_equal(a.indices, b.indices)
+    assert (a.info, a.status, a.reason) == (b.info, b.status, b.reason)
+
+
+def test_views_hold_the_frames_that_the_card_asks_for(folder):
+    views = read_views(folder / "3.mp4", WHOLE)  # 30 frames, 4 of them
+    assert views.pixels.shape == (1, 4, 96, 128, 3)
+    assert [read_barcode(frame) for frame in views.pixels[0]] == views.indices[0].tolist() == [3, 11, 18, 26]
+    assert set(views.seconds) == {"decode", "transform"}
+    assert all(seconds >= 0 for seconds in views.seconds.values())
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_workers_give_the_same_views_in_the_order_given(folder, num_workers):
+    pairs = records(folder) * 3
+    pairs = [(100 - k, record) for k, (_, record) in enumerate(pairs)]
+    with ViewReader(folder, SPEC, num_workers=0) as reader:
+        expected = list(reader.stream(pairs))
+    with ViewReader(folder, SPEC, num_workers=num_workers) as reader:
+        found = list(reader.stream(pairs))
+    assert [key for key, _ in found] == [key for key, _ in expected] == [key for key, _ in pairs]
+    for (_, a), (_, b) in zip(expected, found, strict=True):
+        assert a.pixels.shape == (6, 5, 64, 80, 3)
+        same(a, b)
+
+
+def test_views_own_their_pixels(folder):
+    with ViewReader(folder, SPEC, num_workers=1, ahead=1) as reader:
+        found = [views for _, views in reader.stream(records(folder))]
+    for k, views in enumerate(found):
+        name = records(folder)[k][1].path
+        np.testing.assert_array_equal(views.pixels, read_views(folder / name, SPEC).pixels)
+        views.pixels[:] = 0  # writable, and nobody else's
+
+
+def test_a_record_that_is_not_ok_is_passed_on_untouched(folder):
+    pairs = [(0, VideoRecord("a", "0.mp4", status="duplicate", reason="listed before")), *records(folder, ["0.mp4"])]
+    for num_workers in (0, 1):
+        with ViewReader(folder, SPEC, num_workers=num_workers) as reader:
+            (_, refused), (_, views) = reader.stream(pairs)
+        assert (refused.status, refused.reason) == ("duplicate", "listed before")
+        assert isinstance(views, Views)
+
+
+def test_each_bad_video_costs_itself_only(folder, tmp_path):
+    names = ["kill.mp4", "abort.mp4", "exit.mp4", "hang.mp4", "eat.mp4", "absent.mp4", "text.mp4"]
+    pairs = []
+    for k, name in enumerate(names):
+        pairs += [
+            VideoRecord("good", str(folder / f"{k % 2}.{'mp4' if k % 2 == 0 else 'avi'}")),
+            VideoRecord("bad", name),
+        ]
+        (tmp_path / name).write_text("text")
+    (tmp_path / "absent.mp4").unlink()
+    limits = Limits(seconds=2, megabytes=800)
+    start = time.monotonic()
+    with ViewReader(tmp_path, SPEC, num_workers=2, limits=limits, _read=poisoned) as reader:
+        found = statuses(reader, enumerate(pairs))
+    bad = ["worker_crash", "worker_crash", "worker_crash", "timeout", "memory", "missing", "not_media"]
+    assert found == [status for pair in zip(["ok"] * 7, bad, strict=True) for status in pair]
+    assert time.monotonic() - start < 60
+
+
+def test_a_worker_killed_from_outside_costs_no_video(folder, tmp_path):
+    for k in range(6):
+        (tmp_path / f"kill-once-{k}.mp4").write_bytes((folder / "0.mp4").read_bytes())
+    with ViewReader(tmp_path, SPEC, num_workers=2, _read=poisoned) as reader:
+        assert statuses(reader, records(tmp_path)) == ["ok"] * 6
+
+
+def test_idle_workers_may_be_killed(folder):
+    with ViewReader(folder, SPEC, num_workers=2) as reader:
+        assert statuses(reader, records(folder)) == ["ok"] * 6
+        for child in workers():
+            child.kill()
+        time.sleep(0.5)
+        assert statuses(reader, records(folder)) == ["ok"] * 6
+
+
+def test_a_worker_that_hears_no_signal_is_killed(folder, tmp_path):
+    (tmp_path / "deaf.mp4").write_text("text")
+    pairs = [*records(tmp_path), (1, VideoRecord("good", str(folder / "0.mp4")))]
+    with ViewReader(tmp_path, SPEC, num_workers=1, limits=Limits(seconds=1), _read=poisoned) as reader:
+        assert statuses(reader, pairs) == ["timeout", "ok"]
+
+
+def test_our_own_mistake_is_no_row(folder, tmp_path):
+    (tmp_path / "bug.mp4").write_text("text")
+    for num_workers in (0, 1):
+        with (
+            ViewReader(tmp_path, SPEC, num_workers=num_workers, _read=poisoned) as reader,
+            pytest.raises(AttributeError, match="a mistake of ours"),
+        ):
+            list(reader.stream(records(tmp_path)))
+
+
+def test_workers_that_cannot_start_are_an_error_and_no_rows(folder, monkeypatch):
+    monkeypatch.setattr(load, "_start_worker", os._exit)
+    with (
+        ViewReader(folder, SPEC, num_workers=2) as reader,
+        pytest.raises(RuntimeError, match="end before they take a video"),
+    ):
+        list(reader.stream(records(folder)))
+
+
+def test_a_slow_video_holds_up_the_order_and_not_the_others(folder, tmp_path):
+    (tmp_path / "hang.mp4").write_text("text")
+    drawn = []
+
+    def source():
+        for k, name in enumerate(["hang.mp4"] + [str(folder / "0.mp4")] * 20):
+            drawn.append(k)
+            yield k, VideoRecord(str(k), name)
+
+    limits = Limits(seconds=2)
+    with ViewReader(tmp_path, SPEC, num_workers=2, limits=limits, ahead=7, _read=poisoned) as reader:
+        stream = reader.stream(source())
+        assert next(stream)[1].status == "timeout"
+        assert len(drawn) == 7  # and no more is drawn, however long the first one takes
+        start = time.monotonic()
+        assert [views.status for _, views in (next(stream) for _ in range(6))] == ["ok"] * 6
+        assert time.monotonic() - start < 1  # they were read meanwhile
+        assert len(list(stream)) == 14
+
+
+def test_a_stream_may_be_left_early_and_another_begun(folder):
+    with ViewReader(folder, SPEC, num_workers=2) as reader:
+        for _ in range(5):
+            stream = reader.stream(records(folder))
+            key, views = next(stream)
+            stream.close()
+            assert (key, views.status) == (0, "ok")
+        assert statuses(reader, records(folder)) == ["ok"] * 6
+    with pytest.raises(ValueError, match="closed"):
+        next(reader.stream([]))
+
+
+def test_two_streams_at_once_are_refused(folder):
+    with ViewReader(folder, SPEC, num_workers=1) as reader:
+        first = reader.stream(records(folder))
+        next(first)
+        with pytest.raises(ValueError, match="another stream"):
+            next(reader.stream(records(folder)))
+        first.close()
+
+
+def test_cached_views_are_the_same_and_need_no_decoder(folder, tmp_path, monkeypatch):
+    runs = []
+    for num_workers in (0, 0, 1):
+        with ViewReader(folder, SPEC, num_workers=num_workers, cache_dir=tmp_path / "cache") as reader:
+            runs.append([views for _, views in reader.stream(records(folder))])
+        monkeypatch.setattr(load, "_make_views", None)
+    for first, *others in zip(*runs, strict=True):
+        for other in others:
+            same(first, other)
+
+
+def test_the_cache_tells_cards_apart_that_make_other_pixels(folder, tmp_path):
+    cache = load.ClipCache(tmp_path)
+    first = read_views(folder / "5.mkv", SPEC, cache=cache)
+    assert (
+        read_views(folder / "5.mkv", dataclasses.replace(SPEC, mean=(0.1,) * 3), cache=cache).seconds["transform"] == 0
+    )
+    for change in ({"num_frames": 4}, {"sampling": "clips"}, {"resize": 80}, {"num_crops": 1}, {"crop": (60, 80)}):
+        other = read_views(folder / "5.mkv", dataclasses.replace(SPEC, **change), cache=cache)
+        assert other.pixels.shape != first.pixels.shape or not np.array_equal(other.pixels, first.pixels)
+
+
+def test_views_over_the_limit_are_refused_before_they_are_made(folder):
+    spec = InputSpec(400, None, 200, (200, 200), (0.5,) * 3, (0.5,) * 3, sampling="uniform", num_clips=10)
+    with pytest.raises(UnreadableVideo, match="too_large: its views take 458 MB"):
+        read_views(folder / "0.mp4", spec, limits=Limits(megabytes=400))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"num_workers": -1}, {"num_workers": 1, "ahead": 0}, {"num_workers": 1, "decoder": "x"}]
+)
+def test_wrong_arguments_are_refused_before_any_work(folder, wrong):
+    with pytest.raises(ConfigError):
+        ViewReader(folder, SPEC, **wrong)
+
+
+# ---------------------------------------------------------------- processes
+
+
+def workers(process: psutil.Process | None = None) -> list[psutil.Process]:
+    """Living worker processes of a process."""
+    found = []
+    for child in (process or psutil.Process()).children(recursive=True):
+        try:
+            if "spawn_main" in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_until(condition, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return condition()
+
+
+def test_workers_import_neither_torch_nor_the_users_script(folder, tmp_path):
+    (tmp_path / "modules.mp4").write_text("text")
+    with ViewReader(tmp_path, SPEC, num_workers=1, _read=poisoned) as reader:
+        ((_, answer),) = reader.stream(records(tmp_path))
+        (worker,) = workers()
+        assert worker.nice() >= 10 or psutil.Process().nice() > 9
+    loaded, main = json.loads(answer.reason)
+    assert loaded == ["av", "cv2"]
+    assert main is None
+    assert sys.modules["__main__"].__file__ is not None  # and this process has its script back
+
+
+SCRIPT = """
+    import sys, os, time
+    open({marker!r}, "a").write("run\\n")
+    sys.path.insert(0, {root!r})
+    from vidbench.data.load import ViewReader
+    from vidbench.records import InputSpec, VideoRecord
+    spec = InputSpec(5, None, (64, 96), (64, 80), (0.5,) * 3, (0.5,) * 3, sampling="uniform")
+    reader = ViewReader({folder!r}, spec, num_workers=2)
+    pairs = [(k, VideoRecord(str(k), "5.mkv")) for k in range({number})]
+    with reader:
+        for k, views in reader.stream(pairs):
+            assert views.status == "ok", views
+            if k == 3:
+                print("reading", flush=True)
+    print("done", flush=True)
+"""
+
+
+def script(tmp_path, folder, number=100_000) -> tuple[subprocess.Popen, Path]:
+    marker, path = tmp_path / "marker", tmp_path / "unguarded.py"
+    text = SCRIPT.format(marker=str(marker), root=str(ROOT), folder=str(folder), number=number)
+    path.write_text(textwrap.dedent(text))
+    process = subprocess.Popen(
+        [sys.executable, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    return process, marker
+
+
+def test_a_script_without_a_main_guard_runs_once(folder, tmp_path):
+    process, marker = script(tmp_path, folder, number=8)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "done" in out
+    assert marker.read_text() == "run\n"
+
+
+def shared_files() -> set[str]:
+    found = set()
+    for place in ("/dev/shm", "/tmp"):
+        if os.path.isdir(place):
+            found |= {name for name in os.listdir(place) if "vidbench" in name or name.startswith(("psm_", "sem."))}
+    return found
+
+
+def test_a_killed_parent_leaves_neither_workers_nor_shared_memory(folder, tmp_path):
+    before = shared_files()
+    process, _ = script(tmp_path, folder)
+    assert process.stdout.readline() == "reading\n"
+    children = workers(psutil.Process(process.pid))
+    assert len(children) == 2
+    process.kill()
+    process.wait()
+    assert wait_until(lambda: not any(child.is_running() for child in children), 5)
+    assert wait_until(lambda: shared_files() <= before, 5)
+
+
+def test_ctrl_c_ends_parent_and_workers_within_five_seconds(folder, tmp_path):
+    process, _ = script(tmp_path, folder)
+    assert process.stdout.readline() == "reading\n"
+    children = workers(psutil.Process(process.pid))
+    start = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+    out, err = process.communicate(timeout=10)
+    assert time.monotonic() - start < 5
+    assert wait_until(lambda: not any(child.is_running() for child in children), 1)
+    assert err.count("KeyboardInterrupt") == 1  # the parent's; workers say nothing
+    assert "done" not in out
+
+
+def test_leaving_the_reader_ends_its_workers_in_the_midst_of_work(folder, tmp_path):
+    (tmp_path / "hang.mp4").write_text("text")
+    with ViewReader(tmp_path, SPEC, num_workers=2, _read=poisoned) as reader:
+        stream = reader.stream([(0, VideoRecord("good", str(folder / "0.mp4"))), *records(tmp_path)])
+        next(stream)
+        children = workers()
+        assert children
+        start = time.monotonic()
+    assert time.monotonic() - start < 5
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+
+
+@pytest.mark.slow
+def test_memory_stays_the_same_however_many_videos_are_read(folder):
+    """Peak of this process and its workers over 100 and over 1,000 videos."""
+
+    def peak(reader, number):
+        this, most = psutil.Process(), 0
+        for k, views in reader.stream((k, VideoRecord(str(k), "0.mp4")) for k in range(number)):
+            assert views.status == "ok"
+            if k % 20 == 0:
+                most = max(most, sum(process.memory_info().rss for process in [this, *workers()]))
+        return most
+
+    with ViewReader(folder, SPEC, num_workers=2) as reader:
+        few = peak(reader, 100)
+        handles = psutil.Process().num_fds()
+        many = peak(reader, 1000)
+        assert psutil.Process().num_fds() <= handles + 2
+    assert many < 1.1 * few
+
+
+# ---------------------------------------------------------------- ClipDataset
+
+
+def test_an_item_of_a_dataset_depends_on_its_number_and_the_seed_only():
+    def read(record, rng):
+        return record, rng.integers(0, 10**9)
+
+    dataset = ClipDataset(["a", "b", "c"], read, seed=5)
+    expected = [dataset[k] for k in range(3)]
+    assert len(dataset) == 3
+    assert [dataset[k] for k in (2, 0, 1)] == [expected[2], expected[0], expected[1]]
+    assert dataset[-1] == expected[2]
+    assert list(ClipDataset(iter("abc"), read, seed=5)) == expected
+    assert [ClipDataset("abc", read, seed=6)[k] for k in range(3)] != expected
+    assert len({number for _, number in expected}) == 3
+    with pytest.raises(IndexError):
+        dataset[3]
+
+
+def test_an_unreadable_item_is_not_replaced():
+    def read(record, rng):
+        raise UnreadableVideo("missing", "no such file")
+
+    with pytest.raises(UnreadableVideo, match="no such file"):
+        ClipDataset(["a"], read)[0]
