@@ -113,10 +113,13 @@ def test_networks_have_as_many_parameters_and_classes_as_their_cards(name):
 
 def test_mini_cards_say_how_the_shipped_weights_were_trained():
     from vidbench import train
+    from vidbench.data.process import check_spec, target_size
 
     for name in list_models("mini*"):
-        card = CARDS[name]
-        assert card.input == train.SPECS[card.architecture]
+        ours, theirs = CARDS[name].input, train.SPECS[CARDS[name].architecture]
+        assert target_size(120, 160, ours.resize) == target_size(120, 160, theirs.resize) == (60, 80)
+        assert ours == replace(theirs, resize=ours.resize)
+        check_spec(ours)
 
 
 # --------------------------------------------------------------------------------------------------------- names

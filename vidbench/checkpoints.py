@@ -115,12 +115,13 @@ def fit(module, state: StateDict, name: str) -> None:
     module.load_state_dict(state.tensors, strict=not any(key not in got for key in wanted))
 
 
-def fetch(url: str, path: Path, sha256: str, name: str) -> Path:
+def fetch(url: str, path: Path, sha256: str, name: str, *, can_be_random: bool = True) -> Path:
     """Download a weights file to ``path``, complete and with the right hash, or not at all.
 
     Args:
         sha256: the whole hash in hexadecimal or its first digits (torchvision's file names carry eight).
         name: the model, for the message.
+        can_be_random: whether the message may propose random weights.
 
     Raises:
         WeightsError: the address cannot be reached, or what came is not the file.
@@ -139,9 +140,10 @@ def fetch(url: str, path: Path, sha256: str, name: str) -> Path:
                 _check_download(digest.hexdigest(), sha256, url)
     except (OSError, http.client.HTTPException) as problem:
         reason = printable(getattr(problem, "reason", None) or problem)
+        random = ", or --weights random to try the pipeline without a result" if can_be_random else ""
         raise WeightsError(
             f"The weights of {name} are not on this machine and {url} cannot be reached ({reason}). Save that file as "
-            f"{path}, or pass --weights PATH, or --weights random to try the pipeline without a result."
+            f"{path}, or pass --weights PATH{random}."
         ) from None
     return path
 

@@ -6,6 +6,7 @@ The only module that imports TensorFlow; see ``_tensorflow`` for the order that 
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -158,7 +159,9 @@ def resolve_handle(handle: str, name: str) -> Path:
     """
     _tensorflow()
     try:
-        import tensorflow_hub
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pkg_resources, which requirements.txt takes care of
+            import tensorflow_hub
     except ImportError as problem:
         raise WeightsError(
             f"tensorflow_hub cannot be imported ({printable(problem)}); pip install 'setuptools<82'."

@@ -328,7 +328,7 @@ def _weights_file(card: ModelCard, weights) -> tuple[Path, str]:
     else:
         path, source = _weights_folder(card) / wanted.file, "upstream"
         if not path.is_file():
-            fetch(wanted.url, path, wanted.sha256, card.name)
+            fetch(wanted.url, path, wanted.sha256, card.name, can_be_random=card.can_be_random)
     check_hash(path, wanted.sha256)
     return path, source
 
@@ -513,8 +513,9 @@ def _i3d(num_classes: int) -> ModelCard:
 
 
 def _mini(architecture: str, file: str, layout: str, num_frames: int, params: int, notes: str) -> ModelCard:
-    # 160x120 halved exactly, so that bilinear scaling averages four pixels and nothing folds over.
-    geometry = {"resize": 60, "crop": (56, 72), "mean": (0.5,) * 3, "std": (0.25,) * 3}
+    # 160x120 halved exactly, so that bilinear scaling averages four pixels and nothing folds over. A pair, because the
+    # crop is wider than a short side of 60: other shapes are stretched.
+    geometry = {"resize": (60, 80), "crop": (56, 72), "mean": (0.5,) * 3, "std": (0.25,) * 3}
     return ModelCard(
         name=f"{architecture}.vidmini_v1",
         build=f"vidbench.nets.mini:build_{architecture}",

@@ -1,0 +1,214 @@
+"""From logits to a prediction: averaging, ranking, and one label space mapped to another."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vidbench.data.catalog import load_labels
+from vidbench.models import CARDS, load_model
+from vidbench.predict import LabelMap, average, predict, rank_of, softmax, top
+from vidbench.records import AnnotationError, ConfigError, UnreadableVideo, WeightsError
+
+SPEC = CARDS["mini2d.vidmini_v1"].input
+DATA = ("Archery", "Punch", "PushUps", "Knitting")
+MODEL = ("archery", "knitting", "punching bag", "push up", "punching person (boxing)")
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# ------------------------------------------------------------------------------------------------------ averaging
+
+
+def test_logits_or_probabilities_are_averaged_as_the_card_says():
+    logits = np.float32([[4.0, 0.0, 0.0], [0.0, 2.5, 0.0], [0.0, 2.5, 0.0]])
+    of_logits = average(logits, replace(SPEC, average="logits"))
+    of_probabilities = average(logits, replace(SPEC, average="probabilities"))
+    np.testing.assert_allclose(of_logits, np.exp([4 / 3, 5 / 3, 0]) / np.exp([4 / 3, 5 / 3, 0]).sum(), rtol=1e-6)
+    by_hand = np.mean([np.exp(row) / np.exp(row).sum() for row in logits.astype(float)], axis=0)
+    np.testing.assert_allclose(of_probabilities, by_hand, rtol=1e-6)
+    assert of_logits.dtype == of_probabilities.dtype == np.float32
+    assert abs(of_probabilities.sum() - 1) < 1e-6
+
+
+def test_the_two_rules_can_disagree():
+    logits = np.float32([[9.0, 0.0, 0.0], [0.0, 5.0, 0.0], [0.0, 5.0, 0.0]])
+    assert average(logits, replace(SPEC, average="logits")).argmax() == 1
+    assert softmax(np.float32([9.0, 0, 0])).argmax() == 0
+    sure = np.float32([[20.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+    assert average(sure, replace(SPEC, average="logits")).argmax() == 0
+    mixed = np.float32([[20.0, 0.0, 19.0], [-20.0, 0.0, 1.0], [-20.0, 0.0, 1.0]])
+    assert average(mixed, replace(SPEC, average="logits"))[0] < 0.01
+    assert average(mixed, replace(SPEC, average="probabilities"))[0] > 0.2
+
+
+def test_large_logits_do_not_overflow():
+    assert np.isfinite(softmax(np.float32([3e38, -3e38, 0.0]))).all()
+
+
+# -------------------------------------------------------------------------------------------------------- ranking
+
+
+def test_a_tie_counts_against_us():
+    scores = np.float32([0.4, 0.4, 0.2])
+    assert [rank_of(scores, k) for k in range(3)] == [1, 1, 2]
+    assert rank_of(np.float32([0.5, 0.3, 0.2]), 0) == 0
+    assert rank_of(np.zeros(6, np.float32), 2) == 5, "a network that says nothing is never right"
+
+
+def test_the_best_come_first_and_ties_by_index():
+    scores = np.float32([0.1, 0.4, np.nan, 0.4, -np.inf, 0.0])
+    assert top(scores, 3) == [1, 3, 0]
+    assert top(scores, 99) == [1, 3, 0, 5], "what has no score is left out"
+    assert top(scores, 0) == []
+
+
+def test_a_class_without_a_score_has_no_rank():
+    assert rank_of(np.float32([0.5, -np.inf, 0.1]), 1) == -1
+    assert rank_of(np.float32([0.5, -np.inf, 0.1]), 2) == 1
+
+
+# ----------------------------------------------------------------------------------------------------- label maps
+
+
+def test_the_best_score_of_several_model_classes_counts(tmp_path):
+    path = write(
+        tmp_path / "m.csv",
+        "dataset_label,model_label\nPunch,punching bag\nArchery,archery\n\nPunch,punching person (boxing)\n",
+    )
+    found = LabelMap.from_csv(path, DATA, MODEL)
+    scores = np.float32([[0.1, 0.5, 0.05, 0.2, 0.15], [0.3, 0.1, 0.4, 0.1, 0.1]])
+    mapped = found.apply(scores)
+    assert mapped.shape == (2, 4)
+    assert mapped.dtype == np.float32
+    np.testing.assert_array_equal(mapped[:, 1], np.float32([0.15, 0.4]))
+    np.testing.assert_array_equal(mapped[:, 0], scores[:, 0])
+    assert np.isneginf(mapped[:, 2:]).all()
+    assert found.unmapped == ("PushUps", "Knitting")
+    assert [found.is_mapped(k) for k in range(4)] == [True, True, False, False]
+    facts = found.facts()
+    assert (facts["source"], facts["n_mapped"], facts["n_unmapped"]) == ("m.csv", 2, 2)
+    assert facts["unmapped"] == ["PushUps", "Knitting"]
+    assert len(facts["sha256"]) == 64
+
+
+def test_scores_of_another_model_are_a_programming_error(tmp_path):
+    found = LabelMap.by_name(("archery",), MODEL)
+    with pytest.raises(ValueError, match="4 scores for 5 classes"):
+        found.apply(np.zeros(4, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", r":1: the header must be dataset_label,model_label"),
+        ("model_label,dataset_label\narchery,Archery\n", r":1: the header must be"),
+        ("dataset_label,model_label\n", r"maps no class"),
+        ("dataset_label,model_label\nArchery,archry\n", r":2: the model has no class 'archry'. Did you mean 'archery'"),
+        ("dataset_label,model_label\nArchery,archery\narchery,archery\n", r":3: the dataset has no class 'archery'"),
+        ("dataset_label,model_label\nArchery,archery\nArchery,archery\n", r":3: this row comes twice"),
+        ("dataset_label,model_label\nArchery,archery,1\n", r":2: 3 columns instead of 2"),
+        ("dataset_label,model_label\nArchery\n", r":2: 1 columns instead of 2"),
+        ('dataset_label,model_label\n"Archery,archery\n', r"is no CSV text"),
+        ("dataset_label,model_label\nArchery,\x1b[31mred\n", r":2: the model has no class '.*x1b\[31mred'"),
+    ],
+)
+def test_a_bad_label_map_is_refused_with_its_line(tmp_path, text, words):
+    path = write(tmp_path / "m.csv", text)
+    with pytest.raises(AnnotationError, match=words):
+        LabelMap.from_csv(path, DATA, MODEL)
+
+
+def test_a_label_map_that_is_no_text_or_no_file_is_refused(tmp_path):
+    (tmp_path / "b.csv").write_bytes(b"dataset_label,model_label\n\xff\xfe\x00,\x00\n")
+    with pytest.raises(AnnotationError, match="is no CSV text"):
+        LabelMap.from_csv(tmp_path / "b.csv", DATA, MODEL)
+    for path in (tmp_path / "absent.csv", tmp_path):
+        with pytest.raises(AnnotationError, match="cannot be read"):
+            LabelMap.from_csv(path, DATA, MODEL)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake(tmp_path):
+    (tmp_path / "m.csv").write_bytes(b"\xef\xbb\xbfdataset_label,model_label\r\nArchery,archery\r\n")
+    assert LabelMap.from_csv(tmp_path / "m.csv", DATA, MODEL).columns[0] == (0,)
+
+
+def test_names_agree_whatever_their_case_and_an_exact_one_goes_first():
+    found = LabelMap.by_name(("Knitting", "a", "b"), ("knitting", "A", "a", "c"))
+    assert found.columns == ((0,), (2,), ())
+    with pytest.raises(AnnotationError, match="No class name"):
+        LabelMap.by_name(("x",), ("y",))
+
+
+def test_kinetics_400_and_600_share_369_names():
+    found = LabelMap.by_name(load_labels("kinetics400"), load_labels("kinetics600"))
+    assert len(found.unmapped) == 400 - 369
+    assert max(map(len, found.columns)) == 1
+
+
+def test_the_shipped_map_covers_its_nine_classes(request):
+    path = request.config.rootpath / "scripts" / "label_maps" / "ucf101_to_kinetics600.csv"
+    found = LabelMap.from_csv(path, load_labels("ucf101"), load_labels("kinetics600"))
+    names = [name for name, places in zip(found.dataset_labels, found.columns) if places]
+    assert names == [
+        "Archery",
+        "BabyCrawling",
+        "BasketballDunk",
+        "HorseRace",
+        "PlayingPiano",
+        "PlayingViolin",
+        "Punch",
+        "PushUps",
+        "Surfing",
+    ]
+    assert sum(map(len, found.columns)) == 10
+
+
+# ---------------------------------------------------------------------------------------------------- whole videos
+
+
+def test_a_video_is_predicted_from_its_file(make_video, tmp_path):
+    path = make_video(tmp_path / "clip.mp4", num_frames=20, width=80, height=60)
+    model = load_model("mini_r2plus1d", "random")
+    found = predict(model, path)
+    assert (found.status, found.labels) == ("ok", load_labels("vidmini"))
+    assert found.logits.shape == (1, 12)
+    assert found.scores.shape == (12,)
+    assert abs(found.scores.sum() - 1) < 1e-5
+    assert [label for label, _ in found.top(12)] == [found.labels[k] for k in top(found.scores, 12)]
+
+
+def test_every_view_of_the_card_is_predicted(make_video, tmp_path):
+    path = make_video(tmp_path / "clip.mp4", num_frames=40, width=80, height=60)
+    model = load_model("mini_r2plus1d", "random")
+    model.spec = replace(model.spec, num_frames=8, frame_rate=12.5, sampling="clips", num_clips=3, num_crops=3)
+    assert predict(model, path, batch_size=4).logits.shape == (9, 12)
+
+
+def test_an_unreadable_video_says_why(tmp_path):
+    model = load_model("mini2d", "random")
+    (tmp_path / "a.mp4").write_bytes(b"")
+    with pytest.raises(UnreadableVideo, match="empty"):
+        predict(model, tmp_path / "a.mp4")
+    with pytest.raises(UnreadableVideo, match="missing"):
+        predict(model, tmp_path / "b.mp4")
+
+
+def test_logits_that_are_not_finite_are_no_prediction(make_video, tmp_path):
+    path = make_video(tmp_path / "clip.mp4", num_frames=20, width=80, height=60)
+    model = load_model("mini2d", "random")
+    model.network.module.head.bias.data[3] = float("nan")
+    with pytest.raises(UnreadableVideo, match="nonfinite"):
+        predict(model, path)
+
+
+def test_a_model_can_be_given_by_name(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="There is no model"):
+        predict("mini3d.unknown", tmp_path / "a.mp4")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(WeightsError, match="not on this machine"):
+        predict("movinet_a0_stream", tmp_path / "a.mp4")
