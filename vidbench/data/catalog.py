@@ -235,10 +235,15 @@ _CARDS = (
 DATASETS = {card.name: card for card in _CARDS}
 
 
+def quoted(text: object, limit: int = 80) -> str:
+    """Text from outside, safe and short, in quotes, for a message."""
+    return f"'{printable(text, limit)}'"
+
+
 def find_dataset(name: str) -> DatasetCard:
     """The card of a dataset; raises ``ConfigError`` with the nearest names for one we do not know."""
     if name not in DATASETS:
-        raise ConfigError(f"No dataset is called {printable(name, 80)!r}.{nearest_hint(name, DATASETS)}")
+        raise ConfigError(f"No dataset is called {quoted(name, 80)}.{nearest_hint(name, DATASETS)}")
     return DATASETS[name]
 
 
@@ -260,7 +265,7 @@ def load_labels(name: str) -> tuple[str, ...]:
         return read_labels(shipped)
     if not Path(name).is_file():
         known = sorted(path.stem for path in LABELS_FOLDER.glob("*.txt"))
-        raise AnnotationError(f"There is no class list {printable(name, 120)!r}.{nearest_hint(str(name), known)}")
+        raise AnnotationError(f"There is no class list {quoted(name, 120)}.{nearest_hint(str(name), known)}")
     return read_labels(name)
 
 
@@ -282,7 +287,7 @@ def read_labels(path: str | os.PathLike) -> tuple[str, ...]:
         if not name:
             raise AnnotationError(f"{where}, line {number} is blank; expected one class name a line.")
         if not name.isprintable() or len(name) > 300:
-            raise AnnotationError(f"{where}, line {number} is no class name: {printable(name, 60)!r}.")
+            raise AnnotationError(f"{where}, line {number} is no class name: {quoted(name, 60)}.")
         if first_seen.setdefault(name, number) != number:
             raise AnnotationError(f"{where} names {name!r} twice, in lines {first_seen[name]} and {number}.")
     return tuple(lines)
@@ -306,7 +311,7 @@ def check_labels(labels, expected, where: str) -> None:
         if found != wanted:
             order = "the same names in another order" if set(labels) == set(expected) else "other names"
             raise AnnotationError(
-                f"{where} has {order}: index {index} is {printable(found, 80)!r}, expected {printable(wanted, 80)!r}."
+                f"{where} has {order}: index {index} is {quoted(found, 80)}, expected {quoted(wanted, 80)}."
             )
 
 

@@ -24,7 +24,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from vidbench.data.catalog import check_labels, find_dataset, load_labels, read_labels, read_text
+from vidbench.data.catalog import check_labels, find_dataset, load_labels, quoted, read_labels, read_text
 from vidbench.records import AnnotationError, VideoRecord
 from vidbench.utils import nearest_hint, printable
 
@@ -39,6 +39,7 @@ SPLITS = {
     **dict.fromkeys(("val", "validate", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MOST_FRAMES = 10_000_000  # num_frames beyond this is a mistake, not a video
 
 
@@ -77,7 +78,7 @@ def load_records(
     labels = dataset_labels(name, root, annotations)
     records = _LAYOUTS[card.layout](root, split, fold, labels, Path(annotations) if annotations else None)
     if not records:
-        raise AnnotationError(f"No video is listed in split {printable(split, 60)!r} of {card.title} below {root}.")
+        raise AnnotationError(f"No video is listed in split {quoted(split, 60)} of {card.title} below {root}.")
     if classes is not None:
         records = filter_classes(records, classes, labels)
     if present_only:
@@ -118,7 +119,7 @@ def filter_classes(records: Iterable[VideoRecord], classes: Iterable[str], label
     """
     labels, wanted = set(labels), set(classes)
     for name in sorted(wanted - labels):
-        raise AnnotationError(f"There is no class {printable(name, 80)!r} in this dataset.{nearest_hint(name, labels)}")
+        raise AnnotationError(f"There is no class {quoted(name, 80)} in this dataset.{nearest_hint(name, labels)}")
     return [record for record in records if record.label is None or record.label in wanted]
 
 
@@ -214,7 +215,7 @@ class _Listing:
         self.split, self.exists = split, exists
         self._index = {label: index for index, label in enumerate(labels)}
         self._similar = {_plain(label): label for label in labels}
-        self._unknown: dict[str, str] = {}
+        self._unknown: dict[str, tuple[str, str]] = {}
         self._first: dict[str, int] = {}
         self._lines = array("q")
 
@@ -233,9 +234,9 @@ class _Listing:
         if first != position:
             record = self._again(first, line, video_id, path, label, index)
         elif index < 0 and label is not None:
+            shown, reason = self._unknown_label(label)
             record = VideoRecord(
-                video_id, path, printable(label, 200), -1, self.split, group, start_s, end_s,
-                "unknown_label", self._unknown_reason(label),
+                video_id, path, shown, -1, self.split, group, start_s, end_s, "unknown_label", reason
             )  # fmt: skip
         elif not self.exists(path):
             record = VideoRecord(
@@ -265,12 +266,13 @@ class _Listing:
             f"{video_id}#{line}", path, shown, index, self.split, before.group, status="duplicate", reason=reason
         )
 
-    def _unknown_reason(self, label: str) -> str:
+    def _unknown_label(self, label: str) -> tuple[str, str]:
+        """The label as it can be shown, and what is wrong with it."""
         if label not in self._unknown:
             similar = self._similar.get(_plain(label))
             hint = f"; did you mean {similar!r}?" if similar else ""
-            shown = printable(label, 80)
-            self._unknown[label] = f"label {shown!r} is not one of the {len(self._index)} classes{hint}"
+            reason = f"label {quoted(label, 80)} is not one of the {len(self._index)} classes{hint}"
+            self._unknown[label] = printable(label, 200), reason
         return self._unknown[label]
 
 
@@ -288,13 +290,13 @@ def clean_path(text: str) -> str:
     'Archery/v_Archery_g01_c01.avi'
     """
     if not text or len(text) > 4000 or not text.isprintable():
-        raise ValueError(f"{printable(text, 80)!r} is no file name")
+        raise ValueError(f"{quoted(text, 80)} is no file name")
     path = text.replace("\\", "/")
     if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
-        raise ValueError(f"path {printable(text, 80)!r} is absolute; expected one below the data folder")
+        raise ValueError(f"path {quoted(text, 80)} is absolute; expected one below the data folder")
     parts = PurePosixPath(path).parts
     if ".." in parts or not parts:
-        raise ValueError(f"path {printable(text, 80)!r} leaves the data folder")
+        raise ValueError(f"path {quoted(text, 80)} leaves the data folder")
     return "/".join(parts)
 
 
@@ -405,7 +407,7 @@ def _columns(header: list[str], required: tuple, optional: tuple, where: str) ->
         hint = f" Columns seem to be parted by {other!r}; save the file with commas." if other else ""
         raise AnnotationError(
             f"{where}, line 1: no column {' or '.join(map(repr, absent))}; expected a header with "
-            f"{','.join(required)}, found {printable(joined, 100)!r}.{hint}"
+            f"{','.join(required)}, found {quoted(joined, 100)}.{hint}"
         )
     twice = [name for name in (*required, *optional) if header.count(name) > 1]
     if twice:
@@ -438,10 +440,10 @@ def kinetics_records(path: str | os.PathLike, root: Path, split: str, labels: tu
         if row_split and row_split != split:
             known = SPLITS.get(row_split.lower())
             if known is None:
-                listing.bad(line, f"split {printable(row_split, 40)!r} is none of train, val and test")
-                continue
-            if known != split:
+                listing.bad(line, f"split {quoted(row_split, 40)} is none of train, val and test")
+            elif known != split:
                 others[known] += 1
+            if known != split:
                 continue
         _add_kinetics(listing, found, line, youtube_id, start, end, label)
     if not listing.records:
@@ -453,8 +455,8 @@ def kinetics_records(path: str | os.PathLike, root: Path, split: str, labels: tu
 
 
 def _add_kinetics(listing: _Listing, found: dict, line: int, youtube_id: str, start: str, end: str, label) -> None:
-    if not re.fullmatch(r"[\w-]{1,64}", youtube_id, re.ASCII):
-        return listing.bad(line, f"{printable(youtube_id, 60)!r} is no YouTube identifier")
+    if not IDENTIFIER.fullmatch(youtube_id):
+        return listing.bad(line, f"{quoted(youtube_id, 60)} is no YouTube identifier")
     try:
         start_s, end_s = float(start), float(end)
     except ValueError:
@@ -487,7 +489,7 @@ def _load_kinetics(root: Path, split: str, fold: int, labels, annotations) -> li
     if annotations is None:
         spellings = [name for name, known in SPLITS.items() if known == split] or [split]
         names = [f"{folder}{name}.csv" for name in spellings for folder in ("annotations/", "")]
-        annotations = _first_file(root, names, f"annotation file of split {printable(split, 40)!r}")
+        annotations = _first_file(root, names, f"annotation file of split {quoted(split, 40)}")
     return kinetics_records(annotations, root, split, labels)
 
 
@@ -505,11 +507,11 @@ def read_class_index(path: str | os.PathLike) -> tuple[str, ...]:
         number, _, name = text.partition(" ")
         if number != str(len(names) + 1) or not name.strip():
             raise AnnotationError(
-                f"{printable(path, 160)}, line {line}: {printable(text, 60)!r}; expected "
+                f"{printable(path, 160)}, line {line}: {quoted(text, 60)}; expected "
                 f"'{len(names) + 1} CLASSNAME', numbers count from 1 without a gap."
             )
         if name.strip() in names:
-            raise AnnotationError(f"{printable(path, 160)}, line {line}: {printable(name, 60)!r} is named twice.")
+            raise AnnotationError(f"{printable(path, 160)}, line {line}: {quoted(name, 60)} is named twice.")
         names.append(name.strip())
     return tuple(names)
 
@@ -537,7 +539,7 @@ def ucf_records(
             name = clean_path(name)
             label, slash, file = name.partition("/")
             if not slash:
-                raise ValueError(f"{printable(name, 80)!r}; expected CLASS/NAME")
+                raise ValueError(f"{quoted(name, 80)}; expected CLASS/NAME")
         except ValueError as problem:
             listing.bad(line, str(problem))
             continue
@@ -598,7 +600,7 @@ def read_hmdb_split(path: str | os.PathLike) -> list[tuple[int, str, int]]:
         name, _, code = text.rpartition(" ")
         if code not in ("0", "1", "2") or not name.strip():
             raise AnnotationError(
-                f"{printable(path, 160)}, line {line}: {printable(text, 80)!r}; expected 'NAME.avi CODE' with "
+                f"{printable(path, 160)}, line {line}: {quoted(text, 80)}; expected 'NAME.avi CODE' with "
                 "code 0 (unused), 1 (train) or 2 (test)."
             )
         entries.append((line, name.strip(), int(code)))
@@ -610,7 +612,7 @@ def _load_hmdb51(root: Path, split: str, fold: int, labels, annotations) -> list
     lists = lists.parent if lists.is_file() else lists
     wanted = {"train": 1, "test": 2}.get(split)
     if wanted is None:
-        raise AnnotationError(f"HMDB51 has the splits train and test, not {printable(split, 40)!r}.")
+        raise AnnotationError(f"HMDB51 has the splits train and test, not {quoted(split, 40)}.")
     folder = next((f"{name}/" for name in ("hmdb51_org", "videos") if (root / name).is_dir()), "")
     listing = _Listing(labels, split, _Files(root).__contains__)
     for label in labels:
@@ -627,7 +629,7 @@ def _load_hmdb51(root: Path, split: str, fold: int, labels, annotations) -> list
 
 def _hmdb_group(name: str, label: str) -> str:
     """The source film: the file name up to its class and the codes for camera, quality and number."""
-    source = re.fullmatch(rf"(.+)_{re.escape(label)}_\w_\w\w_np\d_\w\w_\w{{3}}_\d+\.\w+", name)
+    source = re.fullmatch(rf"(.+)_{re.escape(label)}_\w_\w\w_np\d+_\w\w_\w{{3}}_\d+\.\w+", name)
     return f"{label}/{source[1]}" if source else ""
 
 
@@ -665,7 +667,7 @@ def read_ssv2_labels(path: str | os.PathLike) -> tuple[str, ...]:
     numbers = {}
     for name, number in value.items():
         if not isinstance(number, (str, int)) or isinstance(number, bool) or not str(number).isdecimal():
-            raise AnnotationError(f"{where}: {printable(name, 60)!r} has no number; expected 0, 1, 2 ...")
+            raise AnnotationError(f"{where}: {quoted(name, 60)} has no number; expected 0, 1, 2 ...")
         numbers[int(number)] = _without_brackets(name)
     if sorted(numbers) != list(range(len(value))) or len(set(numbers.values())) != len(value):
         raise AnnotationError(f"{where}: expected {len(value)} different names with the numbers 0 to {len(value) - 1}.")
@@ -681,7 +683,7 @@ def _load_somethingv2(root: Path, split: str, fold: int, labels, annotations) ->
     prefix = "something-something-v2-"
     if annotations is None:
         names = [f"{folder}{name}.json" for folder in ("", "labels/", "annotations/") for name in (prefix + word, word)]
-        annotations = _first_file(root, names, f"annotation file of split {printable(split, 40)!r}")
+        annotations = _first_file(root, names, f"annotation file of split {quoted(split, 40)}")
     for name in (f"{prefix}labels.json", "labels.json"):
         if (annotations.parent / name).is_file():
             found = read_ssv2_labels(annotations.parent / name)
@@ -694,7 +696,7 @@ def _load_somethingv2(root: Path, split: str, fold: int, labels, annotations) ->
     for number, entry in enumerate(entries, 1):
         values = entry if isinstance(entry, dict) else {}
         video_id, template = str(values.get("id", "")), values.get("template")
-        if not re.fullmatch(r"[\w-]{1,64}", video_id, re.ASCII) or not isinstance(template, (str, type(None))):
+        if not IDENTIFIER.fullmatch(video_id) or not isinstance(template, (str, type(None))):
             listing.bad(number, "expected an object with id and template")
             continue
         path = found.get(video_id, [f"20bn-something-something-v2/{video_id}.webm"])[0]
@@ -739,7 +741,7 @@ def _split_folder(root: Path, split: str) -> str:
         return present[split]
     if present:
         raise AnnotationError(
-            f"{printable(root, 160)} has folders for {', '.join(sorted(present))}, none for {printable(split, 40)!r}."
+            f"{printable(root, 160)} has folders for {', '.join(sorted(present))}, none for {quoted(split, 40)}."
         )
     return ""
 
@@ -818,7 +820,7 @@ def _add_datalist(listing: _Listing, path: Path, labels: tuple[str, ...]) -> Non
             continue
         if label is not None and 0 <= entry["label"] < len(labels) and labels[entry["label"]] != label:
             raise AnnotationError(
-                f"{printable(path, 160)}, entry {number}: class_name says {printable(label, 60)!r}, "
+                f"{printable(path, 160)}, entry {number}: class_name says {quoted(label, 60)}, "
                 f"label {entry['label']} is {labels[entry['label']]!r}."
             )
         listing.add(number, name, name, label)
@@ -857,7 +859,7 @@ def _list_labels(path: Path) -> tuple[str, ...]:
         for entry in _datalist(path):
             label, name = (entry.get("label"), entry.get("class_name")) if isinstance(entry, dict) else (None, None)
             if isinstance(label, int) and isinstance(name, str) and names.setdefault(label, name) != name:
-                raise AnnotationError(f"{where}: label {label} is {names[label]!r} and {printable(name, 60)!r}.")
+                raise AnnotationError(f"{where}: label {label} is {names[label]!r} and {quoted(name, 60)}.")
         if sorted(names) != list(range(len(names))) or not names:
             raise AnnotationError(f"{where}: labels do not run from 0 without a gap; name all classes in labels.txt.")
         return tuple(names[number] for number in range(len(names)))

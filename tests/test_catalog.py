@@ -1,0 +1,151 @@
+import dataclasses
+
+import pytest
+
+from vidbench.data import catalog
+from vidbench.data.catalog import DATASETS, check_labels, find_dataset, load_labels, read_labels
+from vidbench.records import AnnotationError, ConfigError
+
+SHIPPED = {
+    "kinetics400": (400, {0: "abseiling", 308: "skiing (not slalom or crosscountry)", 399: "zumba"}),
+    "kinetics600": (600, {0: "abseiling", 1: "acting in play", 599: "zumba"}),
+    "kinetics700": (700, {0: "abseiling", 699: "zumba"}),
+    "ucf101": (101, {0: "ApplyEyeMakeup", 34: "Hammering", 35: "HammerThrow", 46: "JumpingJack", 100: "YoYo"}),
+    "hmdb51": (51, {0: "brush_hair", 5: "climb", 6: "climb_stairs", 50: "wave"}),
+    "somethingv2": (174, {0: "Approaching something with your camera", 173: "Wiping something off of something"}),
+    "vidmini": (12, {0: "Approach", 11: "StandUp"}),
+}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_class_lists_have_the_right_names_at_the_right_index(name):
+    count, known = SHIPPED[name]
+    labels = load_labels(name)
+    assert len(labels) == count == len(set(labels))
+    assert {index: labels[index] for index in known} == known
+
+
+@pytest.mark.parametrize("name", ["kinetics400", "kinetics700"])
+def test_kinetics_order_is_the_plain_sort_of_the_names(name):
+    assert list(load_labels(name)) == sorted(load_labels(name))
+
+
+def test_kinetics600_keeps_the_odd_spelling_that_breaks_the_sort():
+    labels = load_labels("kinetics600")
+    assert labels[308] == "passing American football (in game)"
+    assert labels[309] == "passing american football (not in game)"
+
+
+def test_ucf101_order_is_not_the_plain_sort():
+    labels = load_labels("ucf101")
+    assert list(labels) == sorted(labels, key=str.casefold) != sorted(labels)
+
+
+def test_class_lists_are_those_that_come_with_the_data(shared_dir):
+    from vidbench.data.index import read_class_index, read_ssv2_labels
+
+    data = shared_dir / "data"
+    assert read_class_index(data / "ucf101" / "ucfTrainTestlist" / "classInd.txt") == load_labels("ucf101")
+    assert read_labels(data / "weights" / "movinet_k600_labels.txt") == load_labels("kinetics600")
+    ssv2 = data / "somethingv2" / "something-something-v2-labels.json"
+    assert read_ssv2_labels(ssv2) == load_labels("somethingv2")
+
+
+def test_vidmini_has_the_classes_of_its_own_split_files():
+    from vidbench.data.index import read_class_index
+
+    assert read_class_index(DATASETS["vidmini"].default_dir / "splits" / "classInd.txt") == load_labels("vidmini")
+
+
+# --- cards
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_card_agrees_with_itself(name):
+    card = find_dataset(name)
+    assert card.name == name
+    assert not card.splits or card.default_split in card.splits
+    assert card.folds >= 1
+    assert card.licence
+    assert dataclasses.is_dataclass(card)
+    if card.labels:
+        assert load_labels(card.labels)
+    for source in card.sources:
+        assert source.url.startswith(("https://", "http://"))
+        assert source.sha256 is None or len(source.sha256) == 64
+
+
+def test_every_layout_on_a_card_has_an_importer():
+    from vidbench.data import index
+
+    assert {card.layout for card in DATASETS.values()} == set(index._LAYOUTS)
+
+
+def test_an_unknown_dataset_gets_the_nearest_names():
+    with pytest.raises(ConfigError, match=r"No dataset is called 'ucf'.*'ucf101'"):
+        find_dataset("ucf")
+
+
+# --- strict reading
+
+
+def labels_file(tmp_path, data: bytes):
+    path = tmp_path / "names.txt"
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"a b\nc\n", b"a b\nc", b"\xef\xbb\xbfa b\r\nc\r\n", b"a b\rc\r", b"a b\nc\n\n \n\n", b" a b \n\tc\n"],
+)
+def test_harmless_differences_do_not_change_the_names(tmp_path, data):
+    assert read_labels(labels_file(tmp_path, data)) == ("a b", "c")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", r"is empty"),
+        (b" \n\n", r"is empty"),
+        (b"a\n\nb\n", r"line 2 is blank"),
+        (b"a\nb\na\n", r"'a' twice, in lines 1 and 3"),
+        (b"a\n\xff\n", r"line 2 is not UTF-8 text: byte 0xff at 2"),
+        ("a\nb\n".encode("utf-16"), r"UTF-16"),
+        (b"a\nb\0\n", r"line 2 holds a NUL"),
+        (b"a\nb\x1b[2J\n", r"line 2 is no class name: 'b\\x1b\[2J'"),
+        (b"<!DOCTYPE html>\n<html>\n", r"web page"),
+        (b"<html><body>404", r"web page"),
+        (b"a\n" + b"x" * 400 + b"\n", r"line 2 is no class name"),
+    ],
+)
+def test_what_is_no_list_of_names_is_refused_with_its_place(tmp_path, data, words):
+    with pytest.raises(AnnotationError, match=words):
+        read_labels(labels_file(tmp_path, data))
+
+
+def test_a_name_that_begins_like_a_tag_is_still_a_name(tmp_path):
+    assert read_labels(labels_file(tmp_path, b"<3 heart\nb\n")) == ("<3 heart", "b")
+
+
+def test_labels_come_from_a_path_too_and_unknown_names_are_told_apart(tmp_path):
+    assert load_labels(str(labels_file(tmp_path, b"a\nb\n"))) == ("a", "b")
+    with pytest.raises(AnnotationError, match=r"no class list 'kinetics40'.*'kinetics400'"):
+        load_labels("kinetics40")
+    with pytest.raises(AnnotationError, match="no class list"):
+        load_labels(str(tmp_path))
+
+
+def test_a_text_file_beyond_the_limit_is_not_read(tmp_path):
+    with pytest.raises(AnnotationError, match="larger than"):
+        catalog.read_text(labels_file(tmp_path, b"x" * 100), most_bytes=99)
+
+
+def test_labels_in_another_order_or_number_are_told_apart():
+    check_labels(["a", "b"], ("a", "b"), "the file")
+    with pytest.raises(AnnotationError, match="the file has the same names in another order: index 0 is 'b'"):
+        check_labels(["b", "a"], ["a", "b"], "the file")
+    with pytest.raises(AnnotationError, match="other names: index 1 is 'c', expected 'b'"):
+        check_labels(["a", "c"], ["a", "b"], "the file")
+    with pytest.raises(AnnotationError, match="has 1 class names, expected 2"):
+        check_labels(["a"], ["a", "b"], "the file")
