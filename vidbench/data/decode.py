@@ -19,8 +19,7 @@ import stat
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
 from importlib import metadata, util
 
 import av
@@ -39,9 +38,8 @@ FORMATS = (
     "h264,hevc,m4v,mjpeg,ivf,obu,av1,nut,mxf,dv,rm,vc1"
 )
 
-# Codecs whose pictures come one a packet in MP4 and Matroska, and what the sparse way may do with them.
+# Codecs whose pictures come one a packet in MP4 and Matroska.
 ONE_PICTURE_A_PACKET = {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "mjpeg", "prores", "ffv1", "png"}
-SKIPS_NON_REFERENCE = {"h264", "hevc", "mpeg4"}
 
 PACKET_BUDGET = 64 * 2**20  # bytes of compressed packets kept between the two passes
 FRAME_BUDGET = 192 * 2**20  # bytes of decoded pictures kept while counting
@@ -482,12 +480,15 @@ class _PyAVVideo(Video):
         """
         sink = _Sink(self, len(wanted))
         by_stamp = {self.packets.pts[self.order[i]]: place for place, i in enumerate(wanted)}
-        skips = _may_skip(self.name, self.packets)
+        skippable = _skippable(self.name, self.packets)
         packets = self.packets.kept if self.packets.kept is not None else _Reread(self)
         for start, targets in _runs(self.starts, [self.order[i] for i in wanted], self.packets.pts):
             for k in range(start, max(targets) + 1):
+                if k not in targets and skippable is not None and skippable[k]:
+                    continue
                 self.clock.check()
-                self.codec.skip_frame = "NONREF" if skips and k not in targets else "DEFAULT"
+                if skippable is None:
+                    self.codec.skip_frame = "DEFAULT" if k in targets else "NONREF"
                 self._take(packets[k], by_stamp, sink)
             self._take(None, by_stamp, sink)
             self.codec.flush_buffers()
@@ -797,32 +798,55 @@ def _all_coded(codec: str, extradata: bytes | None, packets: _Packets) -> bool:
     return all(test(content) for content in packets.content)
 
 
-def _slices(codec: str, extradata: bytes, contents: Iterator[bytes]) -> list[tuple[int, int]] | None:
-    """Type and temporal layer of the first slice of each packet; ``None`` where a packet is not a chain of
-    length-prefixed units with a slice among them. Source: ISO/IEC 14496-15."""
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """What the units of one packet say about its picture.
+
+    Args:
+        kind: type of its first slice: ITU-T H.264 table 7-1, H.265 table 7-1.
+        layer: temporal layer, 0 in H.264.
+        unused: no picture of the same layer refers to it, and the packet holds no parameter sets.
+    """
+
+    kind: int
+    layer: int
+    unused: bool
+
+
+def _slices(codec: str, extradata: bytes, contents: Iterator[bytes]) -> list[_Slice] | None:
+    """The picture of each packet; ``None`` where a packet is not a chain of length-prefixed units with a slice among
+    them. Source: ISO/IEC 14496-15."""
     if len(extradata) < (7 if codec == "h264" else 23) or extradata[0] != 1:
         return None
     width = (extradata[4 if codec == "h264" else 21] & 3) + 1
+    read = _h264_unit if codec == "h264" else _hevc_unit
     slices = []
     for content in contents:
-        found, place = None, 0
-        while place + width < len(content):
+        found, unused, place = None, True, 0
+        while place + width + 1 < len(content):
             head = place + width
-            if found is None:
-                found = _slice_of(codec, content[head], content[head + 1 : head + 2])
+            kind, layer, is_slice, needed = read(content[head], content[head + 1])
+            if is_slice and found is None:
+                found = kind, layer
+            unused = unused and not needed
             place = head + int.from_bytes(content[place:head], "big")
         if found is None or place != len(content):
             return None
-        slices.append(found)
+        slices.append(_Slice(*found, unused))
     return slices
 
 
-def _slice_of(codec: str, head: int, following: bytes) -> tuple[int, int] | None:
-    """Type and temporal layer when a unit is a slice: ITU-T H.264 table 7-1, H.265 table 7-1."""
-    if codec == "h264":
-        return (head & 31, 0) if head & 31 in (1, 2, 5) and not head & 0x80 else None
-    kind = head >> 1 & 63
-    return (kind, (following[0] & 7) - 1) if kind < 32 and following and not head & 0x80 else None
+def _h264_unit(first: int, _: int) -> tuple[int, int, bool, bool]:
+    """Type, layer, whether a slice, whether others need it."""
+    kind = first & 31
+    return kind, 0, kind in (1, 2, 5) and first < 128, first & 0x60 != 0 or kind in (7, 8)
+
+
+def _hevc_unit(first: int, second: int) -> tuple[int, int, bool, bool]:
+    """Type, layer, whether a slice, whether others need it: even types below 16 are sub-layer non-reference."""
+    kind = first >> 1 & 63
+    is_slice = kind < 32 and first < 128
+    return kind, (second & 7) - 1, is_slice, kind in (32, 33, 34) or (is_slice and (kind > 14 or kind % 2 == 1))
 
 
 def _is_one_vop(content: bytes) -> bool:
@@ -855,19 +879,21 @@ def _start_points(codec: str, codec_tag: str, packets: _Packets) -> list[int]:
         if codec_tag.strip("\0") in ("avc3", "hev1", "dvhe", "dva1"):
             return [0]
         clean = {5} if codec == "h264" else set(range(16, 22))
-        keys = [k for k in keys if packets.slices[k][0] in clean]
+        keys = [k for k in keys if packets.slices[k].kind in clean]
     return [0, *keys]
 
 
-def _may_skip(codec: str, packets: _Packets) -> bool:
-    """Whether pictures that no other refers to may be left out of decoding.
+def _skippable(codec: str, packets: _Packets) -> list[bool] | None:
+    """Which packets need not be decoded for other pictures; ``None`` leaves that to the decoder (MPEG-4).
 
     VP9 and AV1 carry probabilities over from any picture, so nothing is left out there. In HEVC a "non-reference"
     picture may still be referred to from a higher temporal layer, so all must be in one layer.
     """
-    if codec == "hevc":
-        return {layer for _, layer in packets.slices} == {0}
-    return codec in SKIPS_NON_REFERENCE
+    if codec == "mpeg4":
+        return None
+    if packets.slices is None or {unit.layer for unit in packets.slices} != {0}:
+        return [False] * len(packets)
+    return [unit.unused for unit in packets.slices]
 
 
 def _runs(starts: list[int], targets: list[int], pts: list[int]) -> list[tuple[int, set[int]]]:
@@ -962,45 +988,37 @@ def _ts_promises(file, file_size: int) -> int:
 
 class _Foreign(Video):
     """What the comparison decoders share: the strict reader looks at the file first, so that none of them meets a
-    pipe, a playlist or a picture over the limit. They decode, and they convert to RGB, by their own rules."""
+    pipe, a playlist or a picture over the limit. They count, decode and convert to RGB by their own rules; times are
+    the strict reader's where the counts agree."""
 
     def __init__(self, path: str | os.PathLike, limits: Limits):
         super().__init__(path, limits)
-        checked = _PyAVVideo(path, limits)
+        strict = _PyAVVideo(path, limits)
         try:
-            self.checked_info = checked.info
+            self.strict_info, self.table = strict.info, strict.table
         finally:
-            checked.close()
-        self._load()
+            strict.close()
+        count = self._load()
+        if count < 1:
+            raise UnreadableVideo("no_frames", "the decoder gives no picture")
+        if count > limits.max_frames:
+            raise UnreadableVideo("too_large", f"more than the limit of {limits.max_frames} frames")
+        if count != self.table.num_frames:
+            self.table = VideoTable(np.arange(count) / self.table.frame_rate, self.table.frame_rate)
 
-    def _load(self) -> None:
+    def _load(self) -> int:
+        """Open the file and count its pictures."""
         raise NotImplementedError
 
     @property
     def info(self) -> VideoInfo:
-        info = self.checked_info
-        return VideoInfo(
-            num_frames=self.table.num_frames,
-            frame_rate=self.table.frame_rate,
-            duration_s=float(self.pts_s[-1]) + 1 / self.table.frame_rate,
-            width=info.width,
-            height=info.height,
-            codec=info.codec,
-            rotation=info.rotation,
-            header_frames=info.header_frames,
-        )
-
-    def _set_seconds(self, seconds) -> None:
-        seconds = np.asarray(seconds, np.float64).reshape(-1)
-        if not len(seconds):
-            raise UnreadableVideo("no_frames", "the decoder gives no picture")
-        stamps = [round(value * 1e6) for value in seconds]
-        self.table = _table(stamps, Fraction(1, 1_000_000), self.checked_info.frame_rate)
+        duration = float(self.pts_s[-1]) + 1 / self.table.frame_rate
+        return replace(self.strict_info, num_frames=self.table.num_frames, duration_s=duration)
 
     def _stack(self, frames: list[np.ndarray]) -> np.ndarray:
         if len({frame.shape for frame in frames}) > 1:
             raise UnreadableVideo("size_changed", "the picture size changes within the video")
-        height, width = frames[0].shape[:2] if frames else (self.checked_info.height, self.checked_info.width)
+        height, width = frames[0].shape[:2] if frames else (self.strict_info.height, self.strict_info.width)
         stack = self._room_for(len(frames), height, width)
         for target, frame in zip(stack, frames, strict=True):
             target[:] = frame
@@ -1010,18 +1028,16 @@ class _Foreign(Video):
 class _OpenCVVideo(_Foreign):
     """OpenCV's FFmpeg reader, frame after frame: it never seeks, because its seeking is not exact."""
 
-    def _load(self) -> None:
+    def _load(self) -> int:
         import cv2
 
-        self.cv2 = cv2
-        seconds, capture = [], self._capture()
-        while capture.grab():
+        self.cv2, count = cv2, 0
+        capture = self._capture()
+        while capture.grab() and count <= self.limits.max_frames:
             self.clock.check()
-            seconds.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-            if len(seconds) > self.limits.max_frames:
-                raise UnreadableVideo("too_large", f"more than the limit of {self.limits.max_frames} frames")
+            count += 1
         capture.release()
-        self._set_seconds(seconds)
+        return count
 
     def _capture(self):
         options = [self.cv2.CAP_PROP_N_THREADS, 1]
@@ -1031,9 +1047,8 @@ class _OpenCVVideo(_Foreign):
         return capture
 
     def _decode(self, wanted: np.ndarray) -> np.ndarray:
-        capture, frames, last = self._capture(), [], int(wanted[-1]) if len(wanted) else -1
-        places = set(wanted.tolist())
-        for number in range(last + 1):
+        places, frames, capture = set(wanted.tolist()), [], self._capture()
+        for number in range(max(places, default=-1) + 1):
             self.clock.check()
             if not capture.grab():
                 raise UnreadableVideo("decode_error", "OpenCV stopped before the last frame")
@@ -1044,37 +1059,34 @@ class _OpenCVVideo(_Foreign):
 
 
 class _TorchCodecVideo(_Foreign):
-    """TorchCodec in its exact mode; imports torch."""
+    """TorchCodec in its exact mode; imports torch, and needs FFmpeg on the system."""
 
-    def _load(self) -> None:
-        from torchcodec.decoders import VideoDecoder
-
-        self.decoder = VideoDecoder(
-            self.path, dimension_order="NHWC", seek_mode="exact", num_ffmpeg_threads=1, device="cpu"
-        )
-        every = self.decoder.get_frames_played_in_range if self.decoder.metadata.num_frames is None else None
-        if every is not None:
-            raise UnreadableVideo("decode_error", "TorchCodec cannot count its frames")
-        pts = self.decoder.metadata
-        self._set_seconds(np.arange(pts.num_frames) / (pts.average_fps or DEFAULT_RATE))
+    def _load(self) -> int:
+        try:
+            from torchcodec.decoders import VideoDecoder
+        except (ImportError, OSError, RuntimeError) as problem:
+            words = printable(str(problem).strip().splitlines()[0], 120)
+            raise ConfigError(f"torchcodec cannot be used, it may lack FFmpeg's libraries: {words}") from None
+        self.decoder = VideoDecoder(self.path, dimension_order="NHWC", seek_mode="exact", num_ffmpeg_threads=1)
+        return len(self.decoder)
 
     def _decode(self, wanted: np.ndarray) -> np.ndarray:
-        batch = self.decoder.get_frames_at(indices=wanted.tolist())
-        return self._stack(list(batch.data.numpy()))
+        if not len(wanted):
+            return self._stack([])
+        return self._stack(list(self.decoder.get_frames_at(indices=wanted.tolist()).data.numpy()))
 
 
 class _DecordVideo(_Foreign):
     """decord, which nobody maintains any more."""
 
-    def _load(self) -> None:
+    def _load(self) -> int:
         import decord
 
         self.decoder = decord.VideoReader(self.path, ctx=decord.cpu(0), num_threads=1)
-        count = len(self.decoder)
-        self._set_seconds(self.decoder.get_frame_timestamp(range(count))[:, 0] if count else [])
+        return len(self.decoder)
 
     def _decode(self, wanted: np.ndarray) -> np.ndarray:
-        return self._stack(list(self.decoder.get_batch(wanted.tolist()).asnumpy()))
+        return self._stack(list(self.decoder.get_batch(wanted.tolist()).asnumpy()) if len(wanted) else [])
 
 
 _VIDEOS = {"pyav": _PyAVVideo, "opencv": _OpenCVVideo, "torchcodec": _TorchCodecVideo, "decord": _DecordVideo}
