@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import statistics
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ LAYOUTS = ("NCTHW", "NTCHW", "NTHWC", "NCHW")
 BF16_TOLERANCE = 0.01  # largest change of any probability under which bf16 may replace fp32
 WORTH_IT = 0.85  # a choice other than the default must take at most this share of its time
 QUICK_S = 0.05  # a batch faster than this is not worth measuring
+MEASURED_S = 2.0  # about as long each option is measured
 
 
 class TorchNetwork:
@@ -146,8 +146,9 @@ class Tuning:
     """How a network runs on this machine, and why.
 
     Args:
-        seconds: seconds a batch by ``"precision memory_format"``; empty where nothing was measured.
-        max_difference: largest change of a probability against fp32 on the first batch; ``None`` for fp32.
+        seconds: seconds a view by ``"precision memory_format"``; empty where nothing was measured.
+        max_difference: largest change of a probability by the lower precision on the first batch; ``None`` where it
+            was not worth asking, or where a best class changed.
         origin: ``measured``, ``stored`` (measured by an earlier run), or ``default`` (nothing to gain).
     """
 
@@ -166,7 +167,8 @@ def tune(model, pixels: list[np.ndarray], batch_size: int, precision="auto", cac
 
     bf16 is chosen only where every view's best class stays and no probability moves by more than
     ``BF16_TOLERANCE``. Another choice than the default (fp32, contiguous) must save 15 %. The result is stored
-    on this machine, so that later runs choose the same without measuring.
+    on this machine, so that later runs choose the same without measuring. Speed is measured on as many views as take
+    about 2 s, agreement on all that are given, once.
 
     Args:
         model: a ``Model``; one that has nothing to choose is left as it is.
@@ -180,8 +182,8 @@ def tune(model, pixels: list[np.ndarray], batch_size: int, precision="auto", cac
     default = ("fp32" if precision == "auto" else precision, "contiguous")
     network.configure(*default)
     cache_file = tuning_file() if cache_file is None else cache_file
-    views = [np.stack([view for video in pixels for view in video][:batch_size])]
-    key = _tuning_key(model, views[0].shape, precision)
+    views = np.stack([view for video in pixels for view in video][:batch_size])
+    key = _tuning_key(model, views.shape, precision)
     tuning = _stored(cache_file, key)
     if tuning is None:
         tuning = _measure(network, views, default, _choices(network, precision, default))
@@ -273,38 +275,46 @@ def _choices(network: TorchNetwork, precision: str, default: tuple) -> list[tupl
     return [(p, f) for p in precisions for f in reversed(formats) if (p, f) != default]
 
 
-def _measure(network: TorchNetwork, views: list, default: tuple, choices: list) -> Tuning:
-    reference, quickest = _timed(network, views, default)
-    seconds, differences = {default: quickest}, {default: None}
-    if quickest < QUICK_S:
-        return Tuning(*default, {" ".join(default): quickest}, origin="default")
-    for choice in choices:
-        scores, seconds[choice] = _timed(network, views, choice)
-        differences[choice] = difference = _difference(reference, scores)
-        if choice[0] != default[0] and difference > BF16_TOLERANCE:
-            differences.pop(choice)
-    best = default
-    for choice in choices:  # fp32 choices come first: a lower precision must beat them clearly too
-        if choice in differences and seconds[choice] <= seconds[best] * (WORTH_IT if choice[0] != best[0] else 1):
-            best = choice
-    if seconds[best] > WORTH_IT * quickest:
+def _measure(network: TorchNetwork, views: np.ndarray, default: tuple, choices: list) -> Tuning:
+    one = _timed(network, views[:1], default)
+    some = views[: max(1, min(len(views), int(MEASURED_S / one)))]
+    seconds = {default: _timed(network, some, default)}
+    if seconds[default] * len(views) / len(some) < QUICK_S:
+        return Tuning(*default, {" ".join(default): round(seconds[default] / len(some), 5)}, origin="default")
+    seconds |= {choice: _timed(network, some, choice) for choice in choices}
+    same = [choice for choice in seconds if choice[0] == default[0]]
+    best, difference = min(same, key=seconds.get), None
+    if seconds[best] > WORTH_IT * seconds[default]:
         best = default
-    named = {" ".join(choice): round(value, 4) for choice, value in seconds.items()}
-    return Tuning(*best, named, differences[best] if best[0] != default[0] else None)
+    lower = [choice for choice in choices if choice[0] != default[0] and seconds[choice] <= WORTH_IT * seconds[best]]
+    if lower:
+        choice = min(lower, key=seconds.get)
+        difference = _difference(_scores(network, views, best), _scores(network, views, choice))
+        best = choice if difference <= BF16_TOLERANCE else best
+    named = {" ".join(choice): round(value / len(some), 5) for choice, value in seconds.items()}
+    return Tuning(*best, named, difference if difference is None or np.isfinite(difference) else None)
 
 
-def _timed(network: TorchNetwork, views: list, choice: tuple) -> tuple[np.ndarray, float]:
+def _timed(network: TorchNetwork, views: np.ndarray, choice: tuple) -> float:
+    """Seconds of one batch: the smallest of up to three after a first one, which also allocates and compiles."""
     network.configure(*choice)
-    before = dict(network.seconds)
-    scores, times = None, []
-    for repeat in range(4):  # the first call also allocates and compiles
+    times = []
+    for repeat in range(4):
         start = time.perf_counter()
-        (scores,) = network.logits(views, len(views[0]))
+        _scores(network, views, choice)
         times.append(time.perf_counter() - start)
-        if repeat == 1 and times[-1] > 1:
+        if repeat and sum(times) > MEASURED_S:
             break
-    network.seconds.update(before)
-    return scores, statistics.median(times[1:])
+    return min(times[1:])
+
+
+def _scores(network: TorchNetwork, views: np.ndarray, choice: tuple) -> np.ndarray:
+    before = dict(network.seconds)
+    if (network.precision, network.memory_format) != choice:
+        network.configure(*choice)
+    (scores,) = network.logits([views], len(views))
+    network.seconds.update(before)  # not the run's own work
+    return scores
 
 
 def _difference(reference: np.ndarray, scores: np.ndarray) -> float:
@@ -332,7 +342,7 @@ def _tuning_key(model, shape: tuple, precision: str) -> str:
             "precision": precision,
             "torch": torch.__version__,
             "machine": [device, facts["processor"], facts["cores"], torch.get_num_threads()],
-            "rule": [BF16_TOLERANCE, WORTH_IT, QUICK_S],
+            "rule": [BF16_TOLERANCE, WORTH_IT, QUICK_S, MEASURED_S],
         }
     )
 
