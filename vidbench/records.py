@@ -169,8 +169,8 @@ class InputSpec:
         mean: per channel, on values in [0, 1].
         std: per channel, on values in [0, 1].
         sampling: name of a rule in ``vidbench.data.sample``: ``clips`` (dense views at
-            ``frame_rate``, evenly spread), ``uniform`` (middle of equal shares),
-            ``segments`` or ``stream``.
+            ``frame_rate``, evenly spread), ``clips_from_start`` (the same, the first one at the
+            beginning), ``uniform`` (middle of equal shares), ``dense``, ``segments`` or ``stream``.
         num_clips: temporal views of one video at test time.
         num_crops: spatial views of each clip: 1 (centre) or 3 (along the longer side).
         layout: axis order that the network takes: ``NCTHW``, ``NTCHW``, ``NTHWC`` or, for
