@@ -129,6 +129,30 @@ def test_fp16_runs_or_is_refused_with_a_sentence(monkeypatch):
         TorchNetwork(Keep(), spec(), precision="fp16")
 
 
+def test_a_batch_too_large_for_the_device_says_what_to_try():
+    class Hungry(torch.nn.Module):
+        def forward(self, x):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    with pytest.raises(ConfigError, match=r"16 views at a time do not fit.*--batch-size 8"):
+        TorchNetwork(Hungry(), spec()).logits(views(3), 16)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_gives_the_logits_of_the_processor_and_the_same_bits_twice():
+    from vidbench.models import load_model
+
+    (pixels,) = views(3, shape=(8, 32, 48, 3))
+    expected = load_model("mini_r2plus1d", "random").logits([pixels], 2)[0]
+    model = load_model("mini_r2plus1d", "random", device="auto")
+    assert model.device == "cuda"
+    first = model.logits([pixels], 2)[0]
+    np.testing.assert_allclose(first, expected, atol=1e-4)
+    assert np.array_equal(first, model.logits([pixels], 2)[0])
+    assert all(seconds > 0 for seconds in model.seconds.values())
+
+
 # ------------------------------------------------------------------------------------------------------- tuning
 
 

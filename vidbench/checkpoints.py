@@ -153,13 +153,13 @@ def _check_download(found: str, wanted: str, url: str) -> None:
         raise WeightsError(f"{url} gave another file: its SHA-256 begins with {found[:12]}, not {wanted[:12]}.")
 
 
-def check_hash(path: Path, sha256: str) -> str:
-    """The file's SHA-256; raises ``WeightsError`` where it does not begin with ``sha256``."""
+def check_hash(path: Path, sha256: str, advice: str = "delete it and fetch it again") -> str:
+    """The file's SHA-256; raises ``WeightsError``, with advice, where it does not begin with ``sha256``."""
     found = sha256_of_file(path)
     if not found.startswith(sha256):
         raise WeightsError(
             f"{_named(path)} is not the published file: its SHA-256 begins with {found[: max(8, len(sha256))]}, not "
-            f"{sha256}. Delete it and fetch it again, or pass it with --weights if you mean this file."
+            f"{sha256}; {advice}."
         )
     return found
 

@@ -329,7 +329,7 @@ def _weights_file(card: ModelCard, weights) -> tuple[Path, str]:
         path, source = _weights_folder(card) / wanted.file, "upstream"
         if not path.is_file():
             fetch(wanted.url, path, wanted.sha256, card.name, can_be_random=card.can_be_random)
-    check_hash(path, wanted.sha256)
+    check_hash(path, wanted.sha256, "delete it and fetch it again, or name it with --weights if you mean this one")
     return path, source
 
 
@@ -351,7 +351,7 @@ def _load_hub_model(card: ModelCard, weights, device: str, precision: str, num_t
         raise ConfigError(f"{card.name} runs on the CPU as it is; leave --device and --precision at auto.")
     if card.kind == "tflite":
         path, source = _weights_file(card, weights)
-        digest = check_hash(path, card.weights.sha256)  # native code reads it: only the published file
+        digest = check_hash(path, card.weights.sha256, "native code reads it, so no other file is taken")
         network = hubs.MoViNetStream(path, card.input, num_workers=num_threads or usable_cores())
     else:
         source = "upstream" if weights is None else "path"
