@@ -55,15 +55,19 @@ def train_one(model: str, args: argparse.Namespace, clips, labels, fresh: Path, 
     recipe = dataclasses.replace(train.RECIPES[model], seed=args.seed)
     if args.epochs:
         recipe = dataclasses.replace(recipe, epochs=args.epochs)
-    network = train.fit(clips, labels, recipe, tell=say)
     weights = args.out / f"{model}.vidmini_v1.safetensors"
-    train.save_weights(network, weights)
+    train.save_weights(train.fit(clips, labels, recipe, tell=say), weights)
+    describe(model, recipe, weights, fresh, args.per_class, hardness)
+
+
+def describe(model: str, recipe, weights: Path, fresh: Path, per_class: int, hardness: dict) -> None:
+    """Measure stored weights on the shipped and the fresh test split and write their card."""
     measured = {"data/vidmini": train.measure(model, weights, SHIPPED)}
     measured["test split of seed 1"] = train.measure(model, weights, fresh)
     facts = {
         "command": f"python scripts/train_mini.py --model {model}",
         "seed": recipe.seed,
-        "trained_on": {"dataset": "vidmini", "split": "train", "seed": 0, "per_class": args.per_class},
+        "trained_on": {"dataset": "vidmini", "split": "train", "seed": 0, "per_class": per_class},
         "measured": measured,
         "hardness": hardness,
     }

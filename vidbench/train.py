@@ -17,10 +17,10 @@ from vidbench.data.process import resize, target_size
 from vidbench.data.sample import middle_indices
 from vidbench.metrics import proportion
 from vidbench.records import ConfigError, InputSpec
-from vidbench.utils import nearest_hint, sha256_of_file, write_json
+from vidbench.utils import atomic_writer, nearest_hint, sha256_of_file, write_json
 
 # 160x120 halved exactly: bilinear scaling then averages four pixels, and nothing folds over.
-GEOMETRY = {"resize": 60, "crop": (56, 72), "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+GEOMETRY = {"resize": (60, 80), "crop": (56, 72), "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 SPECS = {
     "mini2d": InputSpec(num_frames=8, frame_rate=None, sampling="uniform", layout="NCHW", **GEOMETRY),
     "mini_r2plus1d": InputSpec(num_frames=16, frame_rate=None, sampling="uniform", layout="NCTHW", **GEOMETRY),
@@ -44,7 +44,7 @@ class Recipe:
     """
 
     model: str
-    epochs: int = 14
+    epochs: int = 12
     batch_size: int = 32
     learning_rate: float = 4e-3
     weight_decay: float = 0.05
@@ -79,12 +79,12 @@ def list_clips(root: str | os.PathLike, split: str) -> tuple[list[Path], np.ndar
     return [Path(root) / "videos" / name for name in names], np.array(labels, np.int64)
 
 
-def load_clips(paths: Sequence[Path], num_frames: int, short_side: int = 60) -> np.ndarray:
+def load_clips(paths: Sequence[Path], num_frames: int, size: int | tuple[int, int] = (60, 80)) -> np.ndarray:
     """``num_frames`` from the middle of equal shares of each clip, uint8 (N, T, h, w, 3), not yet cropped."""
     out = None
     for number, path in enumerate(paths):
         frames = read_clip(path, lambda table: middle_indices(table.num_frames, num_frames)).frames
-        frames = resize(frames, target_size(*frames.shape[1:3], short_side))
+        frames = resize(frames, target_size(*frames.shape[1:3], size))
         if out is None:
             out = np.empty((len(paths), *frames.shape), np.uint8)
         out[number] = frames
@@ -220,20 +220,18 @@ def _step(network, optimiser, pixels, targets) -> float:
 
 def save_weights(network, path: str | os.PathLike) -> None:
     """Write a network's weights as safetensors, float32."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    state = {name: value.contiguous() for name, value in network.state_dict().items()}
-    save_file({name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}, str(path))
+    with atomic_writer(path) as file:
+        file.write(save({name: value.contiguous() for name, value in network.state_dict().items()}))
 
 
 def load_weights(model: str, path: str | os.PathLike):
-    """The network of a weights file, in evaluation mode."""
+    """The network of a weights file that ``save_weights`` wrote, in evaluation mode."""
     from safetensors.torch import load_file
 
     network = build(model)
-    missing, unexpected = network.load_state_dict(load_file(str(path)), strict=False)
-    if unexpected or not all(name.endswith("num_batches_tracked") for name in missing):
-        raise ConfigError(f"{path} does not hold the weights of {model}.")
+    network.load_state_dict(load_file(str(path)))
     return network.eval()
 
 

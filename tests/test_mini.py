@@ -1,0 +1,248 @@
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from vidbench import train
+from vidbench.data import mini
+from vidbench.data.decode import probe, read_clip
+from vidbench.records import ConfigError
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = ROOT / "data" / "vidmini"
+
+
+def digest(frames: np.ndarray) -> str:
+    return hashlib.sha256(frames.tobytes()).hexdigest()
+
+
+def make(folder, split="test", **options) -> list:
+    return list(mini.make_mini(folder, split, **{"seed": 0, "per_class": 1, "num_workers": 0, **options}))
+
+
+def lists(folder) -> dict[str, list[str]]:
+    return {path.name: path.read_text().splitlines() for path in sorted((Path(folder) / "splits").iterdir())}
+
+
+@pytest.mark.parametrize("label", mini.CLASSES)
+def test_the_same_seed_draws_the_same_pixels_and_another_seed_does_not(label):
+    first = mini.draw_clip(label, 3, split="train", seed=7)
+    t, h, w, c = first.shape
+    assert mini.MIN_FRAMES <= t <= mini.MAX_FRAMES
+    assert (h, w, c) == (120, 160, 3)
+    assert first.dtype == np.uint8
+    mini.draw_clip(label, 0, split="train", seed=7)  # drawing another clip in between changes nothing
+    assert digest(mini.draw_clip(label, 3, split="train", seed=7)) == digest(first)
+    others = [mini.draw_clip(label, 3, seed=7), mini.draw_clip(label, 3, split="train", seed=8)]
+    others += [mini.draw_clip(label, 4, split="train", seed=7)]
+    assert len({digest(clip) for clip in [first, *others]}) == 4
+
+
+def test_another_process_draws_the_same_pixels():
+    code = "from vidbench.data.mini import draw_clip; from hashlib import sha256; "
+    code += "print(sha256(draw_clip('SitDown', 2, seed=5).tobytes()).hexdigest())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == digest(mini.draw_clip("SitDown", 2, seed=5))
+
+
+@pytest.mark.parametrize("pair", mini.PAIRS, ids="-".join)
+def test_the_second_class_of_a_pair_is_the_first_one_backwards(pair):
+    """Given the same random numbers, the two classes draw the same frames in opposite order."""
+    first, second = pair
+    seed, code, index = 4, mini.SPLIT_CODES["train"], 6
+    scene = [seed, code, 1000 + mini.CLASSES.index(first), index // mini.GROUP_SIZE]
+    clip = [seed, code, mini.CLASSES.index(second), index]
+    forwards = mini.draw_action(first, np.random.default_rng(scene), np.random.default_rng(clip))
+    np.testing.assert_array_equal(mini.draw_clip(second, index, split="train", seed=seed), forwards[::-1])
+    clip[2] = mini.CLASSES.index(first)
+    forwards = mini.draw_action(first, np.random.default_rng(scene), np.random.default_rng(clip))
+    np.testing.assert_array_equal(mini.draw_clip(first, index, split="train", seed=seed), forwards)
+
+
+def test_a_pair_shares_its_scenes():
+    """The place tells nothing about the direction: both classes of a pair are filmed in every scene."""
+    a, b = (mini.draw_backdrop(np.random.default_rng([0, 1, 1000, group])).picture for group in (0, 0))
+    np.testing.assert_array_equal(a, b)
+    names = [mini.clip_name(label, "train", 9) for label in ("SitDown", "StandUp")]
+    assert [name.split("_")[-2:] for name in names] == [["g105", "c02.mp4"]] * 2
+
+
+def test_classes_are_four_pairs_and_at_least_four_others():
+    assert len(mini.CLASSES) >= 12
+    assert tuple(sorted(mini.CLASSES)) == mini.CLASSES
+    assert set(mini.ORDER) | set(mini.APPEARANCE) == set(mini.CLASSES)
+    assert len(mini.PAIRS) == 4
+    assert not set(mini.ORDER) & set(mini.APPEARANCE)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A test split of one clip a class, written by two workers; copy it before changing it."""
+    folder = tmp_path_factory.mktemp("vidmini")
+    make(folder, num_workers=2)
+    return folder
+
+
+def test_the_folder_is_laid_out_as_ucf101_is(drawn, tmp_path):
+    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
+    assert make(tmp_path, "train", seed=3, num_workers=2)[-1] == (12, 12)  # beside the other split
+    found = lists(tmp_path)
+    assert found["classInd.txt"][:2] == ["1 Approach", "2 CloseDoor"]
+    assert found["testlist01.txt"][-2] == "SitDown/v_SitDown_g01_c01.mp4"
+    assert found["trainlist01.txt"][-1] == "StandUp/v_StandUp_g101_c01.mp4 12"
+    listed = {line.split()[0] for name in ("testlist01.txt", "trainlist01.txt") for line in found[name]}
+    videos = tmp_path / "videos"
+    assert {path.relative_to(videos).as_posix() for path in videos.rglob("*.*")} == listed
+    splits = json.loads((tmp_path / "manifest.json").read_text())["splits"]
+    assert {split: entry["seed"] for split, entry in splits.items()} == {"test": 0, "train": 3}
+    assert splits["test"]["classes"]["StandUp"]["num_clips"] == 1
+
+
+def test_groups_never_cross_splits():
+    names = {
+        split: {mini.clip_name("SitDown", split, index).split("_")[2] for index in range(200)}
+        for split in mini.SPLIT_CODES
+    }
+    assert not names["test"] & names["train"]
+    assert len(names["test"]) == 100
+    with pytest.raises(ConfigError, match="1 to 200 clips"):
+        mini.check_split("test", 201)
+
+
+def test_an_interrupted_drawing_goes_on_and_ends_as_workers_end(drawn, tmp_path):
+    steps = mini.make_mini(tmp_path, "test", seed=0, per_class=1, num_workers=0)
+    for done, _ in steps:
+        if done == 5:
+            steps.close()
+            break
+    assert not (tmp_path / "splits").exists()  # no list promises clips that are not there
+    assert len(list((tmp_path / "videos").rglob("*"))) == 10  # 5 folders, 5 clips, nothing half-written
+    assert make(tmp_path)[0] == (5, 12)
+    contents = [{path.name: path.read_bytes() for path in folder.rglob("*.*")} for folder in (drawn, tmp_path)]
+    assert contents[0] == contents[1]
+
+
+def test_a_folder_of_another_seed_is_left_alone(drawn):
+    before = sorted((str(path), path.stat().st_mtime_ns) for path in drawn.rglob("*"))
+    with pytest.raises(ConfigError, match=r"seed 0.*asked for were seed 1.*Choose another folder"):
+        make(drawn, seed=1)
+    assert sorted((str(path), path.stat().st_mtime_ns) for path in drawn.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"split": "val"}, "splits test and train, not 'val'"),
+        ({"per_class": 0}, "not 0"),
+        ({"seed": -1}, "at least 0"),
+    ],
+)
+def test_bad_arguments_are_named_before_any_work(tmp_path, options, words):
+    with pytest.raises(ConfigError, match=words):
+        make(tmp_path / "new", **options)
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(ConfigError, match="no class 'Sit'"):
+        mini.draw_clip("Sit", 0)
+
+
+def test_a_foreign_manifest_is_refused(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"name": "other"}')
+    with pytest.raises(ConfigError, match="not a manifest of vidmini"):
+        make(tmp_path)
+
+
+def test_encoding_keeps_the_picture_and_hides_the_direction():
+    """Forwards and backwards, no frame's place in the clip shows in how well it is coded."""
+    errors = []
+    for label in ("OpenDoor", "PlayGuitar", "RightToLeft"):
+        frames = mini.draw_clip(label, 1, seed=9)
+        path_bytes = mini.encode_clip(frames)
+        decoded = decode_bytes(path_bytes)
+        assert decoded.shape == frames.shape
+        error = np.abs(decoded.astype(int) - frames).mean((1, 2, 3))
+        assert error.max() < 14
+        errors.append([part.mean() for part in np.array_split(error, 3)])
+    first, _, last = np.mean(errors, axis=0)
+    assert abs(first - last) < 0.1 * first
+
+
+def decode_bytes(data: bytes) -> np.ndarray:
+    import io
+
+    import av
+
+    with av.open(io.BytesIO(data)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+# --- the shipped split -----------------------------------------------------------------------
+
+
+def test_the_shipped_split_is_complete_small_and_readable():
+    found = lists(SHIPPED)
+    assert [line.split()[1] for line in found["classInd.txt"]] == list(mini.CLASSES)
+    paths = [SHIPPED / "videos" / line for line in found["testlist01.txt"]]
+    assert len(paths) >= 144
+    assert all(sum(path.parent.name == label for path in paths) >= 12 for label in mini.CLASSES)
+    assert sum(path.stat().st_size for path in paths) <= 8_000_000
+    for path in paths[::12]:
+        info = probe(path)
+        assert (info.width, info.height, info.codec) == (160, 120, "h264")
+        assert 2.0 <= info.duration_s <= 3.0
+        assert info.frame_rate == pytest.approx(25)
+
+
+def test_the_shipped_files_are_those_the_manifest_lists():
+    manifest = mini.read_manifest(SHIPPED)
+    assert manifest["recipe"] == mini.RECIPE
+    for label, entry in manifest["splits"]["test"]["classes"].items():
+        names = [mini.clip_name(label, "test", index) for index in range(entry["num_clips"])]
+        digests = "".join(hashlib.sha256((SHIPPED / "videos" / name).read_bytes()).hexdigest() for name in names)
+        assert hashlib.sha256(digests.encode()).hexdigest() == entry["files_sha256"]
+
+
+@pytest.mark.parametrize("label", mini.CLASSES)
+def test_the_code_still_draws_the_shipped_clips(label):
+    """After encoding the pixels are near, not equal: encoders and processors may differ."""
+    drawn = mini.draw_clip(label, 5, seed=0)
+    clip = read_clip(SHIPPED / "videos" / mini.clip_name(label, "test", 5), lambda table: range(table.num_frames))
+    assert clip.frames.shape == drawn.shape
+    soft = [np.stack([cv2.blur(frame, (5, 5)) for frame in frames[::5]]) for frames in (drawn, clip.frames)]
+    assert np.abs(soft[0].astype(int) - soft[1]).mean() < 4  # another seed's clip: about 50
+
+
+# --- how hard it is --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small_set():
+    """Drawn, not encoded: 24 training clips a class and 24 to test, 8 frames each at 80x60."""
+
+    def draw(split, per_class):
+        clips, labels = [], []
+        for label in mini.CLASSES:
+            for index in range(per_class):
+                frames = mini.draw_clip(label, index, split=split, seed=11)
+                clips.append(cv2_half(frames[train.middle_indices(len(frames), 8)]))
+                labels.append(mini.CLASSES.index(label))
+        return np.stack(clips), np.array(labels)
+
+    return draw("train", 24), draw("test", 24)
+
+
+def cv2_half(frames: np.ndarray) -> np.ndarray:
+    return np.stack([cv2.resize(frame, (80, 60), interpolation=cv2.INTER_LINEAR) for frame in frames])
+
+
+@pytest.mark.slow
+def test_a_linear_model_on_thumbnails_learns_nothing_about_direction(small_set):
+    for kind, report in train.hardness(*small_set).items():
+        assert report["appearance"]["high"] < 0.6, kind
+        inside = report["inside_all_pairs"]
+        assert inside["low"] <= 0.5 <= inside["high"], kind
