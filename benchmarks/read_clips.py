@@ -11,6 +11,7 @@ which frames to read; ``read_clip`` finds out the number of frames all the same.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import re
 import statistics
@@ -162,16 +163,22 @@ def table(clips: dict, readers: dict, times: dict, worst: dict) -> list[str]:
     return lines
 
 
-def headline(clips: dict, readers: dict, times: dict) -> str:
+def headline(clips: dict, readers: dict, times: dict) -> list[str]:
     """Our median over that of the fastest other decoder, for each Kinetics clip and number of frames."""
-    parts = []
+    lines = ["| Kinetics clip | frames | wall time, of the fastest other | CPU time, of the most frugal other |"]
+    lines += ["| --- | ---: | ---: | ---: |"]
     for group in list(clips)[:2]:
         for count in (8, 16):
-            middles = {name: statistics.median(wall for wall, _ in times[group, count, name]) for name in readers}
-            ours = middles.pop("read_clip")
-            fastest = min(middles, key=middles.get)
-            parts.append(f"{group}, {count} frames: {ours / middles[fastest]:.2f} of {fastest}")
-    return "; ".join(parts)
+            cells = [group, str(count)]
+            for kind in (0, 1):
+                middles = {
+                    name: statistics.median(pair[kind] for pair in times[group, count, name]) for name in readers
+                }
+                ours = middles.pop("read_clip")
+                best = min(middles, key=middles.get)
+                cells.append(f"{ours / middles[best]:.2f} of {best}")
+            lines.append("| " + " | ".join(cells) + " |")
+    return lines
 
 
 def write(lines: list[str], path: Path) -> None:
@@ -198,6 +205,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     clips = clips_of(options.shared)
     readers = usable_readers(next(iter(clips.values()))[0])
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     worst = differences(clips, readers)
     times = measure(clips, readers, options.rounds)
     facts = machine_facts()
@@ -208,10 +216,10 @@ def main() -> None:
         "in one process, one thread each; medians over rounds.",
         "*Off by* is the largest mean difference of a picture from a full decode, in levels of 255.",
         f"Machine: {facts['processor']}, {facts['cores']} cores, {facts.get('memory_gb', '?')} GB; "
-        + ", ".join(version for _, version in readers.values() if version)
-        + ".",
+        + ", ".join(dict.fromkeys(version for _, version in readers.values()))
+        + f". Load when it began: {load}.",
         "",
-        f"Against the fastest other decoder: {headline(clips, readers, times)}.",
+        *headline(clips, readers, times),
         "",
         *table(clips, readers, times, worst),
     ]

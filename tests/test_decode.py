@@ -448,6 +448,14 @@ def test_limits_are_kept(encoded):
         Limits(seconds=0)
 
 
+def test_each_later_read_has_the_whole_time_again(encoded, monkeypatch):
+    with open_video(encoded("mjpeg")[0], limits=Limits(seconds=5)) as video:
+        video.read([0])
+        later = decode.time.monotonic() + 60
+        monkeypatch.setattr(decode.time, "monotonic", lambda: later)
+        assert video.read([3]).status == "ok"
+
+
 # ---------------------------------------------------------------- decoders
 
 

@@ -109,6 +109,17 @@ def test_views_own_their_pixels(folder):
         views.pixels[:] = 0  # writable, and nobody else's
 
 
+def test_files_stand_in_where_the_system_has_no_anonymous_memory(folder, monkeypatch, tmp_path):
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with ViewReader(folder, SPEC, num_workers=2) as reader:
+        found = [views for _, views in reader.stream(records(folder))]
+        assert list(tmp_path.glob("vidbench-*"))
+    for views, (_, record) in zip(found, records(folder), strict=True):
+        same(views, read_views(folder / record.path, SPEC))
+    assert not list(tmp_path.glob("vidbench-*"))
+
+
 def test_a_record_that_is_not_ok_is_passed_on_untouched(folder):
     pairs = [(0, VideoRecord("a", "0.mp4", status="duplicate", reason="listed before")), *records(folder, ["0.mp4"])]
     for num_workers in (0, 1):

@@ -216,10 +216,17 @@ def _words(problem: BaseException) -> str:
 
 
 class _Clock:
-    """The time that one video may take."""
+    """The time that opening a video and reading from it for the first time may take together, and each later read."""
 
     def __init__(self, limits: Limits):
-        self.seconds, self.end = limits.seconds, time.monotonic() + limits.seconds
+        self.seconds, self.end, self.rests = limits.seconds, time.monotonic() + limits.seconds, False
+
+    def go_on(self) -> None:
+        if self.rests:
+            self.end, self.rests = time.monotonic() + self.seconds, False
+
+    def rest(self) -> None:
+        self.rests = True
 
     def check(self) -> None:
         if time.monotonic() > self.end:
@@ -263,6 +270,13 @@ class Video:
 
     def read(self, indices: Indices, size: tuple[int, int] | None = None) -> Clip:
         """The frames at ``indices``; see ``read_clip``."""
+        self.clock.go_on()
+        try:
+            return self._read(indices, size)
+        finally:
+            self.clock.rest()
+
+    def _read(self, indices: Indices, size: tuple[int, int] | None) -> Clip:
         chosen = self._choose(indices)
         with _as_unreadable():
             frames = self._decode(np.unique(chosen))
@@ -480,8 +494,14 @@ class _PyAVVideo(Video):
         """
         sink = _Sink(self, len(wanted))
         by_stamp = {self.packets.pts[self.order[i]]: place for place, i in enumerate(wanted)}
+        with _Reread(self) as again:
+            self._follow(wanted, by_stamp, sink, again if self.packets.kept is None else self.packets.kept)
+        if by_stamp:
+            raise _Mistrust("a wanted picture did not come out")
+        return sink.frames
+
+    def _follow(self, wanted: np.ndarray, by_stamp: dict, sink: _Sink, packets) -> None:
         skippable = _skippable(self.name, self.packets)
-        packets = self.packets.kept if self.packets.kept is not None else _Reread(self)
         for start, targets in _runs(self.starts, [self.order[i] for i in wanted], self.packets.pts):
             for k in range(start, max(targets) + 1):
                 if k not in targets and skippable is not None and skippable[k]:
@@ -492,9 +512,6 @@ class _PyAVVideo(Video):
                 self._take(packets[k], by_stamp, sink)
             self._take(None, by_stamp, sink)
             self.codec.flush_buffers()
-        if by_stamp:
-            raise _Mistrust("a wanted picture did not come out")
-        return sink.frames
 
     def _take(self, packet, by_stamp: dict, sink: _Sink) -> None:
         for frame in self.codec.decode(packet):
@@ -749,6 +766,12 @@ class _Reread:
 
     def __init__(self, video: _PyAVVideo):
         self.video, self.container, self.position = video, None, 0
+
+    def __enter__(self) -> _Reread:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
 
     def __getitem__(self, k: int):
         if self.container is None or k < self.position:

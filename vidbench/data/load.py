@@ -325,7 +325,7 @@ class _Slots:
         size = int(np.prod(shape))
         if size == 0:
             return np.empty(shape, np.uint8)
-        with mmap.mmap(self.handles[slot], size, prot=mmap.PROT_READ) as memory:
+        with mmap.mmap(self.handles[slot], size, access=mmap.ACCESS_READ) as memory:
             return np.array(np.frombuffer(memory, np.uint8).reshape(shape))
 
     def close(self) -> None:
