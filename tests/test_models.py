@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -111,15 +111,23 @@ def test_networks_have_as_many_parameters_and_classes_as_their_cards(name):
     assert list(module.parameters())[-1].shape[0] == card.num_classes
 
 
-def test_mini_cards_say_how_the_shipped_weights_were_trained():
+def test_mini_cards_say_how_the_shipped_weights_were_trained_and_what_they_reach():
     from vidbench import train
-    from vidbench.data.process import check_spec, target_size
+    from vidbench.data.process import check_spec
 
     for name in list_models("mini*"):
-        ours, theirs = CARDS[name].input, train.SPECS[CARDS[name].architecture]
-        assert target_size(120, 160, ours.resize) == target_size(120, 160, theirs.resize) == (60, 80)
-        assert ours == replace(theirs, resize=ours.resize)
-        check_spec(ours)
+        card = CARDS[name]
+        side = json.loads((models.SHIPPED / card.weights.file).with_suffix(".json").read_text())
+        assert card.input == train.SPECS[card.architecture]
+        assert json.loads(json.dumps(asdict(card.input))) == side["input"]
+        check_spec(card.input)
+        assert (card.params, list(load_labels(card.labels))) == (side["num_parameters"], side["labels"])
+        assert side["command"] in card.notes
+        assert f"seed {side['seed']}" in card.notes
+        fresh = side["measured"]["test split of seed 1"]
+        for found in (side["measured"]["data/vidmini"]["top1"], fresh["top1"], fresh["inside_all_pairs"]):
+            value, low, high = (f"{found[key] * 100:.1f}" for key in ("value", "low", "high"))
+            assert f"{value} % [{low}, {high}], n={found['n']}" in card.notes
 
 
 # --------------------------------------------------------------------------------------------------------- names

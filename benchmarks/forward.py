@@ -1,0 +1,120 @@
+"""How long one forward pass takes in each memory format and precision, side by side in one run.
+
+    python benchmarks/forward.py [--out benchmarks/forward.md] [--threads N] [--device auto]
+
+Every option of a model is timed in turn, round after round, so that whatever else the machine does hits all of them
+alike; the table shows medians. Shipped weights where there are any, else random ones: speed does not depend on them.
+The change of the probabilities is against fp32, contiguous; what `--precision auto` picks follows from both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from vidbench import forward
+from vidbench.forward import TorchNetwork, choose_device
+from vidbench.models import find_card, load_model
+from vidbench.utils import atomic_writer, git_commit, machine_facts, package_versions
+
+# model, weights, frames a view, views a batch, rounds
+CASES = (
+    ("mini2d.vidmini_v1", None, 8, 8, 9),
+    ("mini_r2plus1d.vidmini_v1", None, 16, 8, 9),
+    ("r3d_18.kinetics400_v1", "random", 16, 2, 7),
+    ("s3d.kinetics400_v1", "random", 64, 1, 5),
+)
+OPTIONS = tuple((precision, form) for precision in ("fp32", "bf16") for form in forward.MEMORY_FORMATS)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", help="write the table there too")
+    parser.add_argument("--threads", type=int, help="cores for the network (default: torch's choice)")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--models", default="", help="only models whose name contains this")
+    args = parser.parse_args()
+    device = choose_device(args.device)
+    lines = heading(device, args.threads)
+    for name, weights, num_frames, batch_size, rounds in CASES:
+        if args.models in name:
+            lines += measure(name, weights, num_frames, batch_size, rounds, device, args.threads)
+            print("\n".join(lines[-len(OPTIONS) :]), flush=True)
+    text = "\n".join(lines) + "\n"
+    if args.out:
+        with atomic_writer(args.out, "w") as file:
+            file.write(text)
+    print(text)
+
+
+def heading(device: str, threads: int | None) -> list[str]:
+    import torch
+
+    machine, versions = machine_facts(), package_versions()
+    threads = threads or torch.get_num_threads()
+    where = torch.cuda.get_device_name(device) if device.startswith("cuda") else machine["processor"]
+    return [
+        "# Forward passes",
+        "",
+        "`python benchmarks/forward.py --out benchmarks/forward.md`",
+        "",
+        f"{where}, {machine['cores']} cores, {threads} threads, torch {versions['torch']}, "
+        f"commit {git_commit(Path(__file__).parents[1]) or 'unknown'}. Medians of n rounds, all options in turn; "
+        "smallest and largest in brackets. Probabilities are compared with fp32 contiguous on noise; "
+        f"`--precision auto` takes bf16 only below {forward.BF16_TOLERANCE} with every best class the same, and any "
+        f"other choice than the first only at {forward.WORTH_IT} of its time or less.",
+        "",
+        "| model | frames x views | precision | memory format | n | seconds a view | of first | CPU s | change of p |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+
+
+def measure(name, weights, num_frames, batch_size, rounds, device, threads) -> list[str]:
+    """One table row an option, as Markdown."""
+    card = find_card(name)
+    if weights is None and not (Path(forward.__file__).parent / "weights" / card.weights.file).is_file():
+        weights = "random"
+    model = load_model(name, weights, device=device, num_threads=threads)
+    spec = replace(card.input, num_frames=num_frames)
+    shape = (batch_size, num_frames, *spec.crop, 3)
+    pixels = [np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)]
+    networks = {option: copy_of(model, spec, option) for option in OPTIONS}
+    scores = {option: network.logits(pixels, batch_size)[0] for option, network in networks.items()}  # warm-up
+    times, cores = ({option: [] for option in OPTIONS} for _ in range(2))
+    for _ in range(rounds):
+        for option, network in networks.items():
+            start, used = time.perf_counter(), time.process_time()
+            network.logits(pixels, batch_size)
+            times[option].append((time.perf_counter() - start) / batch_size)
+            cores[option].append((time.process_time() - used) / batch_size)
+    plain = statistics.median(times[OPTIONS[0]])
+    rows = []
+    for option in OPTIONS:
+        median = statistics.median(times[option])
+        change = np.abs(forward._softmax(scores[OPTIONS[0]]) - forward._softmax(scores[option])).max()
+        rows.append(
+            f"| {name}{' (random weights)' if weights else ''} | {num_frames} x {batch_size} | {' | '.join(option)} "
+            f"| {rounds} | {median:.4f} ({min(times[option]):.4f}-{max(times[option]):.4f}) | {median / plain:.2f} "
+            f"| {statistics.median(cores[option]):.4f} | {change:.1e} |"
+        )
+    return rows
+
+
+def copy_of(model, spec, option: tuple[str, str]) -> TorchNetwork:
+    """The model's network once more, with weights of its own in another memory format."""
+    import copy
+
+    module = copy.deepcopy(model.network.module)
+    return TorchNetwork(module, spec, device=model.device, precision=option[0], memory_format=option[1])
+
+
+if __name__ == "__main__":
+    main()
