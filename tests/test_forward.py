@@ -221,12 +221,14 @@ def test_bf16_must_clearly_beat_the_best_fp32(monkeypatch):
     assert tune(model, views(2), 2, cache_file="").precision == "fp32"
 
 
-def test_a_quick_batch_is_not_measured_further(monkeypatch, tmp_path):
+def test_a_quick_batch_is_not_measured_further_and_later_runs_choose_the_same(monkeypatch, tmp_path):
     model = FakeModel(monkeypatch, table(0.04, 0.01, 0.01, 0.01))
     found = tune(model, views(2), 2, cache_file=tmp_path / "t.json")
     assert (found.precision, found.memory_format, found.origin) == ("fp32", "contiguous", "default")
     assert model.measured == 2
-    assert not (tmp_path / "t.json").exists()
+    slow = FakeModel(monkeypatch, table(4.0, 0.1, 0.1, 0.1))
+    later = tune(slow, views(2), 2, cache_file=tmp_path / "t.json")
+    assert (later.precision, later.memory_format, later.origin) == ("fp32", "contiguous", "stored")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
