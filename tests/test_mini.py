@@ -1,8 +1,11 @@
 import hashlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -246,3 +249,67 @@ def test_a_linear_model_on_thumbnails_learns_nothing_about_direction(small_set):
         assert report["appearance"]["high"] < 0.6, kind
         inside = report["inside_all_pairs"]
         assert inside["low"] <= 0.5 <= inside["high"], kind
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+def run_script(name: str, *words) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "scripts" / name), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_the_command_says_what_it_wrote_and_refuses_another_seed_in_one_sentence(tmp_path):
+    done = run_script("make_mini.py", tmp_path / "out", "--split", "train", "--per-class", 1, "--workers", 0)
+    assert done.returncode == 0, done.stderr
+    assert "12 clips of split train" in done.stdout
+    assert len(list((tmp_path / "out" / "videos").rglob("*.mp4"))) == 12
+    done = run_script("make_mini.py", tmp_path / "out", "--split", "train", "--per-class", 1, "--seed", 4)
+    assert done.returncode == 2
+    assert "Choose another folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_hardness_without_a_train_split_says_how_to_draw_one():
+    done = run_script("mini_hardness.py", SHIPPED, SHIPPED)
+    assert done.returncode == 2
+    assert "make_mini.py" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_leaves_no_worker_and_no_half_written_clip(tmp_path):
+    words = [sys.executable, str(ROOT / "scripts" / "make_mini.py"), str(tmp_path), "--per-class", "100"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_for(lambda: list(tmp_path.rglob("*.mp4")))
+    os.killpg(process.pid, signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "the same command goes on" in error
+    wait_for(lambda: not group_alive(process.pid))
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_workers_end_with_a_killed_parent(tmp_path):
+    words = [sys.executable, str(ROOT / "scripts" / "make_mini.py"), str(tmp_path), "--per-class", "100"]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    wait_for(lambda: list(tmp_path.rglob("*.mp4")))
+    process.kill()
+    process.wait()
+    wait_for(lambda: not group_alive(process.pid))
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)
+
+
+def group_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -15,7 +15,7 @@ from vidbench.data import mini
 from vidbench.data.decode import read_clip
 from vidbench.data.process import resize, target_size
 from vidbench.data.sample import middle_indices
-from vidbench.metrics import proportion
+from vidbench.metrics import percent, proportion
 from vidbench.records import ConfigError, InputSpec
 from vidbench.utils import atomic_writer, nearest_hint, sha256_of_file, write_json
 
@@ -285,6 +285,14 @@ def order_report(scores: np.ndarray, labels: np.ndarray) -> dict:
     return report
 
 
+def report_lines(report: dict) -> str:
+    """An ``order_report`` for people: the totals in one line, then one line a pair."""
+    parts = [("top-1", "top1"), ("appearance", "appearance"), ("order", "order"), ("inside pairs", "inside_all_pairs")]
+    text = ", ".join(f"{title} {percent(report[key])}" for title, key in parts)
+    pairs = report["inside_pairs"].items()
+    return text + "".join(f"\n    {pair} {percent(value)}, n={value['n']}" for pair, value in pairs)
+
+
 def _share(right: np.ndarray) -> dict:
     return proportion(int(np.sum(right)), len(right))
 
@@ -313,7 +321,8 @@ def write_card(path: str | os.PathLike, recipe: Recipe, weights: str | os.PathLi
         "sha256": sha256_of_file(weights),
         "num_bytes": Path(weights).stat().st_size,
         "num_parameters": sum(value.numel() for value in build(recipe.model).parameters()),
-        "recipe": {**dataclasses.asdict(recipe), "drawing": mini.RECIPE, "torch": torch.__version__},
+        "recipe": {**dataclasses.asdict(recipe), "drawing": mini.RECIPE},
+        "trained_with": {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": "cpu"},
         **facts,
     }
     write_json(path, card)
@@ -335,20 +344,38 @@ def thumbnail_features(clips: np.ndarray, kind: str) -> np.ndarray:
 
 
 def hardness(train: tuple, test: tuple, kinds: Sequence[str] = ("ordered", "mean", "middle")) -> dict:
-    """What a linear model on thumbnails gets, by kind of thumbnail: ``order_report`` values.
+    """What logistic regression on thumbnails gets, by kind of thumbnail.
+
+    Accuracy overall and on appearance classes is that of one model of all classes; inside each pair it is that of a
+    model of this pair alone, which has nothing else to learn.
 
     Args:
-        train: ``(clips, labels)``; ``test`` likewise.
+        train: ``(clips, labels)`` from ``load_clips`` and ``list_clips``; ``test`` likewise, of other groups.
+
+    Returns:
+        By kind, the keys of ``order_report``.
     """
+    report = {}
+    for kind in kinds:
+        features, held_out = (thumbnail_features(clips, kind) for clips, _ in (train, test))
+        scores = _linear_scores(features, train[1], held_out)
+        report[kind] = order_report(scores, test[1])
+        for pair in mini.PAIRS:
+            columns = [mini.CLASSES.index(name) for name in pair]
+            rows, wanted = np.isin(train[1], columns), np.isin(test[1], columns)
+            scores[wanted] = _linear_scores(features[rows], train[1][rows], held_out[wanted])
+        inside = order_report(scores, test[1])
+        report[kind] |= {key: inside[key] for key in ("inside_pairs", "inside_all_pairs")}
+    return report
+
+
+def _linear_scores(features, labels, held_out, strength: float = 1e-3) -> np.ndarray:
+    """Float (N, K) scores of a logistic regression; -inf for classes that it was not shown."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    report = {}
-    for kind in kinds:
-        scaler = StandardScaler()
-        features = scaler.fit_transform(thumbnail_features(train[0], kind))
-        model = LogisticRegression(C=1e-3, max_iter=300).fit(features, train[1])
-        scores = np.full((len(test[1]), len(mini.CLASSES)), -np.inf)
-        scores[:, model.classes_] = model.decision_function(scaler.transform(thumbnail_features(test[0], kind)))
-        report[kind] = order_report(scores, test[1])
-    return report
+    scaler = StandardScaler().fit(features)
+    model = LogisticRegression(C=strength, max_iter=300).fit(scaler.transform(features), labels)
+    scores = np.full((len(held_out), len(mini.CLASSES)), -np.inf)
+    scores[:, model.classes_] = model.predict_log_proba(scaler.transform(held_out))
+    return scores

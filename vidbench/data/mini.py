@@ -8,16 +8,19 @@ shows, it shows in both classes of a pair equally often.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import math
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import cv2
@@ -808,6 +811,7 @@ def make_mini(
     root.mkdir(parents=True, exist_ok=True)
     manifest["splits"].setdefault(split, {"seed": seed, "per_class": 0})
     write_json(root / "manifest.json", manifest)
+    _remove_leftovers(root / "videos")
     jobs = [(str(root), label, index, split, seed) for index in range(per_class) for label in CLASSES]
     missing = [job for job in jobs if not (root / "videos" / clip_name(job[1], split, job[2])).exists()]
     yield len(jobs) - len(missing), len(jobs)
@@ -816,13 +820,21 @@ def make_mini(
     _write_lists(root, split, seed, per_class)
 
 
+def _remove_leftovers(folder: Path, age_s: float = 60) -> None:
+    """Temporary files that a killed process left; a file being written now is younger than ``age_s``."""
+    for path in folder.glob("*/.v_*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > age_s:
+                path.unlink()
+
+
 def _in_workers(work: Callable, jobs: list, num_workers: int | None) -> Iterator:
     """``work(job)`` of every job, in order, in spawned processes (or here, for 0)."""
     num_workers = usable_cores() if num_workers is None else num_workers
     if num_workers == 0 or len(jobs) < 4:
         yield from map(work, jobs)
         return
-    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
         try:
             yield from pool.map(work, jobs, chunksize=4)
         except BaseException:
@@ -830,8 +842,15 @@ def _in_workers(work: Callable, jobs: list, num_workers: int | None) -> Iterator
             raise
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
+    """One thread a process, and no process that outlives a killed parent."""
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent_process().join()
+    os._exit(1)
 
 
 def _write_lists(root: Path, split: str, seed: int, per_class: int) -> None:
