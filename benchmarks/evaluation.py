@@ -77,8 +77,8 @@ def speed(args) -> None:
             wall = time.monotonic() - began
             ratios.append(wall / ((read_s + forward_s) / cores))
             print(
-                f"round {turn + 1}: read {read_s:.2f} CPU s, forward {forward_s:.2f} CPU s, evaluation {wall:.2f} s wall, "
-                f"ratio {ratios[-1]:.3f}",
+                f"round {turn + 1}: read {read_s:.2f} CPU s, forward {forward_s:.2f} CPU s, "
+                f"evaluation {wall:.2f} s wall, ratio {ratios[-1]:.3f}",
                 flush=True,
             )
     print(
