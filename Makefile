@@ -13,7 +13,7 @@ help:
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make clean      remove .venv, caches and results"
 	@echo
-	@echo "The first call installs requirements.txt into .venv: about 4 GB to download, 9 GB on disk, 5 to 15 minutes."
+	@echo "The first call installs requirements.txt into .venv: about 3.5 GB to download, 9 GB on disk, 5 to 15 minutes."
 	@echo "Needs Python 3.11 to 3.13 (PYTHON=python3.12 chooses one). Without make: python scripts/bootstrap.py evaluate"
 
 evaluate test lab clean:

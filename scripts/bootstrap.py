@@ -33,7 +33,7 @@ import sys
 import time
 
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
-DISK_GB, FREE_GB, DOWNLOAD_GB, MINUTES = 9, 11, 4, "5 to 15"
+DISK_GB, FREE_GB, DOWNLOAD_GB, MINUTES = 9, 11, 3.5, "5 to 15"
 STAMP, UNFINISHED = "vidbench-installed.json", "vidbench-unfinished"
 WINDOWS = os.name == "nt"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
