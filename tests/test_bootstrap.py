@@ -231,9 +231,12 @@ def test_failed_change_leaves_the_old_environment(ready):
 def test_interrupted_install_leaves_nothing(project, silent_index, number, status):
     address, server = silent_index
     process = project.start("install", PIP_FIND_LINKS=address)
-    with wait_until_called(server):
+    with wait_until_called(server) as line:
         process.send_signal(number)
-        output, _ = process.communicate(timeout=60)  # ends only when pip has: it holds the same pipe
+        output, _ = process.communicate(timeout=60)
+        line.settimeout(10)
+        while line.recv(4096):  # until pip's end of the line is closed: it has ended too
+            pass
     assert process.returncode == status, output
     assert "Traceback" not in output
     assert project.leftovers() == [".venv.lock"]
