@@ -230,7 +230,7 @@ def test_failed_change_leaves_the_old_environment(ready):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_install_leaves_nothing(project, silent_index, number, status):
     address, server = silent_index
-    process = project.start("install", PIP_FIND_LINKS=address)
+    process = project.start("install", PIP_FIND_LINKS=address, PIP_TIMEOUT="120")
     with wait_until_called(server) as line:
         process.send_signal(number)
         output, _ = process.communicate(timeout=60)
