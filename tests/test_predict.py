@@ -30,7 +30,7 @@ def test_logits_or_probabilities_are_averaged_as_the_card_says():
     np.testing.assert_allclose(of_logits, np.exp([4 / 3, 5 / 3, 0]) / np.exp([4 / 3, 5 / 3, 0]).sum(), rtol=1e-6)
     by_hand = np.mean([np.exp(row) / np.exp(row).sum() for row in logits.astype(float)], axis=0)
     np.testing.assert_allclose(of_probabilities, by_hand, rtol=1e-6)
-    assert of_logits.dtype == of_probabilities.dtype == np.float32
+    assert of_logits.dtype == of_probabilities.dtype == np.float64
     assert abs(of_probabilities.sum() - 1) < 1e-6
 
 
@@ -64,6 +64,13 @@ def test_the_best_come_first_and_ties_by_index():
     assert top(scores, 3) == [1, 3, 0]
     assert top(scores, 99) == [1, 3, 0, 5], "what has no score is left out"
     assert top(scores, 0) == []
+    assert top(scores, 3, last=1) == [3, 1, 0], "a true class that ties comes behind"
+    assert top(scores, 3, last=0) == [1, 3, 0], "and only behind what it ties with"
+
+
+def test_small_probabilities_of_a_sure_network_are_no_ties():
+    scores = average(np.float32([[0.0, -120.0, -119.0, -121.0]]), SPEC)
+    assert [rank_of(scores, k) for k in range(4)] == [0, 2, 1, 3]
 
 
 def test_a_class_without_a_score_has_no_rank():
@@ -110,6 +117,7 @@ def test_scores_of_another_model_are_a_programming_error(tmp_path):
         ("dataset_label,model_label\nArchery,archry\n", r":2: the model has no class 'archry'. Did you mean 'archery'"),
         ("dataset_label,model_label\nArchery,archery\narchery,archery\n", r":3: the dataset has no class 'archery'"),
         ("dataset_label,model_label\nArchery,archery\nArchery,archery\n", r":3: this row comes twice"),
+        ("dataset_label,model_label\nArchery,archery\nPunch,archery\n", r":3: .*'archery' is mapped to two classes"),
         ("dataset_label,model_label\nArchery,archery,1\n", r":2: 3 columns instead of 2"),
         ("dataset_label,model_label\nArchery\n", r":2: 1 columns instead of 2"),
         ('dataset_label,model_label\n"Archery,archery\n', r"is no CSV text"),
