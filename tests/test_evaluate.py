@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from vidbench import models
-from vidbench.arguments import EvaluateConfig
+from vidbench.arguments import EvaluateConfig, parse_evaluate
 from vidbench.evaluate import EXIT_OK, EXIT_SKIPPED, bottleneck, evaluate
-from vidbench.records import ConfigError, RunError
+from vidbench.records import ConfigError, RunError, WeightsError
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ("rows.jsonl", "logits.npy", "predictions.csv", "metrics.json")
@@ -134,6 +134,68 @@ def test_report_only_refuses_a_run_that_is_not_finished(tmp_path):
         evaluate(config(tmp_path, report_only=True, run_name="other"))
 
 
+def test_report_only_refuses_options_of_another_run(tmp_path):
+    evaluate(config(tmp_path))
+    for changed, key in (
+        ({"num_clips": 3}, "spec.num_clips"),
+        ({"top_n": 12}, "run.top_n"),
+        ({"seed": 7}, "dataset.seed"),
+    ):
+        with pytest.raises(RunError, match=key):
+            evaluate(config(tmp_path, report_only=True, **changed))
+
+
+def copy_of_vidmini(tmp_path) -> Path:
+    return Path(shutil.copytree(ROOT / "data" / "vidmini", tmp_path / "vidmini"))
+
+
+def test_a_report_needs_no_videos(tmp_path):
+    folder = copy_of_vidmini(tmp_path)
+    outcome = evaluate(config(tmp_path, data_dir=str(folder)))
+    shutil.rmtree(folder / "videos")
+    assert evaluate(config(tmp_path, data_dir=str(folder), report_only=True)).metrics == outcome.metrics
+
+
+def test_a_video_that_changed_is_not_taken_for_the_one_that_was_predicted(tmp_path):
+    folder = copy_of_vidmini(tmp_path)
+    outcome = evaluate(config(tmp_path, data_dir=str(folder)))
+    victim = folder / rows_of(outcome.run_folder)[9]["path"]
+    other = next(
+        path for path in (folder / "videos" / "PlayGuitar").iterdir() if path.stat().st_size != victim.stat().st_size
+    )
+    shutil.copyfile(other, victim)
+    with pytest.raises(RunError, match=f"{victim.name} has changed"):
+        evaluate(config(tmp_path, data_dir=str(folder)))
+
+
+def test_a_video_that_was_missing_is_predicted_once_it_is_there(tmp_path, reference):
+    folder = copy_of_vidmini(tmp_path)
+    victim = folder / rows_of(reference[0].run_folder)[9]["path"]
+    victim.rename(tmp_path / "aside.mp4")
+    first = evaluate(config(tmp_path, data_dir=str(folder)))
+    assert (first.metrics["statuses"]["missing"], first.exit_status) == (1, EXIT_SKIPPED)
+    (tmp_path / "aside.mp4").rename(victim)
+    again = evaluate(config(tmp_path, data_dir=str(folder)))
+    assert again.exit_status == EXIT_OK
+    assert bytes_of(again.run_folder) == reference[1]
+
+
+def test_weights_that_do_not_fit_leave_the_run_name_free(tmp_path):
+    bad = tmp_path / "bad.safetensors"
+    bad.write_text("no weights")
+    with pytest.raises(WeightsError):
+        evaluate(config(tmp_path, weights=str(bad)))
+    assert not (tmp_path / "results" / "run").exists()
+    assert evaluate(config(tmp_path, limit=4)).exit_status == EXIT_OK
+
+
+def test_the_command_in_the_manifest_is_this_run(tmp_path):
+    asked = config(tmp_path, limit=4, classes=("SitDown", "StandUp"))
+    words = json.loads((evaluate(asked).run_folder / "manifest.json").read_text())["command"]
+    again = parse_evaluate([*words[2:], "--results-dir", str(tmp_path / "results")])
+    assert again == asked.checked()
+
+
 @pytest.mark.parametrize(
     ("changed", "key"),
     [({"batch_size": 5}, "run.batch_size"), ({"num_clips": 2}, "spec.num_clips"), ({"limit": 24}, "dataset.limit"),
@@ -235,11 +297,11 @@ def test_other_weights_do_not_continue_a_run(tmp_path, monkeypatch):
 
 def test_the_manifest_says_what_each_stage_cost(reference):
     facts = json.loads((reference[0].run_folder / "manifest.json").read_text())
-    assert set(facts["timing"]["seconds"]) == {"decode", "transform", "transfer", "forward", "wall"}
+    assert set(facts["timing"]["seconds"]) == {"decode", "transform", "transfer", "forward", "tuning", "wall"}
     assert all(seconds >= 0 for seconds in facts["timing"]["seconds"].values())
     assert facts["timing"]["peak_rss_mb"] > 50
     assert facts["timing"]["num_videos"] == 25
-    assert facts["timing"]["bottleneck"] in ("decode", "forward")
+    assert facts["timing"]["bottleneck"] in ("decode", "forward", "start")
     assert len(facts["model"]["weights_sha256"]) == 64
     assert facts["environment"]["packages"]["av"]
 
@@ -247,6 +309,7 @@ def test_the_manifest_says_what_each_stage_cost(reference):
 def test_the_bottleneck_is_the_side_that_keeps_the_other_waiting():
     assert bottleneck({"decode": 30, "transform": 2, "forward": 10}, num_workers=2) == "decode"
     assert bottleneck({"decode": 30, "transform": 2, "forward": 10}, num_workers=4) == "forward"
+    assert bottleneck({"decode": 1, "transform": 0, "forward": 1, "wall": 13, "tuning": 2}, num_workers=1) == "start"
 
 
 @pytest.mark.slow

@@ -253,6 +253,12 @@ def test_an_entry_without_a_label_that_was_skipped_still_counts_as_wrong():
     assert metrics["n_labelled"] == 2
 
 
+def test_a_video_without_a_label_is_in_no_figure_whether_it_could_be_read_or_not():
+    metrics = summarise([row(0, 1, 1), row(1, 2, 2), row(2, -1, 3), row(3, -1)], LABELS)
+    assert (metrics["listed"]["top1"]["k"], metrics["listed"]["top1"]["n"]) == (2, 2)
+    assert metrics["n_skipped"] == 1
+
+
 def test_videos_without_labels_give_no_accuracy_rather_than_zero():
     metrics = summarise([row(i, -1, 3) for i in range(4)] + [row(4, -1)], LABELS)
     assert metrics["top1"] == metrics["top5"] == {"readable": None, "listed": None}

@@ -59,6 +59,23 @@ def test_a_tie_counts_against_us():
     assert rank_of(np.zeros(6, np.float32), 2) == 5, "a network that says nothing is never right"
 
 
+def test_a_sure_network_keeps_the_order_of_its_small_scores():
+    scores = average(np.float32([[30.0, -80.0, -90.0, -120.0, -130.0]]), replace(SPEC, average="logits"))
+    assert [rank_of(scores, k) for k in range(5)] == [0, 1, 2, 3, 4]
+
+
+def test_a_true_class_that_ties_is_listed_behind_the_others():
+    scores = np.array([0.5, 0.5, 0.0])
+    assert rank_of(scores, 0) == 1
+    assert top(scores, 2, last=0) == [1, 0]
+
+
+def test_two_dataset_classes_cannot_share_a_model_class(tmp_path):
+    path = write(tmp_path / "m.csv", f"dataset_label,model_label\n{DATA[0]},{MODEL[0]}\n{DATA[1]},{MODEL[0]}\n")
+    with pytest.raises(AnnotationError, match=r"m\.csv:3: .* mapped to two classes"):
+        LabelMap.from_csv(path, DATA, MODEL)
+
+
 def test_the_best_come_first_and_ties_by_index():
     scores = np.float32([0.1, 0.4, np.nan, 0.4, -np.inf, 0.0])
     assert top(scores, 3) == [1, 3, 0]

@@ -123,9 +123,14 @@ def test_lost_logits_mean_that_everything_is_done_again(tmp_path, finished):
     assert results_of(folder) == finished
 
 
+def begin(folder):
+    rows, logits = rows_and_logits()
+    with open_run(folder) as run:
+        run.append(rows[:BATCH], logits[:BATCH])
+
+
 def test_another_manifest_is_refused_with_the_key_that_differs(tmp_path):
-    with open_run(tmp_path / "run"):
-        pass
+    begin(tmp_path / "run")
     with (
         pytest.raises(RunError, match=r"run\.batch_size was 3, now it is 8"),
         open_run(tmp_path / "run", run={"batch_size": 8}),
@@ -140,9 +145,38 @@ def test_workers_and_environment_may_change_between_sessions():
     assert manifest_differences(old, {**new, "model": {"name": "n"}}) == [("model.name", "m", "n")]
 
 
-def test_a_later_schema_is_refused(tmp_path):
-    with open_run(tmp_path / "run"):
+def test_a_folder_without_a_row_belongs_to_nobody(tmp_path):
+    with open_run(tmp_path / "run", run={"batch_size": 8}):
         pass
+    with open_run(tmp_path / "run") as run:
+        fill(run)
+    begin(tmp_path / "other")
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["run"] == {"batch_size": BATCH}
+
+
+def test_rows_in_another_spelling_are_kept_byte_by_byte(tmp_path):
+    with open_run(tmp_path / "run") as run:
+        fill(run)
+    path = tmp_path / "run" / "rows.jsonl"
+    path.write_text("".join(json.dumps(json.loads(line)) + "\n" for line in path.read_text().splitlines()))
+    before = path.read_bytes()
+    with open_run(tmp_path / "run") as run:
+        assert len(run.rows) == NUM_VIDEOS
+    assert path.read_bytes() == before
+
+
+def test_rows_that_do_not_stand_any_more_are_cut_with_their_batch(tmp_path, finished):
+    with open_run(tmp_path / "run") as run:
+        fill(run)
+    manifest, listed = {"model": {"name": "m"}, "run": {"batch_size": BATCH}, "labels": ["a", "zumba"]}, records()
+    with RunFolder(tmp_path / "run", manifest, listed, NUM_VIEWS, NUM_CLASSES, BATCH, lambda rows: 7) as run:
+        assert len(run.rows) == 6
+        fill(run)
+    assert results_of(tmp_path / "run") == finished
+
+
+def test_a_later_schema_is_refused(tmp_path):
+    begin(tmp_path / "run")
     path = tmp_path / "run" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
     with pytest.raises(RunError, match="schema 99"), open_run(tmp_path / "run"):
@@ -150,15 +184,15 @@ def test_a_later_schema_is_refused(tmp_path):
 
 
 def test_a_torn_manifest_is_refused(tmp_path):
-    (tmp_path / "run").mkdir()
+    begin(tmp_path / "run")
     (tmp_path / "run" / "manifest.json").write_text('{"schema": 1, "mod')
     with pytest.raises(RunError, match="cannot be read"), open_run(tmp_path / "run"):
         pass
 
 
 def test_rows_without_a_manifest_are_refused(tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "rows.jsonl").write_text("")
+    begin(tmp_path / "run")
+    (tmp_path / "run" / "manifest.json").unlink()
     with pytest.raises(RunError, match=r"no manifest\.json"), open_run(tmp_path / "run"):
         pass
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from vidbench import metrics, models, predict, report
 from vidbench.data import catalog, decode, index, load
 from vidbench.records import ConfigError, InputSpec, Row, RunError, UnreadableVideo, VideoRecord, Views
-from vidbench.runs import RunFolder, read_json, read_rows
+from vidbench.runs import SCHEMA, RunFolder, read_json, read_rows, refuse_differences
 from vidbench.utils import (
     git_commit,
     machine_facts,
@@ -53,26 +54,39 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a configuration asks for, settled before any work.
+class Choice:
+    """Model, input and data that a configuration names.
 
     Args:
         card: the model's card.
         spec: the card's input, with what the configuration overrides.
-        records: listed videos in order; those that cannot be predicted carry a status.
-        labels: class names of the dataset, in index order.
-        label_map: from the model's classes to the dataset's; ``None`` where they are the same.
+        dataset: the dataset's card.
         root: folder that the records' paths are relative to.
-        dataset: facts for the manifest.
+        split: name of the split.
     """
 
     card: models.ModelCard
     spec: InputSpec
+    dataset: catalog.DatasetCard
+    root: Path
+    split: str
+
+
+@dataclass(frozen=True)
+class Plan(Choice):
+    """A choice with its videos and classes, settled before any work.
+
+    Args:
+        records: listed videos in order; those that cannot be predicted carry a status.
+        labels: class names of the dataset, in index order.
+        label_map: from the model's classes to the dataset's; ``None`` where they are the same.
+        num_in_split: videos before ``--limit``.
+    """
+
     records: list[VideoRecord]
     labels: tuple[str, ...]
     label_map: predict.LabelMap | None
-    root: Path
-    dataset: dict
+    num_in_split: int
 
     @property
     def on_card(self) -> bool:
@@ -93,46 +107,64 @@ def evaluate(config, *, progress=None) -> Outcome:
         VidbenchError: something asked for cannot be had; nothing that was written is lost.
     """
     config = config.checked()
+    if config.report_only:
+        return report_again(config)
     plan = make_plan(config)
-    folder = run_folder(config, plan)
+    folder = run_folder(config)
     if config.dry_run:
         return Outcome(folder, describe_plan(config, plan, folder), EXIT_OK, {})
-    if config.report_only:
-        return finish(folder, config, plan)
     device = models.choose_device(config.device)
-    with ExitStack() as stack:
-        run = stack.enter_context(
-            RunFolder(
-                folder,
-                manifest(config, plan, device),
-                plan.records,
-                num_views(plan.spec),
-                plan.card.num_classes,
-                config.batch_size,
-            )
-        )
+    done = len(read_rows(folder / "rows.jsonl", plan.records)[0])
+    model = load_model(config, plan, device) if done < len(plan.records) else None  # before anything is written
+    facts = manifest(config, plan, device)
+    keep = functools.partial(rows_that_stand, plan)
+    shape = num_views(plan.spec), plan.card.num_classes
+    with RunFolder(folder, facts, plan.records, *shape, config.batch_size, keep) as run:
+        left = len(plan.records) - len(run.rows)
         try:
-            if len(run.rows) < len(plan.records):
-                predict_missing(config, plan, run, device, progress)
+            if left:
+                predict_missing(config, plan, run, model or load_model(config, plan, device), progress)
         except KeyboardInterrupt:
             done = (
                 f"stopped after {len(run.rows)} of {len(plan.records)} videos; the same command continues in {folder}"
             )
             return Outcome(folder, done, EXIT_INTERRUPTED, {})
-        return finish(folder, config, plan)
+        return finish(folder, config, ran=bool(left))
+
+
+def report_again(config) -> Outcome:
+    """Metrics, table and report of a finished run from its rows, when the options name that run."""
+    folder, choice = run_folder(config), choose(config)
+    old, new = read_json(folder / "manifest.json"), {"schema": SCHEMA, **asked(config, choice)}
+    if "device" in old.get("run", {}):
+        new["run"]["device"] = old["run"]["device"]
+    shared = {
+        name: {key: part.get(key) for key in new[name]}
+        if isinstance(part, dict) and isinstance(new[name], dict)
+        else part
+        for name, part in old.items()
+        if name in new
+    }
+    refuse_differences(folder, shared, new)
+    return finish(folder, config, ran=False)
 
 
 # ---------------------------------------------------------------- what is asked for
 
 
+def choose(config) -> Choice:
+    """What the configuration names; reads no file of the dataset."""
+    card, dataset = models.find_card(config.model), catalog.find_dataset(config.dataset)
+    root, split = Path(config.data_dir or dataset.default_dir), config.split or dataset.default_split
+    return Choice(card, override(card.input, config), dataset, root, split)
+
+
 def make_plan(config) -> Plan:
-    """Settle model, input, records and labels; reads annotation files, decodes nothing."""
-    card = models.find_card(config.model)
-    dataset = catalog.find_dataset(config.dataset)
-    root = Path(config.data_dir or dataset.default_dir)
-    split = config.split or dataset.default_split
+    """Settle records and labels; reads annotation files, decodes nothing."""
+    choice = choose(config)
+    dataset, root, split = choice.dataset, choice.root, choice.split
     labels = index.dataset_labels(dataset.name, root, config.annotations)
-    label_map = make_label_map(config.label_map, labels, card)
+    label_map = make_label_map(config.label_map, labels, choice.card)
     records = index.load_records(
         dataset.name,
         root=root,
@@ -140,29 +172,19 @@ def make_plan(config) -> Plan:
         fold=config.fold,
         classes=config.classes,
         annotations=config.annotations,
-        present_only=config.present_only,
     )
+    if config.present_only:
+        records, absent = index.keep_present(records)
+        if not records:
+            raise ConfigError(f"none of the {absent} videos listed in split {split!r} is below {printable(root)}")
     listed = len(records)
     if config.limit:
         records = index.draw_subset(records, config.limit, config.seed)
     if not records:
         raise ConfigError(f"no video is listed in split {split!r} of {dataset.name} below {printable(root)}")
     records = [mark_unmapped(record, label_map) for record in records]
-    facts = {
-        "name": dataset.name,
-        "data_dir": str(root),
-        "split": split,
-        "fold": config.fold if dataset.folds > 1 else None,
-        "classes": list(config.classes) if config.classes else None,
-        "limit": config.limit,
-        "seed": config.seed,
-        "present_only": config.present_only,
-        "n_listed": len(records),
-        "n_in_split": listed,
-        "records_sha256": index.records_fingerprint(records),
-        "labels_sha256": sha256_of_json(list(labels)),
-    }
-    return Plan(card, override(card.input, config), records, labels, label_map, root, facts)
+    values = {field.name: getattr(choice, field.name) for field in dataclasses.fields(choice)}
+    return Plan(**values, records=records, labels=labels, label_map=label_map, num_in_split=listed)
 
 
 def override(spec: InputSpec, config) -> InputSpec:
@@ -204,60 +226,85 @@ def mark_unmapped(record: VideoRecord, label_map) -> VideoRecord:
     return dataclasses.replace(record, status="unknown_label", reason=reason)
 
 
-def run_folder(config, plan: Plan) -> Path:
+def run_folder(config) -> Path:
     """``results/NAME``; the default name says model, dataset, split and subset."""
     if config.run_name:
         return Path(config.results_dir) / config.run_name
-    words = [plan.card.name, plan.dataset["name"], plan.dataset["split"]]
+    choice = choose(config)
+    words = [choice.card.name, choice.dataset.name, choice.split]
     words += [f"limit{config.limit}"] if config.limit else []
     words += ["random"] if config.weights == "random" else []
     return Path(config.results_dir) / "-".join(words)
 
 
-def manifest(config, plan: Plan, device: str) -> dict:
-    """Everything that decides the numbers, and the environment they were made in."""
+def asked(config, choice: Choice) -> dict:
+    """The sections of a manifest that follow from the options alone."""
     weights = str(config.weights) if config.weights else None
     if weights and weights != "random" and Path(weights).is_file():
         weights = {"file": Path(weights).name, "sha256": sha256_of_file(weights)}
     return {
-        "run_name": run_folder(config, plan).name,
+        "model": {"name": choice.card.name, "weights": weights, "random": config.weights == "random"},
+        "spec": jsonable(dataclasses.asdict(choice.spec)),
+        "dataset": {
+            "name": choice.dataset.name,
+            "split": choice.split,
+            "fold": config.fold if choice.dataset.folds > 1 else None,
+            "classes": list(config.classes) if config.classes else None,
+            "limit": config.limit,
+            "seed": config.seed,
+            "present_only": config.present_only,
+        },
+        "decode": {"decoder": config.decoder, **dataclasses.asdict(limits_of(config))},
+        "run": {
+            "batch_size": config.batch_size,
+            "precision_asked": config.precision,
+            "seed": config.seed,
+            "top_n": config.top_n,
+        },
+    }
+
+
+def manifest(config, plan: Plan, device: str) -> dict:
+    """Everything that decides the numbers, and the environment they were made in."""
+    facts = asked(config, plan)
+    more = {
         "model": {
-            "name": plan.card.name,
-            "weights": weights,
-            "random": config.weights == "random",
             "labels": plan.card.labels,
             "num_classes": plan.card.num_classes,
             "reported": dataclasses.asdict(plan.card.reported) if plan.card.reported else None,
         },
-        "spec": jsonable(dataclasses.asdict(plan.spec)),
-        "dataset": plan.dataset,
+        "dataset": {
+            "data_dir": str(plan.root),
+            "n_listed": len(plan.records),
+            "n_in_split": plan.num_in_split,
+            "records_sha256": index.records_fingerprint(plan.records),
+            "labels_sha256": sha256_of_json(list(plan.labels)),
+        },
+        "decode": {"version": decode.decoder_version(config.decoder)},
+        "run": {"device": device, "num_workers": workers_of(config), "library": models.library_version(plan.card)},
+    }
+    facts = {name: {**part, **more.get(name, {})} for name, part in facts.items()}
+    return {
+        "run_name": run_folder(config).name,
+        **facts,
         "label_map": plan.label_map.facts() if plan.label_map else None,
         "labels": list(plan.labels),
-        "decode": {
-            "decoder": config.decoder,
-            "version": decode.decoder_version(config.decoder),
-            **dataclasses.asdict(limits_of(config)),
-        },
-        "protocol": {
-            "on_card": plan.on_card,
-            "num_views": num_views(plan.spec),
-            "changed": changed_fields(plan),
-        },
-        "run": {
-            "batch_size": config.batch_size,
-            "device": device,
-            "precision_asked": config.precision,
-            "num_workers": workers_of(config),
-            "seed": config.seed,
-            "top_n": config.top_n,
-            "library": models.library_version(plan.card),
-        },
-        "environment": {
-            "packages": package_versions(),
-            "machine": machine_facts(),
-            "commit": git_commit(ROOT),
-        },
+        "protocol": {"on_card": plan.on_card, "num_views": num_views(plan.spec), "changed": changed_fields(plan)},
+        "command": command(config),
+        "environment": {"packages": package_versions(), "machine": machine_facts(), "commit": git_commit(ROOT)},
     }
+
+
+def command(config) -> list[str]:
+    """The words that make this run again: every option that is not at its default."""
+    words = ["python", "scripts/evaluate.py"]
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if value == field.default or field.name in ("results_dir", "report_only", "dry_run"):
+            continue
+        words.append("--" + field.name.replace("_", "-"))
+        words += [] if value is True else [str(word) for word in (value if isinstance(value, tuple) else (value,))]
+    return words
 
 
 def jsonable(value):
@@ -287,11 +334,39 @@ def workers_of(config) -> int:
 # ---------------------------------------------------------------- the loop
 
 
-def predict_missing(config, plan: Plan, run: RunFolder, device: str, progress) -> None:
-    """Decode, predict and append every video that has no row yet, batch by batch."""
+def load_model(config, plan: Plan, device: str) -> models.Model:
+    """The model with its weights, set to the input that was asked for."""
     model = models.load_model(plan.card.name, config.weights, device=device, seed=config.seed)
-    check_weights(model, run)
     model.spec = plan.spec
+    return model
+
+
+def rows_that_stand(plan: Plan, rows: list[Row]) -> int:
+    """How many of the first rows of a run still speak of the files that are there.
+
+    A file that has gone since leaves its row as it is; one that was not there and now is ends the rows that stand.
+
+    Raises:
+        RunError: a file has another size than when its row was made.
+    """
+    for row in rows:
+        record = plan.records[row.index]
+        size = size_of(plan.root / record.path) if record.status == "ok" else 0
+        if size in (0, row.file_size):
+            continue
+        if row.file_size:
+            raise RunError(
+                f"{printable(record.path)} has changed since its row was made ({row.file_size} bytes then, "
+                f"{size} now): use another --run-name"
+            )
+        log.warning("%s is there now: the rows from number %d on are made again", printable(record.path), row.index)
+        return row.index
+    return len(rows)
+
+
+def predict_missing(config, plan: Plan, run: RunFolder, model: models.Model, progress) -> None:
+    """Decode, predict and append every video that has no row yet, batch by batch."""
+    check_weights(model, run)
     todo = list(enumerate(plan.records))[len(run.rows) :]
     clock = StageClock()
     skipped = sum(not row.predicted for row in run.rows)
@@ -317,7 +392,8 @@ def predict_missing(config, plan: Plan, run: RunFolder, device: str, progress) -
     finally:
         if progress:
             progress.stop()
-        run.update_manifest(timing=clock.facts(model, run.manifest.get("timing"), workers_of(config)))
+        with contextlib.suppress(OSError):  # a full disk is append's to report
+            run.update_manifest(timing=clock.facts(model, run.manifest.get("timing"), workers_of(config)))
 
 
 def check_weights(model, run: RunFolder) -> None:
@@ -349,7 +425,8 @@ def predict_batch(batch, plan: Plan, run: RunFolder, model, config, clock: Stage
     readable = [(number, views) for number, views in batch if isinstance(views, Views)]
     clock.add(views for _, views in readable)
     if readable and not model.settled:
-        settle(model, [views.pixels for _, views in readable], config, run)
+        with clock.apart():
+            settle(model, [views.pixels for _, views in readable], config, run)
     found = dict(
         zip(
             [number for number, _ in readable],
@@ -381,7 +458,9 @@ def settle(model, pixels: list[np.ndarray], config, run: RunFolder) -> None:
 def make_row(number: int, plan: Plan, views: Views | UnreadableVideo, logits: np.ndarray | None, top_n: int) -> Row:
     """The row of one video: its best classes, or why it has none."""
     record = plan.records[number]
+    size = size_of(plan.root / record.path) if record.status == "ok" else 0
     common = {name: getattr(record, name) for name in ("video_id", "path", "label", "label_index", "split", "group")}
+    common["file_size"] = size
     if isinstance(views, UnreadableVideo):
         return Row(number, **common, status=views.status, reason=views.reason)
     counts = {"num_frames": views.info.num_frames, "frame_rate": float(f"{views.info.frame_rate:.6g}")}
@@ -390,7 +469,7 @@ def make_row(number: int, plan: Plan, views: Views | UnreadableVideo, logits: np
     scores = predict.average(logits, plan.spec)
     if plan.label_map is not None:
         scores = plan.label_map.apply(scores)
-    best = predict.top(scores, top_n)
+    best = predict.top(scores, top_n, last=record.label_index)
     top = tuple((plan.labels[k], k, float(f"{scores[k]:.7g}")) for k in best)
     rank = predict.rank_of(scores, record.label_index) if record.label_index >= 0 else -1
     return Row(number, **common, status=views.status, reason=views.reason, top=top, rank=rank, **counts)
@@ -401,7 +480,7 @@ class StageClock:
 
     def __init__(self):
         self.began = time.monotonic()
-        self.seconds = {"decode": 0.0, "transform": 0.0}
+        self.seconds = {"decode": 0.0, "transform": 0.0, "tuning": 0.0}
         self.num_videos = 0
 
     def add(self, many: Iterable[Views]) -> None:
@@ -410,46 +489,59 @@ class StageClock:
             for stage, seconds in views.seconds.items():
                 self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
+    @contextlib.contextmanager
+    def apart(self):
+        """Time that belongs to no video: trying out how the network runs best."""
+        began = time.monotonic()
+        yield
+        self.seconds["tuning"] += time.monotonic() - began
+
     def facts(self, model, before: dict | None, num_workers: int) -> dict:
         """Stage seconds of all sessions of a run, peak memory, and which stage limits the speed."""
         seconds = {**self.seconds, "wall": time.monotonic() - self.began}
-        for stage, value in model.seconds.items():
-            seconds[stage] = seconds.get(stage, 0.0) + value
+        for stages in (model.seconds, (before or {}).get("seconds", {})):
+            for stage, value in stages.items():
+                seconds[stage] = seconds.get(stage, 0.0) + value
         before = before or {}
-        for stage, value in before.get("seconds", {}).items():
-            seconds[stage] = seconds.get(stage, 0.0) + value
         num_videos = self.num_videos + before.get("num_videos", 0)
+        working = seconds["wall"] - seconds["tuning"]
+        memory, worker_memory = peak_rss_mb()
         return {
             "sessions": before.get("sessions", 0) + 1,
             "num_videos": num_videos,
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
-            "clips_per_s": round(num_videos / seconds["wall"], 3) if seconds["wall"] else 0.0,
+            "clips_per_s": round(num_videos / working, 3) if working > 0 else 0.0,
             "bottleneck": bottleneck(seconds, num_workers),
-            "peak_rss_mb": max(peak_rss_mb(), before.get("peak_rss_mb", 0)),
+            "peak_rss_mb": max(memory, before.get("peak_rss_mb", 0)),
+            "peak_worker_rss_mb": max(worker_memory, before.get("peak_worker_rss_mb", 0)),
             "device_name": model.device_name,
         }
 
 
 def bottleneck(seconds: dict[str, float], num_workers: int) -> str:
-    """``decode`` or ``forward``: the side that keeps the other waiting.
+    """``decode`` or ``forward``: the side that keeps the other waiting; ``start`` where neither explains the time.
 
     ``decode`` and ``transform`` are CPU seconds spread over the workers, ``forward`` and
     ``transfer`` wall seconds of the one process that runs the network.
     """
     reading = (seconds.get("decode", 0) + seconds.get("transform", 0)) / max(1, num_workers)
-    return "decode" if reading > seconds.get("forward", 0) + seconds.get("transfer", 0) else "forward"
+    network = seconds.get("forward", 0) + seconds.get("transfer", 0)
+    if reading + network < 0.5 * (seconds.get("wall", 0) - seconds.get("tuning", 0)):
+        return "start"
+    return "decode" if reading > network else "forward"
 
 
-def peak_rss_mb() -> float:
-    """Largest resident memory of this process so far, in MB (2**20 bytes)."""
+def peak_rss_mb() -> tuple[float, float]:
+    """Largest resident memory so far in MB (2**20 bytes): of this process, and of its largest child that has ended."""
     if sys.platform == "win32":
         import psutil
 
-        return round(psutil.Process().memory_info().peak_wset / 2**20, 1)
+        return round(psutil.Process().memory_info().peak_wset / 2**20, 1), 0.0
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    mine, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(mine / unit, 1), round(children / unit, 1)
 
 
 # ---------------------------------------------------------------- what it would cost
@@ -461,26 +553,27 @@ def describe_plan(config, plan: Plan, folder: Path) -> str:
     The time is measured on up to three of the videos, with random weights where the real ones
     would have to be fetched (they cost the same).
     """
-    sizes = [size_of(plan.root / record.path) for record in plan.records if record.status == "ok"]
-    present = [record for record, size in zip((r for r in plan.records if r.status == "ok"), sizes) if size]
+    sizes = [size_of(plan.root / record.path) if record.status == "ok" else 0 for record in plan.records]
+    present = [record for record, size in zip(plan.records, sizes) if size]
     done = len(read_rows(folder / "rows.jsonl", plan.records)[0])
-    off_card = "" if plan.on_card else " (off its card)"
-    size = f"{sum(sizes) / 1e9:.3g} GB"
+    left = sum(size > 0 for size in sizes[done:])
+    off_card, megabytes = "" if plan.on_card else " (off its card)", sum(sizes) / 1e6
     lines = [
         f"model      {plan.card.name}, {num_views(plan.spec)} view(s) a video{off_card}",
-        f"videos     {len(plan.records)} listed, {len(present)} present ({size}), {done} already done",
+        f"videos     {len(plan.records)} listed, {len(present)} present ({megabytes:.3g} MB), {done} already done",
         f"run folder {folder}",
     ]
     if not present:
         return "\n".join([*lines, f"nothing to time: no listed video is below {printable(plan.root)}"])
-    seconds, cached = measure_cost(config, plan, present[:: max(1, len(present) // 3)][:3])
-    left = max(0, len(plan.records) - done)
+    tried = present[:: max(1, len(present) // 3)][:3]
+    seconds, cached = measure_cost(config, plan, tried)
     disk = 0 if config.no_cache else cached * left
     disk += 4 * num_views(plan.spec) * plan.card.num_classes * len(plan.records)
+    hours, what = seconds * left / 3600, "logits" if config.no_cache else "the clip cache and logits"
     lines += [
-        f"time       about {seconds * left / 3600:.2g} hours on this machine ({seconds:.2g} s a video, measured on "
-        f"{min(3, len(present))})",
-        f"disk       about {disk / 1e9:.2g} GB for {'logits' if config.no_cache else 'the clip cache and logits'}",
+        f"time       about {hours:.2g} hours ({hours * 60:.2g} minutes) for the {left} videos that are present and not "
+        f"done: {seconds:.2g} s each on this machine, measured on {len(tried)}",
+        f"disk       about {disk / 1e6:.2g} MB for {what}",
     ]
     return "\n".join(lines)
 
@@ -503,7 +596,8 @@ def measure_cost(config, plan: Plan, records: list[VideoRecord]) -> tuple[float,
     for record in records:
         began = time.process_time()
         try:
-            pixels.append(load.read_views(plan.root / record.path, plan.spec, decoder=config.decoder).pixels)
+            path = plan.root / record.path
+            pixels.append(load.read_views(path, plan.spec, decoder=config.decoder, limits=limits_of(config)).pixels)
         except UnreadableVideo:
             continue
         reading.append(time.process_time() - began)
@@ -520,7 +614,7 @@ def measure_cost(config, plan: Plan, records: list[VideoRecord]) -> tuple[float,
 # ---------------------------------------------------------------- the end
 
 
-def finish(folder: Path, config, plan: Plan) -> Outcome:
+def finish(folder: Path, config, *, ran: bool) -> Outcome:
     """Metrics, table, report and summary from the rows of a finished run; runs no model."""
     facts = read_json(folder / "manifest.json")
     rows, _ = read_rows(folder / "rows.jsonl")
@@ -537,5 +631,7 @@ def finish(folder: Path, config, plan: Plan) -> Outcome:
     )
     page = report.write_report(folder)
     summary = report.summary_text(facts, result, page)
+    if not ran:
+        summary += "\nnothing was run: every row was there already"
     skipped = result["n_skipped"] / result["n_listed"]
     return Outcome(folder, summary, EXIT_SKIPPED if skipped > config.max_skipped else EXIT_OK, result)

@@ -251,7 +251,8 @@ def _accuracies(rows: Sequence[Row], num_classes: int, ks: Sequence[int]) -> tup
     """``({"readable": {"top1": ...}, "listed": ...}, notes)``; top-k of more than 1 needs more than k classes."""
     readable = [row for row in rows if row.predicted and has_label(row)]
     any_label = any(has_label(row) for row in rows)
-    n_listed = len(readable) + sum(not row.predicted for row in rows) if any_label else 0
+    lost = sum(not row.predicted and (has_label(row) or row.status == "bad_row") for row in rows)
+    n_listed = len(readable) + lost if any_label else 0
     accuracy, notes = {"readable": {}, "listed": {}}, []
     for k in ks:
         if k > 1 and num_classes <= k:

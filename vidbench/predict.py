@@ -29,20 +29,27 @@ def average(logits: np.ndarray, spec: InputSpec) -> np.ndarray:
         spec: its ``average`` says whether logits or probabilities are averaged.
 
     Returns:
-        float32, shape (K,), sums to 1.
+        float64, shape (K,), sums to 1; in float32 the small ones would become ties at zero.
     """
     if spec.average == "probabilities":
-        return softmax(logits).mean(0).astype(np.float32)
-    return softmax(logits.astype(np.float64).mean(0)).astype(np.float32)
+        return softmax(logits).mean(0)
+    return softmax(logits.astype(np.float64).mean(0))
 
 
-def top(scores: np.ndarray, n: int) -> list[int]:
-    """Indices of the ``n`` best scores, best first, ties by index; scores that are not finite are left out.
+def top(scores: np.ndarray, n: int, last: int = -1) -> list[int]:
+    """Indices of the ``n`` best scores, best first; scores that are not finite are left out.
+
+    Ties go by index, but ``last`` comes behind those it ties with: a true class that ties is wrong everywhere.
 
     >>> top(np.array([0.1, 0.5, -np.inf, 0.5]), 3)
     [1, 3, 0]
+    >>> top(np.array([0.1, 0.5, -np.inf, 0.5]), 3, last=1)
+    [3, 1, 0]
     """
-    order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
+    behind = np.zeros(len(scores), bool)
+    if last >= 0:
+        behind[last] = True
+    order = np.lexsort((behind, -np.nan_to_num(scores, nan=-np.inf)))
     return [int(k) for k in order[:n] if np.isfinite(scores[k])]
 
 
@@ -83,7 +90,7 @@ def predict(model, path: str | os.PathLike, *, decoder: str = "pyav", limits=Non
     (logits,) = model.logits([views.pixels], batch_size)
     if not np.isfinite(logits).all():
         raise UnreadableVideo("nonfinite", "the network gave NaN or infinity")
-    return Prediction(model.labels, average(logits, model.spec), logits, views.status, views.reason)
+    return Prediction(model.labels, average(logits, model.spec).astype(np.float32), logits, views.status, views.reason)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +145,7 @@ class LabelMap:
         known_data = {name: place for place, name in enumerate(dataset_labels)}
         known_model = {name: place for place, name in enumerate(model_labels)}
         found: dict[int, list[int]] = {}
+        taken: set[int] = set()
         for line, (dataset_label, model_label) in _rows(path):
             where = f"{printable(path)}:{line}"
             for word, known, kind in ((dataset_label, known_data, "dataset"), (model_label, known_model, "model")):
@@ -147,6 +155,12 @@ class LabelMap:
             places = found.setdefault(known_data[dataset_label], [])
             if known_model[model_label] in places:
                 raise AnnotationError(f"{where}: this row comes twice.")
+            if known_model[model_label] in taken:
+                raise AnnotationError(
+                    f"{where}: the model's class {printable(model_label, 80)!r} is mapped to two classes of the "
+                    "dataset, which it could never tell apart."
+                )
+            taken.add(known_model[model_label])
             places.append(known_model[model_label])
         if not found:
             raise AnnotationError(f"{printable(path)} maps no class.")

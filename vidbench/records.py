@@ -234,6 +234,8 @@ class Row:
         rank: how many classes score higher than the true one (0 is right at top-1; a tie
             counts against us); -1 where unknown.
         num_frames: pictures in the file, 0 where it could not be opened.
+        file_size: bytes of the file when the row was made, 0 where there was none; a run does not
+            continue over a file of another size.
     """
 
     index: int
@@ -249,6 +251,7 @@ class Row:
     frame_rate: float = 0.0
     top: tuple = ()
     rank: int = -1
+    file_size: int = 0
 
     @property
     def predicted(self) -> bool:

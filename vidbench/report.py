@@ -211,6 +211,10 @@ def bottleneck_words(manifest: dict, timing: dict | None = None) -> list[str]:
     network = seconds.get("transfer", 0) + seconds.get("forward", 0)
     rate = f"{timing['clips_per_s']:.3g} clips/s; " if timing.get("clips_per_s") else ""
     each = f"{reading:.1f} s each in {workers} workers" if workers > 1 else f"{reading:.1f} s"
+    if timing.get("bottleneck") == "start":
+        return [
+            f"{rate}most of the time was start-up or waiting: too short, or too busy a machine, to say what limits it"
+        ]
     if (timing.get("bottleneck") or ("decode" if reading > network else "forward")) == "decode":
         return [f"{rate}decoding limits it ({each}, the network {network:.1f} s): more cores or the clip cache help"]
     help_ = "a GPU helps" if run.get("device", "cpu") == "cpu" else "lower precision or a larger batch may help"

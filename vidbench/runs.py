@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import filelock
@@ -18,8 +19,9 @@ from vidbench.utils import printable, write_json
 SCHEMA = 1
 # Sections and keys of the manifest that may differ when a run is continued: they say where and
 # how fast it ran, not what was asked.
-FREE_SECTIONS = ("environment", "timing", "tuning")
+FREE_SECTIONS = ("environment", "timing", "tuning", "command", "run_name")
 FREE_KEYS = {
+    ("dataset", "data_dir"),  # the list has a hash, and every row its file's size
     ("run", "num_workers"),
     ("run", "precision"),  # settled by the first session, see evaluate.settle
     ("run", "memory_format"),
@@ -48,6 +50,19 @@ def manifest_differences(old: dict, new: dict) -> list[tuple[str, object, object
     return differences
 
 
+def refuse_differences(folder: Path, old: dict, new: dict) -> None:
+    """Raise ``RunError`` with the first key in which two manifests are different runs."""
+    differences = manifest_differences(old, new)
+    if not differences:
+        return
+    key, before, after = differences[0]
+    more = f" (and {len(differences) - 1} more: {', '.join(d[0] for d in differences[1:6])})" if differences[1:] else ""
+    raise RunError(
+        f"{folder} is another run: {key} was {printable(json.dumps(before), 80)}, now it is "
+        f"{printable(json.dumps(after), 80)}{more}; use another --run-name, or remove the folder"
+    )
+
+
 def read_json(path: Path) -> dict:
     """A JSON object from a file of a run folder; raises ``RunError`` where it is none."""
     try:
@@ -68,11 +83,18 @@ def read_rows(path: Path, records: list[VideoRecord] | None = None) -> tuple[lis
     given, names record *i*. A torn last line, zeros after a power cut, a line written twice: all
     end the valid part, and the videos behind it are done again.
     """
+    rows, _, unusable = _scan(path, records)
+    return rows, unusable
+
+
+def _scan(path: Path, records: list[VideoRecord] | None) -> tuple[list[Row], list[int], int]:
+    """``read_rows``, with the byte at which each row ends."""
     rows: list[Row] = []
+    ends: list[int] = []
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return rows, 0
+        return rows, ends, 0
     lines = data.split(b"\n")
     for line in lines[:-1]:
         try:
@@ -84,8 +106,9 @@ def read_rows(path: Path, records: list[VideoRecord] | None = None) -> tuple[lis
         if records is not None and (row.index >= len(records) or row.video_id != records[row.index].video_id):
             break
         rows.append(row)
+        ends.append((ends[-1] if ends else 0) + len(line) + 1)
     unusable = len([line for line in lines[len(rows) :] if line])
-    return rows, unusable
+    return rows, ends, unusable
 
 
 class RunFolder:
@@ -102,6 +125,7 @@ class RunFolder:
         num_views: V of the logits.
         num_classes: K of the model.
         batch_size: videos in a batch.
+        keep: called with the rows that are there; how many of the first ones still stand.
 
     Raises:
         RunError: the folder belongs to another run or is held by another process.
@@ -115,12 +139,13 @@ class RunFolder:
         num_views: int,
         num_classes: int,
         batch_size: int,
+        keep: Callable[[list[Row]], int] = len,
     ):
         self.folder, self.records, self.batch_size = Path(folder), records, batch_size
         self.manifest = {"schema": SCHEMA, **manifest}
         self.shape = (len(records), num_views, num_classes)
         self.rows: list[Row] = []
-        self.dropped = 0
+        self.keep = keep
         self.lock = filelock.FileLock(self.folder / "held", timeout=0)
 
     def __enter__(self) -> RunFolder:
@@ -138,9 +163,10 @@ class RunFolder:
             raise
         return self
 
-    def __exit__(self, *problem) -> None:
+    def __exit__(self, *_) -> None:
         for file in (self._rows_file, self._logits_file):
-            file.close()
+            with contextlib.suppress(OSError):  # all that counts was flushed by append, which says what went wrong
+                file.close()
         with contextlib.suppress(OSError):
             (self.folder / "holder.json").unlink()
         self.lock.release()
@@ -158,14 +184,13 @@ class RunFolder:
         write_json(holder, {"pid": os.getpid(), "host": socket.gethostname()})
 
     def _continue_or_begin(self) -> None:
-        path = self.folder / "manifest.json"
-        if path.exists():
+        path, rows = self.folder / "manifest.json", self.folder / "rows.jsonl"
+        if path.exists() and rows.exists() and rows.stat().st_size:
             self._check_same(read_json(path))
-        elif (self.folder / "rows.jsonl").exists():
+        elif rows.exists() and rows.stat().st_size:
             raise RunError(f"{self.folder} holds rows but no manifest.json; use another --run-name")
-        else:
+        else:  # nothing was done here yet: whatever was asked before, it is another run's folder now
             write_json(path, self.manifest)
-            write_json(self.folder / "labels.json", {"dataset": list(self.manifest.get("labels", ()))})
         self._open_files()
 
     def _check_same(self, old: dict) -> None:
@@ -174,33 +199,23 @@ class RunFolder:
                 f"{self.folder} was written with schema {printable(old.get('schema'), 20)}, "
                 f"this version writes {SCHEMA}; use another --run-name"
             )
-        differences = manifest_differences(old, json.loads(json.dumps(self.manifest)))
-        if differences:
-            key, before, after = differences[0]
-            more = (
-                f" (and {len(differences) - 1} more: {', '.join(d[0] for d in differences[1:6])})"
-                if differences[1:]
-                else ""
-            )
-            raise RunError(
-                f"{self.folder} is another run: {key} was {printable(json.dumps(before), 80)}, now it is "
-                f"{printable(json.dumps(after), 80)}{more}; use another --run-name, or remove the folder"
-            )
+        refuse_differences(self.folder, old, json.loads(json.dumps(self.manifest)))
         self.manifest = old
 
     def _open_files(self) -> None:
         path = self.folder / "rows.jsonl"
-        rows, unusable = read_rows(path, self.records)
-        if len(rows) < len(self.records):
-            del rows[len(rows) // self.batch_size * self.batch_size :]
-        self._logits_file, whole = self._open_logits()
-        if not whole:
-            rows = []
-        self.rows, self.dropped = rows, unusable
+        rows, ends, unusable = _scan(path, self.records)
         if unusable:
-            log.warning("%s: %d unusable lines at the end of rows.jsonl; their videos are done again", path, unusable)
+            log.warning("%s: %d unusable lines; their videos are done again", path, unusable)
+        self._logits_file, whole = self._open_logits()
+        if rows and not whole:
+            log.warning("%s: logits.npy is lost or damaged; all %d videos are done again", self.folder, len(rows))
+        number = self.keep(rows) if whole else 0
+        if number < len(self.records):
+            number -= number % self.batch_size
+        self.rows = rows[:number]
         self._rows_file = open(path, "ab")  # noqa: SIM115 - closed in __exit__
-        self._rows_file.truncate(sum(len(encode_row(row)) for row in rows))
+        self._rows_file.truncate(ends[number - 1] if number else 0)
         self._rows_file.seek(0, os.SEEK_END)
 
     def _open_logits(self):
@@ -236,8 +251,8 @@ class RunFolder:
             flush(self._rows_file)
         except OSError as problem:
             raise RunError(
-                f"{self.folder} cannot be written ({problem.strerror}) after {len(self.rows)} of {len(self.records)} "
-                "videos; make room and run the same command again"
+                f"{self.folder} cannot be written ({problem.strerror}) after {len(self.rows)} of "
+                f"{len(self.records)} videos; make room and run the same command again"
             ) from None
         self.rows.extend(rows)
 
@@ -246,10 +261,6 @@ class RunFolder:
         for name, values in sections.items():
             self.manifest[name] = {**self.manifest.get(name, {}), **values}
         write_json(self.folder / "manifest.json", self.manifest)
-
-    def read_logits(self) -> np.ndarray:
-        """float32 (n_listed, V, K), mapped from the disk; only rows that exist are valid."""
-        return np.load(self.folder / "logits.npy", mmap_mode="r", allow_pickle=False)
 
 
 def flush(file) -> None:
