@@ -35,9 +35,8 @@ def look(path, spec, *, decoder, limits, cache):
         pts_ms = [round(1000 * seconds, 3) for seconds in clip.pts_s]
     peak = 0
     if sys.platform == "linux":
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        status = Path("/proc/self/status").read_text().splitlines()
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024
     views.seconds.update(codes=codes, pts_ms=pts_ms, peak_mb=peak)
     return views
 

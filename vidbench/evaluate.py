@@ -505,15 +505,13 @@ class StageClock:
         before = before or {}
         num_videos = self.num_videos + before.get("num_videos", 0)
         working = seconds["wall"] - seconds["tuning"]
-        memory, worker_memory = peak_rss_mb()
         return {
             "sessions": before.get("sessions", 0) + 1,
             "num_videos": num_videos,
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
             "clips_per_s": round(num_videos / working, 3) if working > 0 else 0.0,
             "bottleneck": bottleneck(seconds, num_workers),
-            "peak_rss_mb": max(memory, before.get("peak_rss_mb", 0)),
-            "peak_worker_rss_mb": max(worker_memory, before.get("peak_worker_rss_mb", 0)),
+            "peak_rss_mb": max(peak_rss_mb(), before.get("peak_rss_mb", 0)),
             "device_name": model.device_name,
         }
 
@@ -531,17 +529,18 @@ def bottleneck(seconds: dict[str, float], num_workers: int) -> str:
     return "decode" if reading > network else "forward"
 
 
-def peak_rss_mb() -> tuple[float, float]:
-    """Largest resident memory so far in MB (2**20 bytes): of this process, and of its largest child that has ended."""
+def peak_rss_mb() -> float:
+    """Largest resident memory of this process so far, in MB (2**20 bytes)."""
+    with contextlib.suppress(OSError, StopIteration):  # Linux; getrusage there starts from the parent's peak
+        status = Path("/proc/self/status").read_text().splitlines()
+        return round(next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 2**10, 1)
     if sys.platform == "win32":
         import psutil
 
-        return round(psutil.Process().memory_info().peak_wset / 2**20, 1), 0.0
+        return round(psutil.Process().memory_info().peak_wset / 2**20, 1)
     import resource
 
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    mine, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return round(mine / unit, 1), round(children / unit, 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1)
 
 
 # ---------------------------------------------------------------- what it would cost
