@@ -117,10 +117,9 @@ def fake_run(folder, *, seed=0, labels=CLASSES, num_videos=144, manifest=None, r
     """A run folder on disk; returns ``(folder, rows, manifest)``."""
     rng = np.random.default_rng(seed)
     rows = fake_rows(rng, labels, num_videos, **kinds) if rows is None else rows
-    manifest = manifest or fake_manifest(labels, len(rows))
+    manifest = {"labels": list(labels), **(manifest or fake_manifest(labels, len(rows)))}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    (folder / "labels.json").write_text(json.dumps({"dataset": list(labels)}))
     (folder / "rows.jsonl").write_text("".join(json.dumps(row.as_json()) + "\n" for row in rows))
     return folder, rows, manifest
 
@@ -362,8 +361,8 @@ def test_a_folder_that_is_no_run_is_refused_in_one_sentence(tmp_path):
     (folder / "rows.jsonl").write_text("")
     with pytest.raises(RunError, match="holds no rows yet"):
         write_report(folder)
-    folder, _, _ = fake_run(tmp_path / "other")
-    (folder / "labels.json").write_text('{"dataset": 3}')
+    folder, _, manifest = fake_run(tmp_path / "other")
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "labels": 3}))
     with pytest.raises(RunError, match="names no classes"):
         write_report(folder)
 

@@ -218,6 +218,8 @@ def bottleneck_words(manifest: dict, timing: dict | None = None) -> list[str]:
     if (timing.get("bottleneck") or ("decode" if reading > network else "forward")) == "decode":
         return [f"{rate}decoding limits it ({each}, the network {network:.1f} s): more cores or the clip cache help"]
     help_ = "a GPU helps" if run.get("device", "cpu") == "cpu" else "lower precision or a larger batch may help"
+    if not str(run.get("library", "torch")).startswith("torch"):
+        help_ = "more cores help"  # it runs nowhere else
     return [f"{rate}the network limits it ({network:.1f} s, decoding {each}): {help_}"]
 
 
@@ -304,20 +306,17 @@ def write_report(run_folder: Path) -> Path:
     rows, unusable = read_rows(folder / "rows.jsonl")
     if not rows:
         raise RunError(f"{folder} holds no rows yet: nothing to report")
-    timing = read_json(folder / "timing.json") if (folder / "timing.json").exists() else section(manifest, "timing")
-    page = render(page_content(manifest, rows, dataset_labels(folder, manifest), timing, unusable))
+    page = render(page_content(manifest, rows, dataset_labels(folder, manifest), section(manifest, "timing"), unusable))
     with atomic_writer(folder / "report.html", "w") as file:
         file.write(page)
     return folder / "report.html"
 
 
 def dataset_labels(folder: Path, manifest: dict) -> list[str]:
-    """Class names of the data, from ``labels.json`` or else the manifest."""
+    """Class names of the data, in index order."""
     labels = manifest.get("labels")
-    if (folder / "labels.json").exists():
-        labels = read_json(folder / "labels.json").get("dataset")
     if not isinstance(labels, list):
-        raise RunError(f"{folder} names no classes: labels.json is missing or holds no list 'dataset'")
+        raise RunError(f"{folder} names no classes: its manifest.json has no list 'labels'")
     return [str(label) for label in labels]
 
 
