@@ -47,6 +47,8 @@ def poisoned(path, spec, **more):
         return np.ones(4 << 30, np.uint8)
     if name.startswith("bug."):
         raise AttributeError("a mistake of ours")
+    if name.startswith("odd."):
+        raise ValueError("time stamps nobody has seen before")
     if name.startswith("modules."):
         loaded = [m for m in ("torch", "tensorflow", "torchvision", "av", "cv2") if m in sys.modules]
         raise UnreadableVideo("no_frames", json.dumps([loaded, sys.modules["__main__"].__dict__.get("__file__")]))
@@ -179,6 +181,16 @@ def test_our_own_mistake_is_no_row(folder, tmp_path):
             pytest.raises(AttributeError, match="a mistake of ours"),
         ):
             list(reader.stream(records(tmp_path)))
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_data_that_nobody_thought_of_cost_their_own_row_only(tmp_path, make_video, num_workers):
+    (tmp_path / "odd.mp4").write_text("text")
+    make_video(tmp_path / "plain.mp4", num_frames=9)
+    with ViewReader(tmp_path, SPEC, num_workers=num_workers, _read=poisoned) as reader:
+        found = [views for _, views in reader.stream(records(tmp_path))]
+    assert [getattr(views, "status", None) for views in found] == ["decode_error", "ok"]
+    assert "time stamps nobody has seen" in found[0].reason
 
 
 def test_workers_that_cannot_start_are_an_error_and_no_rows(folder, monkeypatch):

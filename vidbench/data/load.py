@@ -217,9 +217,7 @@ def _work(read, path: str, spec: InputSpec, decoder: str, limits: Limits, cache_
         return problem.status, problem.reason
     except MemoryError:
         return "memory", f"more than the limit of {limits.megabytes} MB of memory was needed"
-    except (ConfigError, ImportError):
-        raise  # the same for every video: not this one's fault
-    except Exception as problem:  # this video's fault until shown otherwise: it must not end the run for all
+    except (OSError, ValueError, ArithmeticError) as problem:  # odd data until shown otherwise: costs this video only
         return "decode_error", f"{type(problem).__name__} in the worker: {printable(problem, 120)}"
     finally:
         _alarm(0)
@@ -611,9 +609,7 @@ class ViewReader:
             return problem.with_traceback(None)
         except MemoryError:
             return UnreadableVideo("memory", "more memory was needed than there is")
-        except (ConfigError, ImportError):
-            raise
-        except Exception as problem:
+        except (OSError, ValueError, ArithmeticError) as problem:
             return UnreadableVideo("decode_error", f"{type(problem).__name__}: {printable(problem, 120)}")
 
     def _submit(self, record: VideoRecord) -> _Ticket | UnreadableVideo:
