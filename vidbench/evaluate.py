@@ -118,7 +118,7 @@ def evaluate(config, *, progress=None) -> Outcome:
     model = load_model(config, plan, device) if done < len(plan.records) else None  # before anything is written
     facts = manifest(config, plan, device)
     keep = functools.partial(rows_that_stand, plan)
-    shape = num_views(plan.spec), plan.card.num_classes
+    shape = plan.spec.num_views, plan.card.num_classes
     with RunFolder(folder, facts, plan.records, *shape, config.batch_size, keep) as run:
         left = len(plan.records) - len(run.rows)
         try:
@@ -194,10 +194,6 @@ def override(spec: InputSpec, config) -> InputSpec:
     if spec.sampling == "stream" and {"num_frames", "num_clips"} & set(changed):
         raise ConfigError("this model takes a whole video frame by frame: leave out --num-frames and --num-clips")
     return dataclasses.replace(spec, **changed)
-
-
-def num_views(spec: InputSpec) -> int:
-    return spec.num_clips * spec.num_crops
 
 
 def make_label_map(choice, labels: tuple[str, ...], card) -> predict.LabelMap | None:
@@ -289,7 +285,7 @@ def manifest(config, plan: Plan, device: str) -> dict:
         **facts,
         "label_map": plan.label_map.facts() if plan.label_map else None,
         "labels": list(plan.labels),
-        "protocol": {"on_card": plan.on_card, "num_views": num_views(plan.spec), "changed": changed_fields(plan)},
+        "protocol": {"on_card": plan.on_card, "num_views": plan.spec.num_views, "changed": changed_fields(plan)},
         "command": command(config),
         "environment": {"packages": package_versions(), "machine": machine_facts(), "commit": git_commit(ROOT)},
     }
@@ -558,7 +554,7 @@ def describe_plan(config, plan: Plan, folder: Path) -> str:
     left = sum(size > 0 for size in sizes[done:])
     off_card, megabytes = "" if plan.on_card else " (off its card)", sum(sizes) / 1e6
     lines = [
-        f"model      {plan.card.name}, {num_views(plan.spec)} view(s) a video{off_card}",
+        f"model      {plan.card.name}, {plan.spec.num_views} view(s) a video{off_card}",
         f"videos     {len(plan.records)} listed, {len(present)} present ({megabytes:.3g} MB), {done} already done",
         f"run folder {folder}",
     ]
@@ -567,7 +563,7 @@ def describe_plan(config, plan: Plan, folder: Path) -> str:
     tried = present[:: max(1, len(present) // 3)][:3]
     seconds, cached = measure_cost(config, plan, tried)
     disk = 0 if config.no_cache else cached * left
-    disk += 4 * num_views(plan.spec) * plan.card.num_classes * len(plan.records)
+    disk += 4 * plan.spec.num_views * plan.card.num_classes * len(plan.records)
     hours, what = seconds * left / 3600, "logits" if config.no_cache else "the clip cache and logits"
     lines += [
         f"time       about {hours:.2g} hours ({hours * 60:.2g} minutes) for the {left} videos that are present and not "

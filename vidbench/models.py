@@ -386,7 +386,9 @@ _UNIT = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 # torchvision's reference script averages the softmax of the clips, not their logits.
 _RESNET = InputSpec(16, 15.0, (128, 171), (112, 112), **_KINETICS_NORM, num_clips=5, average="probabilities")
-_S3D = InputSpec(128, 15.0, (256, 256), (224, 224), **_KINETICS_NORM, average="probabilities")
+_S3D = InputSpec(
+    128, 15.0, (256, 256), (224, 224), **_KINETICS_NORM, sampling="clips_from_start", average="probabilities"
+)
 _MVIT = InputSpec(16, 7.5, 256, (224, 224), **_PLAIN_NORM, num_clips=5, average="probabilities")
 _SWIN = InputSpec(32, 15.0, 256, (224, 224), **_IMAGENET_NORM, num_clips=12, average="probabilities")
 

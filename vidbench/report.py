@@ -39,6 +39,8 @@ STAGES = {
 }
 SAMPLING = {
     "clips": "clips spread evenly over the video",
+    "clips_from_start": "clips spread evenly over the video, the first one at its beginning",
+    "dense": "frames at a fixed stride",
     "uniform": "the middle frame of equal shares of the video",
     "segments": "one frame from each segment of the video",
     "stream": "the whole video, frame by frame",
