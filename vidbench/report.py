@@ -353,15 +353,15 @@ def page_content(manifest: dict, rows: Sequence[Row], labels: Sequence[str], tim
     }
 
 
-def render(content: dict) -> str:
-    """The page: the template with every value cleaned and escaped."""
+def render(content: dict, template: str = "report.html.j2") -> str:
+    """A page: one of ``templates/`` with every value cleaned and escaped."""
     import jinja2
 
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     strict = {"autoescape": True, "finalize": clean, "undefined": jinja2.StrictUndefined}
     jinja = jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, **strict)
     jinja.filters |= {"percent": percent, "pct": lambda value: f"{100 * value:.1f}"}
-    return jinja.get_template("report.html.j2").render(content) + "\n"
+    return jinja.get_template(template).render(content) + "\n"
 
 
 def clean(value):
