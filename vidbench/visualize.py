@@ -1,0 +1,1117 @@
+"""Figures of clips, sampling, scores and runs: returned, never shown, each with its description in words.
+
+Every function returns an ``AltFigure``: a matplotlib figure that pyplot knows nothing of, so a notebook shows it once,
+as the last value of its cell. Its ``alt`` is written from the same data as the picture. Whatever a user has changed in
+matplotlib's settings has no influence. Mistakes in what is handed over raise ``ConfigError``, in one sentence.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import html
+import io
+import math
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from PIL import Image
+
+from vidbench.data.sample import middle_indices
+from vidbench.metrics import per_class, percent, proportion
+from vidbench.records import ConfigError, Prediction, VideoRecord
+
+WIDTH = 7.6  # inches; at 100 CSS pixels an inch the width of a notebook's text
+CSS_DPI, DPI = 100, 150  # one and a half device pixels each CSS pixel: sharp enough, and small
+
+INK, MUTED, LINE, SOFT = "#1b2430", "#536070", "#c4ccd4", "#e9edf1"
+BLUE, ORANGE = "#2b6a99", "#d55e00"  # right or usual, and wrong or special, everywhere
+SERIES = ("#2b6a99", "#d55e00", "#008f68", "#9a4c95", "#7a6200", "#4d4d4d")  # apart for colour-blind eyes too
+DASHES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (1, 3)))
+PICTURE_COLOURS = {"I": ORANGE, "P": BLUE, "B": "#9ec3de"}
+
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": LINE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "text.color": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "grid.color": SOFT,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "text.parse_math": False,  # labels are names, not formulas: $ means $
+    "svg.hashsalt": "vidbench",
+}
+
+
+class AltFigure(Figure):
+    """A matplotlib figure that carries its description.
+
+    Args:
+        alt: what the picture says, in a sentence or two.
+        photo: whether it holds video frames; then it is stored as JPEG, else as PNG of few colours.
+    """
+
+    def __init__(self, *args, alt: str = "", photo: bool = False, **kwargs):
+        super().__init__(*args, **kwargs)
+        FigureCanvasAgg(self)
+        self.alt, self.photo = alt, photo
+
+    @property
+    def mime(self) -> str:
+        """``image/jpeg`` where the figure holds video frames, else ``image/png``."""
+        return "image/jpeg" if self.photo else "image/png"
+
+    def data(self) -> bytes:
+        """The encoded picture, of the type ``mime``; the same figure gives the same bytes."""
+        with _style():
+            self.canvas.draw()
+        pixels = Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3].copy())
+        buffer = io.BytesIO()
+        if self.photo:
+            pixels.save(buffer, "JPEG", quality=82, subsampling=0, optimize=True)
+        else:
+            few = pixels.quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+            few.save(buffer, "PNG", optimize=True)
+        return buffer.getvalue()
+
+    def html(self) -> str:
+        """The picture as one ``<img>`` element with its alt text, for a page or a widget."""
+        return self._img(base64.b64encode(self.data()).decode())
+
+    def _img(self, data: str) -> str:
+        width = round(self.get_figwidth() * CSS_DPI)
+        style = f"width:{width}px;max-width:100%;height:auto;background:#fff"
+        return f'<img src="data:{self.mime};base64,{data}" alt="{html.escape(self.alt)}" style="{style}">'
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        """HTML with the alt text for those that show HTML, the bare picture for those that do not."""
+        data = base64.b64encode(self.data()).decode()
+        width, height = (round(inches * CSS_DPI) for inches in self.get_size_inches())
+        about = {self.mime: {"alt": self.alt, "width": width, "height": height}}
+        return {"text/html": self._img(data), self.mime: data, "text/plain": self.alt}, about
+
+    def _ipython_display_(self):
+        """Stands before the formatter for figures that ``import matplotlib.pyplot`` sets, which knows no alt text."""
+        from IPython.display import display
+
+        data, about = self._repr_mimebundle_()
+        display(data, metadata=about, raw=True)
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------
+
+
+def _style():
+    """Our settings on top of matplotlib's own, whatever the user's are, until the block ends."""
+    own = {name: value for name, value in matplotlib.rcParamsDefault.items() if name not in _KEPT}
+    return matplotlib.rc_context({**own, **STYLE})
+
+
+_KEPT = {"backend", "backend_fallback", "interactive", "toolbar", "timezone", "webagg.port", "webagg.address"}
+
+
+def _styled(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        with _style():
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+@_styled
+def contact_sheet(images: Sequence[np.ndarray], titles=None, *, columns: int = 6, alt: str | None = None) -> AltFigure:
+    """Many pictures in rows, each fitted into a cell of the same size.
+
+    Args:
+        images: uint8, (H, W, 3) each, at least one; sizes may differ.
+        titles: one a picture, cut to the cell's width; ``None`` for none.
+        columns: pictures a row, 1 to 12.
+        alt: replaces the description made from the titles.
+
+    Raises:
+        ConfigError: no picture, one of another shape or type, or not as many titles as pictures.
+    """
+    images = [_image(image, f"picture {number}") for number, image in enumerate(images)]
+    titles = None if titles is None else [str(title) for title in titles]
+    if not images or not 1 <= columns <= 12:
+        raise ConfigError(f"A contact sheet needs a picture and 1 to 12 columns, not {len(images)} and {columns}.")
+    if titles is not None and len(titles) != len(images):
+        raise ConfigError(f"{len(images)} pictures with {len(titles)} titles: give one title a picture, or none.")
+    columns = min(columns, len(images))
+    if alt is None:
+        named = f": {_listing(_counted(titles), 12)}" if titles else ""
+        alt = f"Contact sheet of {_plural(len(images), 'picture')}{named}."
+    figure = AltFigure(alt=alt, photo=True)
+    _picture_grid(figure, [images[i : i + columns] for i in range(0, len(images), columns)], titles, columns)
+    return figure
+
+
+@_styled
+def film_strip(frames: np.ndarray, times_s=None, *, num: int = 8, title=None, alt: str | None = None) -> AltFigure:
+    """Some frames of a clip in a row, in order of time, spread evenly.
+
+    Args:
+        frames: uint8, (T, H, W, 3).
+        times_s: (T,), seconds; printed below the frames. Without them the frames' numbers are, from 0.
+        num: frames to show at most; all are shown where there are fewer.
+        title: above the strip.
+        alt: replaces the description.
+
+    Raises:
+        ConfigError: frames of another shape or type, or times that do not fit.
+    """
+    frames, chosen, names = _strip(frames, times_s, num)
+    if alt is None:
+        what = f"{title}: " if title else ""
+        alt = (
+            f"{what}{len(chosen)} of {_plural(len(frames), 'frame')} in order of time, from {names[0]} to {names[-1]}."
+        )
+    figure = AltFigure(alt=alt, photo=True)
+    _picture_grid(figure, [[frames[i] for i in chosen]], names, len(chosen), title=title)
+    return figure
+
+
+@_styled
+def side_by_side(images: Mapping[str, np.ndarray], *, alt: str | None = None) -> AltFigure:
+    """Pictures of the same thing next to each other at equal height, each with its name and size in pixels.
+
+    Small pictures are enlarged without smoothing, so that their pixels are seen.
+
+    Args:
+        images: name → uint8 (H, W, 3), 1 to 6 of them.
+        alt: replaces the description.
+
+    Raises:
+        ConfigError: no picture or too many, or one of another shape or type.
+    """
+    images = {str(name): _image(image, str(name)) for name, image in dict(images).items()}
+    if not 1 <= len(images) <= 6:
+        raise ConfigError(f"1 to 6 pictures fit side by side, not {len(images)}; contact_sheet takes more.")
+    sizes = [f"{image.shape[1]}×{image.shape[0]}" for image in images.values()]
+    if alt is None:
+        alt = "Side by side, width × height in pixels: " + ", ".join(map(" ".join, zip(images, sizes))) + "."
+    figure = AltFigure(alt=alt, photo=True)
+    gap, ratios = 0.12, [image.shape[1] / image.shape[0] for image in images.values()]
+    height = min(2.6, (WIDTH - gap * (len(ratios) - 1)) / sum(ratios))
+    figure.set_size_inches(WIDTH, height + 0.5)
+    left = 0.0
+    for (name, image), size, ratio in zip(images.items(), sizes, ratios):
+        axes = _axes(figure, left, 0.02, height * ratio, height)
+        _show(axes, image)
+        room = max(4, int(height * ratio * 12))
+        axes.set_title(f"{_short(name, room)}\n", fontsize=9, pad=2)
+        axes.text(0, 1, size + " px", transform=axes.transAxes, fontsize=8, color=MUTED, va="bottom")
+        left += height * ratio + gap
+    return figure
+
+
+@_styled
+def heat_overlay(frames: np.ndarray, heat: np.ndarray, *, num: int = 8) -> AltFigure:
+    """Frames in a row, and below each the same frame under a heat map: where a network looked.
+
+    Args:
+        frames: uint8, (T, H, W, 3).
+        heat: (T, h, w), in [0, 1]; enlarged smoothly to the frames' size.
+        num: frames to show at most, spread evenly.
+
+    Raises:
+        ConfigError: shapes that do not fit, or heat outside [0, 1].
+    """
+    frames, chosen, names = _strip(frames, None, num)
+    heat = np.asarray(heat, np.float64)
+    if heat.ndim != 3 or len(heat) != len(frames) or heat.size == 0:
+        raise ConfigError(f"heat must be (T, h, w) with T = {len(frames)} as the frames have, got {heat.shape}.")
+    if not (np.isfinite(heat).all() and heat.min() >= 0 and heat.max() <= 1):
+        raise ConfigError("heat must lie in [0, 1]: divide it by its largest value.")
+    t, y, x = np.unravel_index(heat.argmax(), heat.shape)
+    where = _place((y + 0.5) / heat.shape[1], (x + 0.5) / heat.shape[2])
+    alt = f"{len(chosen)} frames, and below them the same under a heat map. "
+    alt += f"It is strongest in frame {t}, {where} ({heat.max():.2f})." if heat.max() > 0 else "It is zero everywhere."
+    figure = AltFigure(alt=alt, photo=True)
+    rows = [[frames[i] for i in chosen], [_heated(frames[i], heat[i]) for i in chosen]]
+    _picture_grid(figure, rows, [""] * len(chosen) + names, len(chosen))
+    return figure
+
+
+def _heated(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """A frame (H, W, 3) under heat (h, w): greyed where cold, yellow over red where hot; uint8 (H, W, 3)."""
+    h, w, _ = frame.shape
+    large = np.asarray(Image.fromarray(heat.astype(np.float32)).resize((w, h), Image.Resampling.BICUBIC)).clip(0, 1)
+    colours = matplotlib.colormaps["inferno"](0.25 + 0.7 * large)[..., :3] * 255
+    share = (0.75 * large)[..., None]
+    grey = frame.mean(-1, keepdims=True) * 0.6 + frame * 0.4
+    return (grey * (1 - share) + colours * share).astype(np.uint8)
+
+
+def _place(down: float, right: float) -> str:
+    """``(0.1, 0.9)`` → ``at the upper right``."""
+    row = "upper" if down < 1 / 3 else "lower" if down > 2 / 3 else ""
+    column = "left" if right < 1 / 3 else "right" if right > 2 / 3 else ""
+    if not row and not column:
+        return "in the middle"
+    return "at the " + " ".join(word for word in (row or ("" if column else "middle"), column or "middle") if word)
+
+
+def _picture_grid(figure: AltFigure, rows, titles, columns: int, *, title=None) -> None:
+    """Rows of pictures in cells of one size; titles below, one a picture in reading order; sets the figure's size."""
+    gap, line = 0.06, 0.19
+    cell = (WIDTH - gap * (columns - 1)) / columns
+    cell = min(cell, 1.9)
+    height = cell * max(image.shape[0] / image.shape[1] for row in rows for image in row)
+    height = min(height, 2.6)
+    top = 0.3 if title else 0.0
+    below = [line if titles and any(titles[n * columns : (n + 1) * columns]) else gap for n in range(len(rows))]
+    figure.set_size_inches(columns * (cell + gap) - gap, top + sum(height + space for space in below))
+    if title:
+        _text(figure, 0, figure.get_figheight() - 0.2, str(title), fontsize=10, weight="bold")
+    bottom, room = figure.get_figheight() - top, max(3, int(cell * 13.5))
+    for n, row in enumerate(rows):
+        bottom -= height + below[n]
+        for m, image in enumerate(row):
+            _show(_axes(figure, m * (cell + gap), bottom + below[n], cell, height), image)
+            if titles:
+                middle = m * (cell + gap) + cell / 2
+                _text(figure, middle, bottom + below[n] - 0.14, _short(titles[n * columns + m], room), ha="center")
+
+
+def _axes(figure: Figure, left: float, bottom: float, width: float, height: float):
+    """Axes at a place given in inches."""
+    w, h = figure.get_size_inches()
+    return figure.add_axes((left / w, bottom / h, width / w, height / h))
+
+
+def _text(figure: Figure, left: float, bottom: float, words: str, **style) -> None:
+    w, h = figure.get_size_inches()
+    figure.text(left / w, bottom / h, words, **{"fontsize": 7.5, "color": INK, **style})
+
+
+def _show(axes, image: np.ndarray) -> None:
+    """A picture as it is: pixels seen where it is enlarged, smoothed where it is reduced."""
+    axes.imshow(image, interpolation="antialiased", interpolation_stage="rgba")
+    axes.set_axis_off()
+
+
+def _strip(frames, times_s, num: int) -> tuple[np.ndarray, list[int], list[str]]:
+    """Checked frames, which of them to show, and the words below each."""
+    frames = _frames(frames)
+    if num < 1:
+        raise ConfigError(f"num must be at least 1 frame, got {num}.")
+    count = len(frames)
+    chosen = list(range(count)) if count <= num else [int(i) for i in middle_indices(count, num)]
+    if times_s is None:
+        return frames, chosen, [f"frame {i}" for i in chosen]
+    times = _numbers(times_s, "times_s", count)
+    return frames, chosen, [f"{times[i]:.2f} s" for i in chosen]
+
+
+# --- sampling and files ----------------------------------------------------------------------------------------------
+
+
+@_styled
+def sampling_diagram(indices, num_frames: int, *, frame_rate=None, pts_s=None, title=None) -> AltFigure:
+    """Which frame of the video each frame of a clip came from.
+
+    One clip: a line from each frame taken down to its place in the clip. Several clips: a row of dots each, on
+    the video's own time axis. Frames taken more than once are orange.
+
+    Args:
+        indices: int, (T,) or (V, T), in ``[0, num_frames)``.
+        num_frames: frames in the video.
+        frame_rate: frames per second, to count in seconds; else frames are counted.
+        pts_s: (num_frames,), seconds; instead of ``frame_rate`` where it varies.
+        title: above the figure.
+
+    Raises:
+        ConfigError: indices out of range or of another shape, or time stamps that do not fit.
+    """
+    clips = np.atleast_2d(np.asarray(indices))
+    if clips.ndim != 2 or clips.size == 0 or clips.dtype.kind not in "iu":
+        raise ConfigError(f"indices must be whole numbers (T,) or (V, T), got {clips.dtype} {np.shape(indices)}.")
+    if clips.min() < 0 or clips.max() >= num_frames:
+        raise ConfigError(f"indices run from {clips.min()} to {clips.max()}, but the video has {num_frames} frames.")
+    times, unit = _axis_of(num_frames, frame_rate, pts_s)
+    figure = AltFigure(
+        (WIDTH, 1.9 if len(clips) == 1 else 1.2 + 0.3 * len(clips)), alt=_sampling_alt(clips, num_frames)
+    )
+    axes = figure.add_axes(
+        (0.09, 0.42 / figure.get_figheight(), 0.89, 1 - (0.72 if title else 0.5) / figure.get_figheight())
+    )
+    if title:
+        axes.set_title(str(title))
+    _ticks_of_video(axes, times, len(clips))
+    (_draw_one_clip if len(clips) == 1 else _draw_clips)(axes, clips, times)
+    axes.set_xlabel(f"{unit} of the video")
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(left=False)
+    return figure
+
+
+def _axis_of(num_frames: int, frame_rate, pts_s) -> tuple[np.ndarray, str]:
+    """Where each frame of a video lies on the axis, and the axis' unit."""
+    if pts_s is not None:
+        return _numbers(pts_s, "pts_s", num_frames), "seconds"
+    if frame_rate is not None:
+        if not frame_rate > 0:
+            raise ConfigError(f"frame_rate must be positive, got {frame_rate}.")
+        return np.arange(num_frames) / frame_rate, "seconds"
+    return np.arange(num_frames, dtype=float), "frames"
+
+
+def _ticks_of_video(axes, times: np.ndarray, num_clips: int) -> None:
+    """The video's frames as small strokes along the top."""
+    span = (times[-1] - times[0]) or 1.0
+    axes.set_xlim(times[0] - 0.015 * span, times[-1] + 0.015 * span)
+    top = 1.0 if num_clips == 1 else num_clips
+    reach = 0.1 if num_clips == 1 else 0.3
+    axes.set_ylim(-0.15 if num_clips == 1 else -0.6, top + reach * 1.3)
+    axes.add_collection(LineCollection([[(t, top - reach), (t, top + reach)] for t in times], colors="#9aa5b1", lw=0.8))
+
+
+def _repeated(clip: np.ndarray) -> np.ndarray:
+    """Whether each frame of a clip stands in it more than once; bool (T,)."""
+    values, counts = np.unique(clip, return_counts=True)
+    return np.isin(clip, values[counts > 1])
+
+
+def _draw_one_clip(axes, clips: np.ndarray, times: np.ndarray) -> None:
+    (clip,) = clips
+    low, high = axes.get_xlim()
+    slots = low + (np.arange(len(clip)) + 0.5) / len(clip) * (high - low)
+    colours = [ORANGE if twice else BLUE for twice in _repeated(clip)]
+    lines = [[(times[i], 0.9), (slot, 0.14)] for i, slot in zip(clip, slots)]
+    axes.add_collection(LineCollection(lines, colors=colours, lw=1))
+    axes.add_collection(LineCollection([[(times[i], 0.9), (times[i], 1.1)] for i in clip], colors=colours, lw=2.2))
+    axes.scatter(slots, np.zeros(len(clip)), c=colours, marker="s", s=min(190, 9000 / len(clip)), clip_on=False)
+    if len(clip) <= 32:
+        for i, slot in zip(clip, slots):
+            axes.text(slot, 0, str(i), color="white", ha="center", va="center", fontsize=6.5 if len(clip) > 20 else 7.5)
+    axes.set_yticks([0, 1], ["clip", "video"])
+
+
+def _draw_clips(axes, clips: np.ndarray, times: np.ndarray) -> None:
+    for row, clip in enumerate(clips):
+        y = len(clips) - 1 - row
+        colours = [ORANGE if twice else BLUE for twice in _repeated(clip)]
+        axes.plot(times[[clip.min(), clip.max()]], [y, y], color=LINE, lw=1, zorder=1)
+        axes.scatter(times[clip], np.full(len(clip), y), c=colours, s=22, zorder=2)
+    axes.set_yticks(range(len(clips) + 1), [*[f"clip {n}" for n in range(len(clips), 0, -1)], "video"])
+
+
+def _sampling_alt(clips: np.ndarray, num_frames: int) -> str:
+    v, t = clips.shape
+    words = []
+    for number, clip in enumerate(clips[:6], 1):
+        name = f"clip {number}: " if v > 1 else ""
+        twice = int(_repeated(clip).sum())
+        words.append(f"{name}{_run_words(clip)}" + (f", {twice} of them repeated" if twice else ""))
+    count = f"{t} frames" if v == 1 else f"{v} clips of {t} frames"
+    more = "; ..." if v > 6 else ""
+    return f"{count} taken from a video of {num_frames}, {'; '.join(words)}{more}."
+
+
+def _run_words(clip: np.ndarray) -> str:
+    """``frames 3, 7, 11 to 63, 4 apart`` or the frames themselves."""
+    steps = set(np.diff(clip).tolist())
+    if len(clip) > 3 and len(steps) == 1:
+        return f"frames {clip[0]}, {clip[1]} to {clip[-1]}, {steps.pop()} apart"
+    if len(clip) <= 16:
+        return "frames " + ", ".join(map(str, clip))
+    return f"frames {clip[0]}, {clip[1]} to {clip[-1]}"
+
+
+@_styled
+def gop_diagram(picture_types, *, pts_s=None, dts_s=None, sizes=None) -> AltFigure:
+    """The pictures of a file in the order of decoding: I stands alone, P refers back, B both ways.
+
+    With time stamps, arrows lead to the order in which the pictures are shown; with sizes, bars above give bytes.
+
+    Args:
+        picture_types: ``"IPBBP..."`` or a list of letters, in the order of decoding.
+        pts_s: (N,), the time each picture is shown, in seconds.
+        dts_s: (N,), the time each is decoded; must not decrease.
+        sizes: (N,), bytes of each picture in the file.
+
+    Raises:
+        ConfigError: no picture, numbers that do not fit, or decode times that go back.
+    """
+    types = [str(getattr(letter, "name", letter)) for letter in picture_types]
+    if not types:
+        raise ConfigError("picture_types is empty: give one letter a picture, such as 'IPBB'.")
+    n = len(types)
+    shown = None if pts_s is None else np.argsort(np.argsort(_numbers(pts_s, "pts_s", n), kind="stable"))
+    sizes = None if sizes is None else _numbers(sizes, "sizes", n)
+    if dts_s is not None and (np.diff(_numbers(dts_s, "dts_s", n)) < 0).any():
+        raise ConfigError("dts_s goes back in time: hand over the pictures in the order of decoding.")
+    figure = AltFigure((WIDTH, 0.55 + (0.9 if sizes is not None else 0) + (1.25 if shown is not None else 0.25)))
+    figure.alt = _gop_alt(types, shown, sizes)
+    _draw_gop(figure, types, shown, sizes)
+    return figure
+
+
+def _draw_gop(figure: AltFigure, types, shown, sizes) -> None:
+    n, h = len(types), figure.get_figheight()
+    colours = [PICTURE_COLOURS.get(kind, "#8a8a8a") for kind in types]
+    high = 0.9 if sizes is not None else 0.0
+    axes = figure.add_axes((0.1, 0.02, 0.89, 1 - (0.35 + high) / h))
+    axes.set_xlim(-0.6, n - 0.4)
+    rows = {"decoded": 1.0} if shown is None else {"decoded": 1.0, "shown": 0.0}
+    axes.set_ylim(0.6 if shown is None else -0.3, 1.3)
+    font = max(4.0, min(9.0, 330 / n))
+    for y in rows.values():
+        places = range(n) if y == 1.0 else shown
+        axes.scatter(places, [y] * n, c=colours, marker="s", s=min(220, (430 / n) ** 2), linewidths=0)
+        for place, kind in zip(places, types):
+            if n <= 75:
+                dark = kind == "B"
+                axes.text(place, y, kind, ha="center", va="center", fontsize=font, color=INK if dark else "white")
+    if shown is not None:
+        arrow = {"arrowstyle": "->", "lw": 0.8, "shrinkA": 8, "shrinkB": 8}
+        for place, target in enumerate(shown):
+            axes.annotate("", (target, 0), (place, 1), arrowprops={**arrow, "color": colours[place]})
+    axes.set_yticks(list(rows.values()), list(rows))
+    axes.set_xticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(left=False)
+    if sizes is not None:
+        bars = figure.add_axes((0.1, 1 - (0.3 + high) / h, 0.89, high / h), sharex=axes)
+        bars.bar(range(n), sizes / 1000, color=colours, width=0.8)
+        bars.set_ylabel("kB")
+        bars.tick_params(bottom=False, labelbottom=False)
+    _letters_key(figure, types)
+
+
+def _letters_key(figure: AltFigure, types) -> None:
+    meaning = {"I": "I: alone", "P": "P: refers back", "B": "B: refers both ways"}
+    present = [kind for kind in ("I", "P", "B") if kind in types]
+    for n, kind in enumerate(present):
+        left = 0.1 * WIDTH + 1.5 * n
+        y = figure.get_figheight() - 0.17
+        figure.text((left) / WIDTH, y / figure.get_figheight(), "■", color=PICTURE_COLOURS[kind], fontsize=9)
+        _text(figure, left + 0.16, y, meaning[kind], fontsize=8)
+
+
+def _gop_alt(types, shown, sizes) -> str:
+    counts = Counter(types)
+    alt = f"{_plural(len(types), 'picture')} in the order of decoding: "
+    alt += ", ".join(f"{counts[kind]} {kind}" for kind in sorted(counts, key=lambda kind: "IPB".find(kind) % 9)) + ". "
+    starts = [n for n, kind in enumerate(types) if kind == "I"]
+    alt += f"I pictures at {_listing([str(n) for n in starts], 8)}. " if starts else "None is an I picture. "
+    if shown is not None:
+        moved = int((shown != np.arange(len(types))).sum())
+        alt += f"{moved or 'None'} of them {'are' if moved != 1 else 'is'} shown at another place than decoded. "
+    if sizes is not None and starts and sizes.sum() > 0:
+        alt += f"The I pictures hold {100 * sizes[starts].sum() / sizes.sum():.0f} % of the bytes. "
+    return alt.strip()
+
+
+# --- scores ----------------------------------------------------------------------------------------------------------
+
+
+@_styled
+def score_bars(predictions: Mapping, *, top: int = 5, truth: str | None = None) -> AltFigure:
+    """The best classes of one or more predictions, a panel each.
+
+    Args:
+        predictions: name → ``Prediction``, or list of ``(label, score)``; 1 to 6 of them.
+        top: classes a panel.
+        truth: the true class; its bar is blue, and named where it is not among the best.
+
+    Raises:
+        ConfigError: no prediction, too many, or one without a class.
+    """
+    panels = {str(name): _ranked(value, str(name)) for name, value in dict(predictions).items()}
+    if not 1 <= len(panels) <= 6 or top < 1:
+        raise ConfigError(f"score_bars draws 1 to 6 predictions and at least 1 class, not {len(panels)} and {top}.")
+    columns = min(3, len(panels))
+    lines = math.ceil(len(panels) / columns)
+    rows = min(top, max(map(len, panels.values())))
+    height = 0.45 + 0.26 * rows + (0.2 if truth else 0)
+    figure = AltFigure((WIDTH if columns > 1 else WIDTH * 0.7, lines * height), alt=_score_alt(panels, truth))
+    for n, (name, ranked) in enumerate(panels.items()):
+        _score_panel(figure, n, columns, height, name, ranked, min(top, rows), truth)
+    return figure
+
+
+def _score_panel(figure, n: int, columns: int, height: float, name: str, ranked, top: int, truth) -> None:
+    width = figure.get_figwidth() / columns
+    line, column = divmod(n, columns)
+    label_room = min(0.5 * width, 0.12 + 0.075 * max(len(_short(label, 18)) for label, _ in ranked[:top]))
+    foot = 0.25 if truth else 0.05
+    bottom = figure.get_figheight() - (line + 1) * height + foot
+    axes = _axes(figure, column * width + label_room, bottom, width - label_room - 0.45, height - 0.3 - foot)
+    best = ranked[:top]
+    known = [score for _, score in best]
+    end = 1.0 if all(0 <= score <= 1 for score in known) else max(known) * 1.05
+    colours = [BLUE if label == truth or truth is None else "#b3bcc6" for label, _ in best]
+    axes.barh(range(len(best)), known, color=colours, height=0.7)
+    for y, (label, score) in enumerate(best):
+        axes.text(max(score, 0) + 0.02 * end, y, f"{score:.2f}", va="center", fontsize=8)
+        axes.text(
+            -0.02 * end, y, _short(label, 18), va="center", ha="right", fontsize=8, weight=_weight(label == truth)
+        )
+    axes.set_xlim(min(0, *known, 0), end)
+    axes.set_ylim(top - 0.4, -0.6)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines["bottom"].set_visible(False)
+    _text(
+        figure,
+        column * width + 0.05,
+        bottom + height - 0.25 - foot,
+        _short(name, int(width * 11)),
+        fontsize=9,
+        weight="bold",
+    )
+    if truth:
+        _text(
+            figure,
+            column * width + 0.05,
+            bottom - 0.2,
+            _short(_truth_words(ranked, truth), int(width * 14)),
+            color=MUTED,
+        )
+
+
+def _weight(bold: bool) -> str:
+    return "bold" if bold else "normal"
+
+
+def _truth_words(ranked, truth: str) -> str:
+    """Where the true class stands."""
+    for place, (label, score) in enumerate(ranked, 1):
+        if label == truth:
+            return f"true class: {truth}, place {place}" + ("" if place == 1 else f" with {score:.2f}")
+    return f"true class: {truth}, not among them"
+
+
+def _ranked(value, name: str) -> list[tuple[str, float]]:
+    """All classes of a prediction, best first, as they come where they are a list."""
+    pairs = value.top(len(value.labels)) if isinstance(value, Prediction) else list(value)
+    try:
+        pairs = [(str(label), float(score)) for label, score in pairs]
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name}: give a Prediction, or a list of (label, score) pairs.") from None
+    if not pairs or not all(math.isfinite(score) for _, score in pairs):
+        raise ConfigError(f"{name}: there must be at least one class, and every score must be a finite number.")
+    return sorted(pairs, key=lambda pair: -pair[1])
+
+
+def _score_alt(panels, truth) -> str:
+    words = []
+    for name, ranked in panels.items():
+        best = ", ".join(f"{label} {score:.2f}" for label, score in ranked[:3])
+        words.append(f"{name}: {best}" + (f" ({_truth_words(ranked, truth)})" if truth else ""))
+    return "Best classes. " + "; ".join(words) + "."
+
+
+@_styled
+def accuracy_bars(counts: Mapping[str, tuple[int, int]], *, chance: float | None = None) -> AltFigure:
+    """Accuracies with their 95 % Wilson intervals.
+
+    Args:
+        counts: name → (number correct, n).
+        chance: accuracy of guessing, in [0, 1]: a dashed line.
+
+    Raises:
+        ConfigError: no entry, more correct than there are, or chance outside [0, 1].
+    """
+    lines = {str(name): _share(pair, str(name)) for name, pair in dict(counts).items()}
+    if not lines:
+        raise ConfigError("accuracy_bars needs at least one name with (number correct, n).")
+    alt = "Accuracy with 95 % intervals. " + "; ".join(f"{name}: {_percent_n(line)}" for name, line in lines.items())
+    alt += "." if chance is None else f". Chance is {100 * _fraction(chance, 'chance'):.1f} %."
+    figure = AltFigure((WIDTH, 0.75 + 0.34 * len(lines)), alt=alt)
+    _interval_bars(figure, list(lines.items()), chance, "accuracy (%)")
+    return figure
+
+
+@_styled
+def per_class_bars(metrics_or_rows, labels=None, *, over: str = "listed", num: int = 30, chance=None) -> AltFigure:
+    """Accuracy of each class with its 95 % Wilson interval, the lowest first.
+
+    Args:
+        metrics_or_rows: what ``vidbench.metrics.summarise`` or ``per_class`` returns, a run's ``metrics.json``, or
+            rows; rows need ``labels``.
+        labels: class names in index order.
+        over: ``listed`` (skipped videos count as wrong) or ``readable``.
+        num: classes to show at most: those with the lowest accuracy.
+        chance: accuracy of guessing, in [0, 1]: a dashed line.
+
+    Raises:
+        ConfigError: no class, rows without labels, or another word for ``over``.
+    """
+    if over not in ("listed", "readable"):
+        raise ConfigError(f"over must be 'listed' or 'readable', not {over!r}.")
+    table = _class_table(metrics_or_rows, labels)
+    lines = [(str(line["label"]), line[over]) for line in table if line[over]]
+    if not lines:
+        raise ConfigError(f"No class has a {over} video with a label, so there is no accuracy to draw.")
+    lines.sort(key=lambda line: (line[1]["value"], line[0]))
+    shown = lines[:num]
+    left_out = f" The {len(shown)} lowest of {len(lines)} classes are shown." if len(shown) < len(lines) else ""
+    low, high = lines[0], lines[-1]
+    alt = f"Accuracy of {_plural(len(lines), 'class', 'classes')} over {over} videos, with 95 % intervals, from "
+    alt += f"{low[0]} ({_percent_n(low[1])}) to {high[0]} ({_percent_n(high[1])}).{left_out}"
+    figure = AltFigure((WIDTH, 0.75 + 0.24 * len(shown)), alt=alt)
+    title = left_out.strip() or None
+    _interval_bars(figure, shown, chance, f"accuracy over {over} videos (%)", title=title)
+    return figure
+
+
+def _class_table(given, labels) -> list[dict]:
+    """Dicts as ``metrics.per_class`` makes them, from all that holds them."""
+    if isinstance(given, Mapping):
+        if "per_class" not in given:
+            raise ConfigError("These metrics hold no 'per_class'; hand over what metrics.summarise returns.")
+        return list(given["per_class"])
+    given = list(given)
+    if given and isinstance(given[0], Mapping):
+        return given
+    if labels is None:
+        raise ConfigError("Rows need the class names too: per_class_bars(rows, labels).")
+    return per_class(given, list(labels))
+
+
+def _interval_bars(figure: AltFigure, lines, chance, axis: str, *, title=None) -> None:
+    """Bars from 0 to 100 % with whiskers, and the numbers at the right."""
+    room = min(2.4, 0.2 + 0.082 * max(len(_short(name, 28)) for name, _ in lines))
+    top = 0.35 if title else 0.1
+    axes = _axes(figure, room, 0.45, WIDTH - room - 2.25, figure.get_figheight() - 0.45 - top)
+    for y, (_, line) in enumerate(lines):
+        if line is None:
+            continue
+        value, low, high = (100 * line[key] for key in ("value", "low", "high"))
+        axes.barh(y, value, color="#a9c6dc", height=0.62)
+        axes.plot([low, high], [y, y], color=INK, lw=1.2, solid_capstyle="butt")
+        axes.plot([low, low, np.nan, high, high], [y - 0.14, y + 0.14, np.nan, y - 0.14, y + 0.14], color=INK, lw=1.2)
+        axes.plot(value, y, "o", color=BLUE, ms=4.5)
+    for y, (_, line) in enumerate(lines):
+        axes.text(104, y, _percent_n(line), va="center", fontsize=8, clip_on=False)
+    if chance is not None:
+        axes.axvline(100 * _fraction(chance, "chance"), color=ORANGE, ls="--", lw=1.2)
+        axes.annotate(
+            "chance",
+            (100 * chance, 1),
+            (3, 1),
+            xycoords=("data", "axes fraction"),
+            color=ORANGE,
+            textcoords="offset points",
+            fontsize=8,
+        )
+    axes.set_xlim(0, 100)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.set_yticks(range(len(lines)), [_short(name, 28) for name, _ in lines])
+    axes.tick_params(left=False)
+    axes.grid(axis="x")
+    axes.set_xlabel(axis)
+    if title:
+        _text(figure, 0.05, figure.get_figheight() - 0.2, title, fontsize=9, weight="bold")
+
+
+def _share(pair, name: str) -> dict | None:
+    try:
+        right, n = (int(value) for value in pair)
+        return proportion(right, n)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name}: give (number correct, n) with 0 <= number correct <= n, not {pair!r}.") from None
+
+
+def _percent_n(line: dict | None) -> str:
+    return "not known, n=0" if line is None else f"{percent(line)}, n={line['n']}"
+
+
+@_styled
+def confusion(matrix, labels: Sequence[str], *, normalise: bool = True) -> AltFigure:
+    """True classes in rows, given classes in columns; the diagonal blue, mistakes orange.
+
+    Args:
+        matrix: counts, (K, K), or (K, K + 1) as ``vidbench.metrics.confusion_matrix`` gives it: the last column
+            counts skipped videos and answers that are no class.
+        labels: class names, K of them.
+        normalise: percent of the row instead of counts.
+
+    Raises:
+        ConfigError: shapes that do not fit, or counts that are negative or no numbers.
+    """
+    counts, labels = np.asarray(matrix), [str(label) for label in labels]
+    k = len(labels)
+    if k == 0 or counts.shape not in ((k, k), (k, k + 1)):
+        raise ConfigError(f"matrix must be ({k}, {k}) or ({k}, {k + 1}) for {k} labels, got {counts.shape}.")
+    if counts.dtype.kind not in "iuf" or not np.isfinite(counts).all() or (counts < 0).any():
+        raise ConfigError("matrix must hold counts: numbers of at least 0.")
+    size = min(0.42, 5.6 / k)
+    room = min(2.0, 0.2 + 0.075 * max(len(_short(label, 20)) for label in labels)) if k <= 60 else 0.4
+    width = counts.shape[1] * size
+    figure = AltFigure((room + width + 0.3, room + k * size + 0.35), alt=_confusion_alt(counts, labels))
+    axes = _axes(figure, room, 0.05, width, k * size)
+    _draw_confusion(axes, counts, labels, normalise, size)
+    return figure
+
+
+def _draw_confusion(axes, counts: np.ndarray, labels, normalise: bool, size: float) -> None:
+    k = len(labels)
+    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares = counts / totals
+    on_diagonal = np.eye(*counts.shape, dtype=bool)
+    blues = LinearSegmentedColormap.from_list("right", ["#ffffff", "#cfe2f0", BLUE])
+    oranges = LinearSegmentedColormap.from_list("wrong", ["#ffffff", "#fbdfc0", "#b95d12"])
+    colours = np.where(on_diagonal[..., None], blues(shares), oranges(shares))
+    axes.imshow(colours, interpolation="nearest", aspect="auto")
+    if size >= 0.25:
+        for row, column in np.argwhere(counts > 0):
+            value = 100 * shares[row, column] if normalise else counts[row, column]
+            dark = shares[row, column] > 0.6
+            axes.text(
+                column,
+                row,
+                f"{value:.0f}",
+                ha="center",
+                va="center",
+                fontsize=min(8, 20 * size),
+                color="white" if dark else INK,
+            )
+    if k <= 60:
+        font = min(8, 55 * size)
+        names = [_short(label, 20) for label in labels]
+        axes.set_yticks(range(k), names, fontsize=font)
+        axes.set_xticks(range(counts.shape[1]), [*names, "none"][: counts.shape[1]], rotation=90, fontsize=font)
+    else:
+        axes.set_xticks([])
+        axes.set_yticks([])
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0, labelcolor=INK)
+    axes.set_ylabel("true class")
+    axes.set_xlabel(f"given class, {'% of the row' if normalise else 'videos'}")
+    axes.xaxis.set_label_position("top")
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+    axes.set_xticks(np.arange(-0.5, counts.shape[1]), minor=True)
+    axes.set_yticks(np.arange(-0.5, k), minor=True)
+    if k <= 60:
+        axes.grid(which="minor", lw=0.5)
+    axes.tick_params(which="minor", length=0)
+
+
+def _confusion_alt(counts: np.ndarray, labels) -> str:
+    total, right = counts.sum(), np.trace(counts)
+    alt = f"Confusion matrix of {len(labels)} classes, rows true, columns given: "
+    if total == 0:
+        return alt + "it counts no video."
+    alt += f"{right:g} of {total:g} videos lie on the diagonal. "
+    wrong = counts * ~np.eye(*counts.shape, dtype=bool)
+    if wrong.any():
+        row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+        alt += f"The most frequent mistake is {labels[row]} taken for {[*labels, 'none'][column]}, {wrong[row, column]:g} times."
+    return alt.strip()
+
+
+# --- tables of numbers -----------------------------------------------------------------------------------------------
+
+
+@_styled
+def histogram(values, *, unit: str, title=None, bins=None, groups=None) -> AltFigure:
+    """How often values occur.
+
+    Args:
+        values: (N,), numbers; values that are not finite are left out and counted in words.
+        unit: of the values, such as ``s``.
+        title: above the figure.
+        bins: a number of bins or their edges; ``None`` chooses.
+        groups: one name a value, 2 to 6 different ones: a line each.
+
+    Raises:
+        ConfigError: no finite value, or groups that do not fit.
+    """
+    values = _numbers(values, "values", None, finite=False)
+    names = None if groups is None else np.array([str(name) for name in groups])
+    if names is not None and len(names) != len(values):
+        raise ConfigError(f"{len(values)} values with {len(names)} groups: give one group a value.")
+    finite = np.isfinite(values)
+    lost = int((~finite).sum())
+    values, names = values[finite], None if names is None else names[finite]
+    if not len(values):
+        raise ConfigError("There is no finite value to draw.")
+    kinds = [] if names is None else sorted(set(names.tolist()))
+    if len(kinds) > len(SERIES):
+        raise ConfigError(f"{len(kinds)} groups are too many to tell apart; {len(SERIES)} are the most.")
+    figure = AltFigure((WIDTH, 2.7), alt=_histogram_alt(values, unit, title, lost, names, kinds))
+    axes = figure.add_axes((0.09, 0.19, 0.88, 0.68))
+    edges = _edges(values, bins)
+    if names is None:
+        axes.hist(values, edges, color=BLUE, edgecolor="white", lw=0.5)
+    for n, kind in enumerate(kinds):
+        own = values[names == kind]
+        axes.hist(own, edges, histtype="stepfilled", color=SERIES[n], alpha=0.15)
+        axes.hist(own, edges, histtype="step", color=SERIES[n], ls=DASHES[n], lw=1.6, label=f"{kind} (n={len(own)})")
+    if kinds:
+        axes.legend()
+    axes.set_title(str(title) if title else "")
+    axes.set_xlabel(unit)
+    axes.set_ylabel("videos")
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.grid(axis="y")
+    return figure
+
+
+def _edges(values: np.ndarray, bins):
+    """Bin edges: whole steps where the values are few whole numbers, at most 40 bins else."""
+    low, high = values.min(), values.max()
+    if bins is not None:
+        return np.histogram_bin_edges(values, bins)
+    if low == high:
+        return np.array([low - 0.5, low + 0.5])
+    if high - low <= 40 and (values == np.round(values)).all():
+        return np.arange(low - 0.5, high + 1)
+    return np.histogram_bin_edges(values, min(40, max(8, len(np.histogram_bin_edges(values, "auto")) - 1)))
+
+
+def _histogram_alt(values, unit, title, lost, names, kinds) -> str:
+    def words(some):
+        return f"n={len(some)}, from {some.min():.4g} to {some.max():.4g} {unit}, median {np.median(some):.4g} {unit}"
+
+    alt = f"Histogram{f', {title}' if title else ''}: {words(values)}."
+    if kinds:
+        alt += " " + "; ".join(f"{kind}: {words(values[names == kind])}" for kind in kinds) + "."
+    return alt + (f" {_plural(lost, 'value')} not known." if lost else "")
+
+
+@_styled
+def class_balance(records: Sequence[VideoRecord], *, num: int = 40) -> AltFigure:
+    """How many videos each class has, by split; what the list itself calls unusable is hatched.
+
+    Args:
+        records: as ``vidbench.data.index.load_records`` gives them.
+        num: classes to show by name at most; of more, only the sorted counts are drawn.
+
+    Raises:
+        ConfigError: no record with a label.
+    """
+    labelled = [record for record in records if record.label is not None]
+    if not labelled:
+        raise ConfigError("None of these records has a label, so there are no classes to count.")
+    parts = _parts(labelled)
+    totals = Counter(record.label for record in labelled)
+    order = sorted(totals, key=lambda label: (-totals[label], label))
+    least, most = order[-1], order[0]
+    alt = f"{len(labelled)} videos in {_plural(len(order), 'class', 'classes')}: "
+    even = totals[most] == totals[least]
+    alt += f"{totals[most]} each." if even else f"from {totals[least]} ({least}) to {totals[most]} ({most})."
+    if len(parts) > 1:
+        alt += " " + ", ".join(f"{name}: {sum(counts.values())}" for name, counts in parts.items()) + "."
+    named = len(order) <= num
+    figure = AltFigure((WIDTH, 0.8 + (0.2 * len(order) if named else 2.2)), alt=alt)
+    _draw_balance(figure, parts, order, named)
+    return figure
+
+
+def _parts(records) -> dict[str, Counter]:
+    """Counts by label, of each split's usable videos, and of all unusable ones."""
+    parts: dict[str, Counter] = {}
+    for record in records:
+        name = "unusable" if record.status != "ok" else record.split or "all"
+        parts.setdefault(name, Counter())[record.label] += 1
+    first = ("train", "val", "test")
+    return dict(
+        sorted(
+            parts.items(),
+            key=lambda item: (item[0] == "unusable", first.index(item[0]) if item[0] in first else 9, item[0]),
+        )
+    )
+
+
+def _draw_balance(figure: AltFigure, parts, order, named: bool) -> None:
+    room = min(2.4, 0.2 + 0.08 * max(len(_short(label, 28)) for label in order)) if named else 0.6
+    axes = _axes(figure, room, 0.42, WIDTH - room - 0.3, figure.get_figheight() - 0.75)
+    places, start = np.arange(len(order)), np.zeros(len(order))
+    for n, (name, counts) in enumerate(parts.items()):
+        length = np.array([counts[label] for label in order])
+        look = {"color": SERIES[n % len(SERIES)], "label": f"{name} ({sum(counts.values())})"}
+        if name == "unusable":
+            look |= {"color": "white", "edgecolor": INK, "hatch": "////", "lw": 0.5}
+        if named:
+            axes.barh(places, length, 0.72, left=start, **look)
+        else:
+            axes.bar(places, length, 1.0, bottom=start, **look)
+        start += length
+    if named:
+        for place, total in zip(places, start):
+            axes.text(total, place, f" {total:.0f}", va="center", fontsize=7.5)
+        axes.set_ylim(len(order) - 0.5, -0.5)
+        axes.set_yticks(places, [_short(label, 28) for label in order])
+        axes.tick_params(left=False)
+        axes.set_xlim(0, start.max() * 1.08)
+        axes.set_xlabel("videos")
+    else:
+        axes.set_xlim(-0.5, len(order) - 0.5)
+        axes.set_xlabel(f"{len(order)} classes, from the largest to the smallest")
+        axes.set_ylabel("videos")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2)
+
+
+@_styled
+def timeline(times_s, scores, labels: Sequence[str], *, top: int = 5, truth=None) -> AltFigure:
+    """Scores of the strongest classes along a video, over what really happens in it.
+
+    Args:
+        times_s: (N,), seconds, the time that each row of scores stands for; increasing.
+        scores: (N, K).
+        labels: class names, K of them.
+        top: classes to draw, 1 to 6: those with the highest score at any time, true ones first.
+        truth: ``(start_s, end_s, label)`` of each action, drawn as bars above.
+
+    Raises:
+        ConfigError: shapes that do not fit, or times that go back.
+    """
+    labels = [str(label) for label in labels]
+    scores = np.asarray(scores, np.float64)
+    if scores.ndim != 2 or scores.shape[1] != len(labels) or not len(scores):
+        raise ConfigError(f"scores must be (N, {len(labels)}) for {len(labels)} labels, got {scores.shape}.")
+    times = _numbers(times_s, "times_s", len(scores))
+    if (np.diff(times) <= 0).any():
+        raise ConfigError("times_s must increase from one row of scores to the next.")
+    if not 1 <= top <= len(SERIES):
+        raise ConfigError(f"top must be 1 to {len(SERIES)} classes, got {top}.")
+    spans = [(float(start), float(end), str(label)) for start, end, label in truth or ()]
+    true = list(dict.fromkeys(label for _, _, label in spans))
+    strongest = [labels[i] for i in np.argsort(-np.nan_to_num(scores.max(axis=0)), kind="stable")]
+    drawn = [*[label for label in true if label in labels], *[label for label in strongest if label not in true]][:top]
+    figure = AltFigure((WIDTH, 3.0), alt=_timeline_alt(times, scores, labels, spans))
+    _draw_timeline(figure, times, scores, labels, drawn, spans)
+    return figure
+
+
+def _draw_timeline(figure: AltFigure, times, scores, labels, drawn, spans) -> None:
+    axes = figure.add_axes((0.08, 0.16, 0.7, 0.7 if spans else 0.78))
+    looks = {label: (SERIES[n], DASHES[n]) for n, label in enumerate(drawn)}
+    for label in drawn:
+        colour, dashes = looks[label]
+        column = scores[:, labels.index(label)]
+        marker = "o" if len(times) < 40 else None
+        axes.plot(times, column, color=colour, ls=dashes, lw=1.8, label=_short(label, 20), marker=marker, ms=3)
+    low, high = min([times[0], *[s for s, _, _ in spans]]), max([times[-1], *[e for _, e, _ in spans]])
+    margin = 0.01 * (high - low) or 0.5
+    axes.set_xlim(low - margin, high + margin)
+    inside = np.nanmin(scores) >= 0 and np.nanmax(scores) <= 1
+    if inside:
+        axes.set_ylim(-0.02, 1.02)
+    for start, end, label in spans:
+        colour = looks.get(label, (MUTED, "-"))[0]
+        axes.axvspan(start, end, color=colour, alpha=0.1, lw=0)
+        bar = axes.get_xaxis_transform()
+        axes.fill_between([start, end], 1.02, 1.11, color=colour, transform=bar, clip_on=False, lw=0)
+        room = int(70 * (end - start) / (high - low + 2 * margin))
+        axes.text(
+            (start + end) / 2,
+            1.06,
+            _short(label, room) if room > 2 else "",
+            transform=bar,
+            ha="center",
+            va="center",
+            color="white",
+            fontsize=7.5,
+        )
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, handlelength=3)
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("score")
+    axes.grid(axis="y")
+
+
+def _timeline_alt(times, scores, labels, spans) -> str:
+    best = [labels[i] for i in np.nan_to_num(scores, nan=-np.inf).argmax(axis=1)]
+    starts = [n for n in range(len(best)) if n == 0 or best[n] != best[n - 1]]
+    runs = [f"{best[n]} from {times[n]:.1f} s" for n in starts]
+    alt = f"Scores over time from {times[0]:.1f} to {times[-1]:.1f} s. The best class is {_listing(runs, 8)}."
+    if spans:
+        alt += (
+            " True are "
+            + _listing([f"{label} from {start:.1f} to {end:.1f} s" for start, end, label in spans], 8)
+            + "."
+        )
+    return alt
+
+
+# --- checks and words ------------------------------------------------------------------------------------------------
+
+
+def _image(image, name: str) -> np.ndarray:
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or image.size == 0:
+        raise ConfigError(f"{name}: a picture must be uint8 (H, W, 3), got {image.dtype} {image.shape}.")
+    return image
+
+
+def _frames(frames) -> np.ndarray:
+    frames = np.asarray(frames)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or frames.size == 0:
+        raise ConfigError(f"frames must be uint8 (T, H, W, 3), got {frames.dtype} {frames.shape}.")
+    return frames
+
+
+def _numbers(values, name: str, count: int | None, *, finite: bool = True) -> np.ndarray:
+    """Values as float64 (count,)."""
+    try:
+        numbers = np.asarray(list(values), np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name} must be a list of numbers.") from None
+    if numbers.ndim != 1 or (count is not None and len(numbers) != count):
+        raise ConfigError(
+            f"{name} must hold {'one' if count is None else count} number{'s' if count != 1 else ''}"
+            f"{' a video' if count is None else ''}, got shape {numbers.shape}."
+        )
+    if finite and not np.isfinite(numbers).all():
+        raise ConfigError(f"{name} must be finite numbers.")
+    return numbers
+
+
+def _fraction(value: float, name: str) -> float:
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{name} must be a fraction between 0 and 1, got {value}.")
+    return float(value)
+
+
+def _short(words: str, room: int) -> str:
+    """Words cut to ``room`` letters, the last one an ellipsis."""
+    words = " ".join(str(words).split())
+    return words if len(words) <= room else words[: max(1, room - 1)].rstrip() + "…"
+
+
+def _plural(count: int, one: str, many: str | None = None) -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _counted(words: Sequence[str]) -> list[str]:
+    """Each word once, with how often it comes."""
+    return [word if count == 1 else f"{word} ({count} times)" for word, count in Counter(words).items()]
+
+
+def _listing(words: Sequence[str], most: int) -> str:
+    """``a, b and c``, or the first ``most`` and how many more."""
+    if len(words) > most:
+        return ", ".join(words[:most]) + f" and {len(words) - most} more"
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
