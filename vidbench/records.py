@@ -40,6 +40,10 @@ PREDICTED = ("ok", "partial")
 class VidbenchError(Exception):
     """A user's mistake or a fact about their data: one sentence, shown without a traceback."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython, and so a notebook, shows in place of a traceback."""
+        return [str(self)]
+
 
 class ConfigError(VidbenchError):
     """An option, or a combination of options, that cannot be used."""
