@@ -1,0 +1,158 @@
+"""What is in a dataset: one look at every listed video, and which of them show the same."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from vidbench.data.decode import Limits
+from vidbench.data.load import ViewReader
+from vidbench.records import InputSpec, UnreadableVideo, VideoInfo, VideoRecord
+from vidbench.utils import sha256_of_file
+
+# One frame from the middle, stretched to blocks of 6x8 pixels for the 8x9 means of ``picture_code``.
+LOOK = InputSpec(1, None, (48, 72), (48, 72), (0.0,) * 3, (1.0,) * 3, sampling="uniform", layout="NTHWC")
+LIMITS = Limits(seconds=20.0)
+FLAT = 2.0  # levels: neighbouring blocks of a picture with something in it differ by more on average
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What one look at a listed video found.
+
+    Args:
+        record: its entry in the list.
+        status: ``ok``, ``partial``, or why there is no picture; one of ``vidbench.records.STATUSES``.
+        reason: one sentence where the status is not ``ok``.
+        info: frames, rate, size and codec; ``None`` where nothing could be decoded.
+        file_size: bytes, 0 where there is no file.
+        thumbnail: uint8 (48, 72, 3), RGB: the frame in the middle, stretched; ``None`` likewise.
+    """
+
+    record: VideoRecord
+    status: str
+    reason: str = ""
+    info: VideoInfo | None = None
+    file_size: int = 0
+    thumbnail: np.ndarray | None = None
+
+    def facts(self) -> dict:
+        """Plain values for a table: those of the record and of the file, ``None`` where nothing is known."""
+        r, names = self.record, VideoInfo.__dataclass_fields__
+        known = {"video_id": r.video_id, "label": r.label, "split": r.split, "group": r.group, "status": self.status}
+        known |= {"reason": self.reason, "file_size": self.file_size}
+        return known | (asdict(self.info) if self.info else dict.fromkeys(names))
+
+
+def survey(
+    records: Iterable[VideoRecord], root: str | os.PathLike, *, num_workers: int = 2, limits: Limits = LIMITS
+) -> list[Look]:
+    """Look at every listed video once: its facts, one picture of it, or what is wrong with it.
+
+    Opens a file, reads every time stamp and decodes the frame in the middle, a few milliseconds for a short clip. As
+    only that frame is decoded, damage elsewhere in it can stay unseen.
+
+    Args:
+        records: the list, as ``vidbench.data.index.load_records`` gives it.
+        root: the folder that their paths are relative to.
+        num_workers: isolated processes; 0 reads in this one, which a decoder that crashes then takes with it.
+        limits: what one video may cost.
+
+    Returns:
+        One look per record, in the order given.
+
+    Raises:
+        ConfigError: a negative number of workers.
+    """
+    records = list(records)
+    with ViewReader(root, LOOK, num_workers=num_workers, limits=limits) as reader:
+        return [_look(records[place], root, found) for place, found in reader.stream(enumerate(records))]
+
+
+def _look(record: VideoRecord, root, found) -> Look:
+    size = 0 if record.status == "missing" else _size(os.path.join(root, record.path))
+    if isinstance(found, UnreadableVideo):
+        return Look(record, found.status, found.reason, file_size=size)
+    return Look(record, found.status, found.reason, found.info, size, found.pixels[0, 0])
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size if os.path.isfile(path) else 0
+    except (OSError, ValueError):
+        return 0
+
+
+def same_bytes(looks: Iterable[Look], root: str | os.PathLike) -> list[list[Look]]:
+    """Videos whose files hold the same bytes, under whatever name: lists of two or more, in listed order.
+
+    Only files of equal size are read. Two entries that name one file count too; empty files do not.
+
+    Raises:
+        OSError: a file that was there for ``survey`` cannot be read any more.
+    """
+    by_size, by_hash = defaultdict(list), defaultdict(list)
+    for look in looks:
+        if look.file_size:
+            by_size[look.file_size].append(look)
+    for size, members in by_size.items():
+        for look in members if len(members) > 1 else ():
+            by_hash[size, sha256_of_file(os.path.join(root, look.record.path))].append(look)
+    return [members for members in by_hash.values() if len(members) > 1]
+
+
+def picture_code(picture: np.ndarray) -> np.ndarray | None:
+    """64 bits that survive another size, codec or brightness: where a picture gets brighter from left to right.
+
+    The grey picture is averaged over 8 rows of 9 blocks; each bit says whether a block is brighter than the one to
+    its left. This is the difference hash of the image-hashing literature.
+
+    Args:
+        picture: uint8 (H, W, 3), H a multiple of 8 and W of 9.
+
+    Returns:
+        bool, shape (64,), row by row; ``None`` for a picture so flat that the bits would be noise.
+
+    Raises:
+        ValueError: sides that do not divide into blocks.
+
+    >>> ramp = np.broadcast_to(np.arange(72, dtype=np.uint8)[:, None], (48, 72, 3))
+    >>> int(picture_code(ramp).sum()), int(picture_code(ramp[:, ::-1]).sum())
+    (64, 0)
+    """
+    h, w, _ = picture.shape
+    if h % 8 or w % 9:
+        raise ValueError(f"a picture code needs a height of 8 n and a width of 9 n pixels, got {h}x{w}")
+    blocks = (picture @ (0.299, 0.587, 0.114)).reshape(8, h // 8, 9, w // 9).mean((1, 3))
+    steps = np.diff(blocks, axis=1)
+    return None if np.abs(steps).mean() < FLAT else (steps > 0).ravel()
+
+
+def look_alikes(looks: Iterable[Look], most_different: int = 6) -> list[tuple[Look, Look, int]]:
+    """Pairs of videos whose middle frames look alike, the likest first.
+
+    This finds copies that were encoded again, scaled or brightened, and clips cut from one source. It does not find a
+    copy cut at another time. Every pair is compared: 20,000 videos take some seconds.
+
+    Args:
+        looks: those without a picture, or with a flat one, are passed over.
+        most_different: bits of 64 in which the ``picture_code`` may differ; two unrelated pictures differ in about 32.
+
+    Returns:
+        ``(one, other, bits that differ)``, sorted by bits and then by place in the list.
+    """
+    coded = [(look, picture_code(look.thumbnail)) for look in looks if look.thumbnail is not None]
+    coded = [(look, code) for look, code in coded if code is not None]
+    if not coded:
+        return []
+    words = np.packbits([code for _, code in coded], axis=1).view(np.uint64)[:, 0]
+    pairs = []
+    for place, (look, _) in enumerate(coded):
+        different = np.bitwise_count(words[place + 1 :] ^ words[place])
+        for other in np.flatnonzero(different <= most_different):
+            pairs.append((look, coded[place + 1 + other][0], int(different[other])))
+    return sorted(pairs, key=lambda pair: pair[2])
