@@ -12,7 +12,6 @@ import functools
 import html
 import io
 import math
-import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -827,7 +826,8 @@ def _confusion_alt(counts: np.ndarray, labels) -> str:
     wrong = counts * ~np.eye(*counts.shape, dtype=bool)
     if wrong.any():
         row, column = np.unravel_index(wrong.argmax(), wrong.shape)
-        alt += f"The most frequent mistake is {labels[row]} taken for {[*labels, 'none'][column]}, {wrong[row, column]:g} times."
+        times = _plural(f"{wrong[row, column]:g}", "time")
+        alt += f"The most frequent mistake is {labels[row]} taken for {[*labels, 'none'][column]}, {times}."
     return alt.strip()
 
 
@@ -1101,8 +1101,8 @@ def _short(words: str, room: int) -> str:
     return words if len(words) <= room else words[: max(1, room - 1)].rstrip() + "…"
 
 
-def _plural(count: int, one: str, many: str | None = None) -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"
+def _plural(count, one: str, many: str | None = None) -> str:
+    return f"{count} {one if str(count) == '1' else many or one + 's'}"
 
 
 def _counted(words: Sequence[str]) -> list[str]:
