@@ -469,9 +469,8 @@ NAMES = (  # what has digits and is no measurement
     r"\b(?:chapters?|exercises?) \d+\b",
     r"\b[A-Za-z][A-Za-z.+()-]*[.-]?\d[\w.()+-]*",  # a word that begins with a letter: H.264, top-5, R(2+1)D
 )
-COUNT_WORDS = (
-    "half|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty|fifty|hundred"
-)
+COUNTS = "half|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty|fifty|hundred"
+COMPARATIVES = "as|more|less|fewer|faster|slower|larger|smaller|bigger|longer|shorter"
 MEASURING = (  # numbers in words that only a cell can know
     rf"\b(?:\w+ty|{COUNTS}|one)[ -]per ?cent\b",
     rf"\b(?:{COUNTS})(?:fold|[ -]times) +(?:{COMPARATIVES})\b",
