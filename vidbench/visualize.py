@@ -28,7 +28,9 @@ from vidbench.metrics import per_class, percent, proportion
 from vidbench.records import ConfigError, Prediction, VideoRecord
 
 WIDTH = 7.6  # inches; at 100 CSS pixels an inch the width of a notebook's text
-CSS_DPI, DPI = 100, 150  # one and a half device pixels each CSS pixel: sharp enough, and small
+CSS_DPI = 100
+CHART_DPI, PHOTO_DPI = 150, 115  # some device pixels more than CSS pixels: sharp enough, and small
+MOST_COLOURS = 128  # of a chart's PNG
 
 INK, MUTED, LINE, SOFT = "#1b2430", "#536070", "#c4ccd4", "#e9edf1"
 BLUE, ORANGE = "#2b6a99", "#d55e00"  # right or usual, and wrong or special, everywhere
@@ -75,7 +77,7 @@ class AltFigure(Figure):
     """
 
     def __init__(self, *args, alt: str = "", photo: bool = False, **kwargs):
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, dpi=PHOTO_DPI if photo else CHART_DPI, **kwargs)
         FigureCanvasAgg(self)
         self.alt, self.photo = alt, photo
 
@@ -88,13 +90,12 @@ class AltFigure(Figure):
         """The encoded picture, of the type ``mime``; the same figure gives the same bytes."""
         with _style():
             self.canvas.draw()
-        pixels = Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3].copy())
+        pixels = np.asarray(self.canvas.buffer_rgba())[..., :3]
         buffer = io.BytesIO()
         if self.photo:
-            pixels.save(buffer, "JPEG", quality=82, subsampling=0, optimize=True)
+            Image.fromarray(pixels.copy()).save(buffer, "JPEG", quality=78, optimize=True)
         else:
-            few = pixels.quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-            few.save(buffer, "PNG", optimize=True)
+            _few_colours(pixels).save(buffer, "PNG", optimize=True)
         return buffer.getvalue()
 
     def html(self) -> str:
@@ -119,6 +120,27 @@ class AltFigure(Figure):
 
         data, about = self._repr_mimebundle_()
         display(data, metadata=about, raw=True)
+
+
+def _few_colours(pixels: np.ndarray) -> Image.Image:
+    """A chart (H, W, 3) in its most frequent colours; the rest, edges of lines and letters, take the nearest of them.
+
+    Pillow's own quantisers average colours, which turns thin lines into other ones than the legend's.
+    """
+    h, w, _ = pixels.shape
+    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    colours, places, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    kept = colours[np.lexsort((colours, -counts))[:MOST_COLOURS]]
+    parts = [np.stack([some >> 16, some >> 8 & 255, some & 255], -1).astype(np.int32) for some in (colours, kept)]
+    nearest = np.concatenate(
+        [
+            ((some[:, None] - parts[1][None]) ** 2).sum(-1).argmin(1)
+            for some in np.array_split(parts[0], 1 + h * w // 4096)
+        ]
+    )
+    image = Image.fromarray(nearest[places].reshape(h, w).astype(np.uint8), "P")
+    image.putpalette(parts[1].astype(np.uint8).tobytes())
+    return image
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
@@ -247,10 +269,15 @@ def heat_overlay(frames: np.ndarray, heat: np.ndarray, *, num: int = 8) -> AltFi
         raise ConfigError(f"heat must be (T, h, w) with T = {len(frames)} as the frames have, got {heat.shape}.")
     if not (np.isfinite(heat).all() and heat.min() >= 0 and heat.max() <= 1):
         raise ConfigError("heat must lie in [0, 1]: divide it by its largest value.")
-    t, y, x = np.unravel_index(heat.argmax(), heat.shape)
+    shown = heat[chosen]
+    n, y, x = np.unravel_index(shown.argmax(), shown.shape)
     where = _place((y + 0.5) / heat.shape[1], (x + 0.5) / heat.shape[2])
-    alt = f"{len(chosen)} frames, and below them the same under a heat map. "
-    alt += f"It is strongest in frame {t}, {where} ({heat.max():.2f})." if heat.max() > 0 else "It is zero everywhere."
+    alt = f"{_plural(len(chosen), 'frame')}, and below the same under a heat map, "
+    alt += (
+        f"which is strongest in {names[n]}, {where} ({shown.max():.2f})."
+        if shown.any()
+        else "which is zero everywhere."
+    )
     figure = AltFigure(alt=alt, photo=True)
     rows = [[frames[i] for i in chosen], [_heated(frames[i], heat[i]) for i in chosen]]
     _picture_grid(figure, rows, [""] * len(chosen) + names, len(chosen))
@@ -365,6 +392,7 @@ def sampling_diagram(indices, num_frames: int, *, frame_rate=None, pts_s=None, t
     _ticks_of_video(axes, times, len(clips))
     (_draw_one_clip if len(clips) == 1 else _draw_clips)(axes, clips, times)
     axes.set_xlabel(f"{unit} of the video")
+    axes.xaxis.get_major_locator().set_params(integer=unit == "frames")
     axes.spines["left"].set_visible(False)
     axes.tick_params(left=False)
     return figure
@@ -605,8 +633,8 @@ def _truth_words(ranked, truth: str) -> str:
     """Where the true class stands."""
     for place, (label, score) in enumerate(ranked, 1):
         if label == truth:
-            return f"true class: {truth}, place {place}" + ("" if place == 1 else f" with {score:.2f}")
-    return f"true class: {truth}, not among them"
+            return f"true class {truth}: place {place}, {score:.2f}"
+    return f"true class {truth}: not among them"
 
 
 def _ranked(value, name: str) -> list[tuple[str, float]]:
@@ -700,7 +728,7 @@ def _class_table(given, labels) -> list[dict]:
 def _interval_bars(figure: AltFigure, lines, chance, axis: str, *, title=None) -> None:
     """Bars from 0 to 100 % with whiskers, and the numbers at the right."""
     room = min(2.4, 0.2 + 0.082 * max(len(_short(name, 28)) for name, _ in lines))
-    top = 0.35 if title else 0.1
+    top = 0.35 if title else 0.25 if chance is not None else 0.1
     axes = _axes(figure, room, 0.45, WIDTH - room - 2.25, figure.get_figheight() - 0.45 - top)
     for y, (_, line) in enumerate(lines):
         if line is None:
@@ -780,12 +808,12 @@ def _draw_confusion(axes, counts: np.ndarray, labels, normalise: bool, size: flo
     on_diagonal = np.eye(*counts.shape, dtype=bool)
     blues = LinearSegmentedColormap.from_list("right", ["#ffffff", "#cfe2f0", BLUE])
     oranges = LinearSegmentedColormap.from_list("wrong", ["#ffffff", "#fbdfc0", "#b95d12"])
-    colours = np.where(on_diagonal[..., None], blues(shares), oranges(shares))
+    colours = np.where(on_diagonal[..., None], blues(shares**0.7), oranges(shares**0.7))  # so that a few percent show
     axes.imshow(colours, interpolation="nearest", aspect="auto")
     if size >= 0.25:
         for row, column in np.argwhere(counts > 0):
             value = 100 * shares[row, column] if normalise else counts[row, column]
-            dark = shares[row, column] > 0.6
+            dark = colours[row, column, :3] @ (0.3, 0.6, 0.1) < 0.6
             axes.text(
                 column,
                 row,
@@ -870,10 +898,10 @@ def histogram(values, *, unit: str, title=None, bins=None, groups=None) -> AltFi
         axes.hist(own, edges, histtype="stepfilled", color=SERIES[n], alpha=0.15)
         axes.hist(own, edges, histtype="step", color=SERIES[n], ls=DASHES[n], lw=1.6, label=f"{kind} (n={len(own)})")
     if kinds:
-        axes.legend()
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2)
     axes.set_title(str(title) if title else "")
     axes.set_xlabel(unit)
-    axes.set_ylabel("videos")
+    axes.set_ylabel("count")
     axes.yaxis.get_major_locator().set_params(integer=True)
     axes.grid(axis="y")
     return figure
