@@ -245,17 +245,22 @@ class Rescored:
     num_on_wrong: int
     num_verdicts: int
 
-    def __str__(self) -> str:
-        words = f"top-{self.k} as listed {percent(self.listed)}, n={self.listed['n'] if self.listed else 0}"
+    @property
+    def note(self) -> str:
+        """What the verdicts are, and which way they can move the figure."""
         if not self.num_verdicts:
-            return words + "; no verdicts yet"
+            return "No verdicts yet."
         kinds = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self.counts.items())
-        n = self.rescored["n"] if self.rescored else 0
-        words += f"; re-scored {percent(self.rescored)}, n={n} ({kinds}). "
-        words += f"{self.num_on_wrong} of {self.num_verdicts} verdicts are on videos that counted as wrong"
+        words = f"{self.num_verdicts} reviewed ({kinds}), {self.num_left_out} left out; "
+        words += f"{self.num_on_wrong} of them had counted as wrong."
         if self.num_on_wrong == self.num_verdicts:
-            words += ": that can only raise the figure, so review right answers too"
-        return words + "."
+            words += " Reviewing mistakes only can only raise the figure: look at right answers too."
+        return words
+
+    def __str__(self) -> str:
+        n = [part["n"] if part else 0 for part in (self.listed, self.rescored)]
+        words = f"top-{self.k} as listed {percent(self.listed)}, n={n[0]}"
+        return words + (f"; re-scored {percent(self.rescored)}, n={n[1]}. {self.note}" if self.num_verdicts else "")
 
 
 def rescore(rows: Sequence[Row], verdicts: Mapping[str, Verdict], *, k: int = 1) -> Rescored:
@@ -383,15 +388,23 @@ class Comparison:
         num_only_a: labelled videos that only A lists.
         num_only_b: likewise for B.
         difference: top-1 of B minus that of A on the shared videos, ``{value, low, high, n}``, fractions with a 95 %
-            interval; ``None`` where no video is shared.
+            interval.
         p_value: of a difference at least as large if neither were better (exact McNemar test, two-sided).
     """
 
     pairs: tuple[tuple[Row, Row], ...]
     num_only_a: int
     num_only_b: int
-    difference: dict | None
+    difference: dict
     p_value: float
+
+    def sentence(self, a: str, b: str) -> str:
+        """The difference in words, for runs called ``a`` and ``b``."""
+        value, low, high = (100 * self.difference[name] for name in ("value", "low", "high"))
+        words = f"{b} minus {a}: {value:+.1f} points [{low:+.1f}, {high:+.1f}], n={self.difference['n']}, "
+        words += f"p={self.p_value:.2g} (exact McNemar)."
+        left = [f"{count} only in {name}" for count, name in ((self.num_only_a, a), (self.num_only_b, b)) if count]
+        return words + (f" Videos left out: {', '.join(left)}." if left else "")
 
     def group(self, name: str) -> list[tuple[Row, Row]]:
         """Pairs by who is right at top-1: ``both``, ``a``, ``b`` (only that one), ``neither``, or ``all``."""

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench.data.decode import Limits, check_file, decoder_version, open_video
+from vidbench.data.decode import Limits, Video, check_file, decoder_version, open_video
 from vidbench.forward import cache_folder
 from vidbench.records import ConfigError, UnreadableVideo, VideoInfo
 from vidbench.utils import atomic_writer, printable, sha256_of_file, sha256_of_json
@@ -152,7 +152,7 @@ def _container(container, path: str) -> str:
     return {"avi": "AVI", "mpegts": "MPEG-TS"}.get(name, name)
 
 
-def _why_not(kind: str, video, info: VideoInfo) -> str:
+def _why_not(kind: str, video: Video, info: VideoInfo) -> str:
     codec, streams = video.stream.codec_context, video.container.streams
     if kind not in CODECS:
         return f"browsers do not open {printable(kind, 40)} files"
@@ -265,7 +265,8 @@ def write_copy(path: str | os.PathLike, target: str | os.PathLike, *, short_side
         height, width = _size(video.info, short_side)
         stream = _output(container, height, width, crf, _aspect(video))
         last = -1
-        for pixels, time_s in _frames(video, height, width):
+        same = (height, width) == (video.info.height, video.info.width)
+        for _, pixels, time_s in walk(video, size=None if same else (height, width)):
             last = max(last + 1, round(time_s * TICKS))
             frame = av.VideoFrame.from_ndarray(_even(pixels), format="rgb24")
             frame = frame.reformat(format="yuv420p", dst_colorspace="ITU601", dst_color_range="MPEG")
@@ -292,7 +293,7 @@ def _size(info: VideoInfo, short_side: int) -> tuple[int, int]:
     return max(1, round(info.height * scale)), max(1, round(info.width * scale))
 
 
-def _aspect(video) -> Fraction:
+def _aspect(video: Video) -> Fraction:
     """Width of a pixel over its height, upright; browsers stretch the picture by it."""
     ratio = Fraction(video.stream.sample_aspect_ratio or 1)
     if not Fraction(1, 4) <= ratio <= 4:
@@ -300,15 +301,26 @@ def _aspect(video) -> Fraction:
     return 1 / ratio if video.info.rotation in (90, 270) else ratio
 
 
-def _frames(video, height: int, width: int) -> Iterator[tuple[np.ndarray, float]]:
-    """Every frame of an open video at a size, with its time in seconds."""
-    info = video.info
-    size = None if (height, width) == (info.height, info.width) else (height, width)
-    step, start = max(1, CHUNK_BYTES // (info.height * info.width * 3)), 0
-    while start < video.table.num_frames:  # may fall when damage is met
-        clip = video.read(lambda table, start=start: range(start, min(start + step, table.num_frames)), size=size)
-        yield from zip(clip.frames, clip.pts_s)
-        start += step
+def walk(video: Video, *, step: int = 1, size: tuple[int, int] | None = None) -> Iterator[tuple]:
+    """Every ``step``-th frame of an open video, a bounded number in memory at a time.
+
+    Args:
+        video: as ``vidbench.data.decode.open_video`` gives it.
+        step: 1 for every frame.
+        size: ``(height, width)`` to scale to; ``None`` keeps the picture's own.
+
+    Yields:
+        ``(index, pixels, time_s)``: the position in display order, uint8 (H, W, 3), seconds from the first frame.
+
+    Raises:
+        UnreadableVideo: the file gives no usable frame, or the time for a piece ran out.
+    """
+    info, start = video.info, 0
+    span = step * max(1, CHUNK_BYTES // (info.height * info.width * 3))
+    while start < video.table.num_frames:  # falls when damage is met
+        clip = video.read(lambda table, start=start: range(start, min(start + span, table.num_frames), step), size=size)
+        yield from zip(clip.indices.tolist(), clip.frames, clip.pts_s.tolist())
+        start += span
 
 
 def _even(pixels: np.ndarray) -> np.ndarray:

@@ -1,0 +1,890 @@
+"""Videos, samplings and runs to look at and to judge, in a notebook.
+
+Each function returns an ipywidgets box that needs a running kernel, and that also carries a picture or a table of what
+it shows first: pages made from the notebook, and hosts that only display it, show that instead. A video that cannot be
+read, or a folder that cannot be written, is one sentence in the widget and never an exception from a click.
+
+Only pictures and text reach the browser: frames as ``<img alt>``, videos as ``<video>`` with the whole file inside,
+so that nothing has to be served and the same cell works in JupyterLab, VS Code and Colab.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ipywidgets
+import numpy as np
+
+from vidbench import review, visualize
+from vidbench.data import sample
+from vidbench.data.decode import open_video, read_clip
+from vidbench.metrics import is_correct, percent, proportion
+from vidbench.records import STATUSES, ConfigError, Row, UnreadableVideo, VidbenchError, VideoRecord
+from vidbench.transcode import playable, walk
+from vidbench.utils import printable
+
+MOST_FRAMES = 600  # of one player; a longer video is stepped through in larger steps
+MOST_LISTED = 500  # entries of one list of videos
+PLAYER_WIDTH = 400  # CSS pixels
+STORED_SIDE = 360  # pixels, short side of the frames that a player keeps
+THUMBNAIL_SIDE = 120  # pixels, short side of the frames of a strip
+TOP = 5
+RULES = {
+    "clips": "neighbours at a frame rate",
+    "dense": "neighbours, every n-th frame",
+    "uniform": "evenly over the whole video",
+    "segments": "one from each segment",
+}
+EVERY = "all"
+
+STYLE = """<style>
+.vidbench {--vb-text: var(--jp-ui-font-color1, #1a1a1a); --vb-soft: var(--jp-ui-font-color2, #555);
+  --vb-line: var(--jp-border-color2, #ccc); --vb-bar: #0072b2; --vb-true: #009e73; padding: 4px 0}
+.vidbench figure {margin: 0; max-width: 100%} .vidbench figcaption, .vidbench p {color: var(--vb-text); margin: 4px 0}
+.vidbench img, .vidbench video {display: block; max-width: 100%; height: auto; background: #000}
+.vidbench table {border-collapse: collapse; color: var(--vb-text); margin: 4px 0; font-size: 13px}
+.vidbench td, .vidbench th {padding: 1px 8px 1px 0; text-align: left; font-weight: normal; white-space: nowrap}
+.vidbench th[scope=col] {border-bottom: 1px solid var(--vb-line)} .vidbench td.n {text-align: right}
+.vidbench .bar {display: block; height: 10px; background: var(--vb-bar)}
+.vidbench .true .bar {background: var(--vb-true)}
+.vidbench .true td, .vidbench .true th {font-weight: bold}
+.vidbench .problem {border-left: 4px solid #d55e00; padding-left: 8px}
+</style>"""
+# ipywidgets draws sliders without an accessible name. A style element may carry a load handler where a script
+# would not run; this one gives each slider the words of the label beside it.
+NAMES_FOR_SLIDERS = """<style onload="
+(() => {
+  const box = this.closest('.vidbench');
+  let tries = 0;
+  const name = () => {
+    for (const handle of box ? box.querySelectorAll('.noUi-handle') : []) {
+      const label = handle.closest('.widget-slider').querySelector('.widget-label');
+      handle.setAttribute('aria-label', label ? label.textContent : 'value');
+    }
+    if (tries++ < 25) setTimeout(name, 200);
+  };
+  name();
+})()"></style>"""
+
+
+class Panel(ipywidgets.VBox):
+    """A box of controls that also says, as HTML and as a picture, what it shows first.
+
+    Args:
+        children: widgets, from top to bottom.
+        fallback: gives ``(html, figure)`` when the panel is displayed; the figure may be ``None``.
+    """
+
+    def __init__(self, children: Sequence[ipywidgets.Widget], fallback: Callable[[], tuple]):
+        super().__init__([ipywidgets.HTML(STYLE + NAMES_FOR_SLIDERS), *children])
+        self.add_class("vidbench")
+        self.fallback = fallback
+
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is None:
+            return None
+        try:
+            words, figure = self.fallback()
+        except VidbenchError as problem:
+            words, figure = sentence(problem), None
+        picture = figure.html() if figure is not None else ""
+        bundle["text/html"] = f"<div>{words}{picture}</div>"
+        if figure is None:
+            return bundle
+        bundle["text/plain"] = figure.alt
+        bundle[figure.mime] = base64.b64encode(figure.data()).decode()
+        return bundle, {figure.mime: {"alt": figure.alt}}
+
+
+# ---------------------------------------------------------------- pieces of HTML
+
+
+def text(value: object, limit: int = 200) -> str:
+    """Foreign text as HTML: control characters written out, markup escaped."""
+    return html.escape(printable(value, limit))
+
+
+def sentence(problem: object) -> str:
+    """What went wrong, as a paragraph."""
+    return f'<p class="problem" role="alert">{text(problem, 500)}</p>'
+
+
+def table(header: Sequence[str], lines: Sequence[Sequence[object]], name: str) -> str:
+    """An HTML table with a header row; the first cell of a line heads it."""
+    head = "".join(f'<th scope="col">{text(word)}</th>' for word in header)
+    body = ""
+    for first, *rest in lines:
+        body += f'<tr><th scope="row">{text(first)}</th>' + "".join(f"<td>{text(cell)}</td>" for cell in rest) + "</tr>"
+    return f'<table aria-label="{text(name)}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def score_table(ranked: Sequence[tuple[str, float]], truth: Sequence[str], name: str) -> str:
+    """Classes with their scores as numbers and bars, the true ones marked in words too."""
+    lines = ""
+    for label, score in ranked:
+        is_true = label in truth
+        kind, mark = (' class="true"', " (true)") if is_true else ("", "")
+        bar = f'<span class="bar" style="width: {max(1, round(120 * min(1, max(0, score))))}px"></span>'
+        lines += (
+            f'<tr{kind}><th scope="row">{text(label, 60)}{mark}</th><td class="n">{score:.3f}</td><td>{bar}</td></tr>'
+        )
+    return f'<table aria-label="{text(name)}"><tbody>{lines}</tbody></table>'
+
+
+def frame_img(jpeg: bytes, alt: str, width: int) -> str:
+    data = base64.b64encode(jpeg).decode()
+    return f'<img src="data:image/jpeg;base64,{data}" alt="{text(alt, 400)}" style="width: {width}px">'
+
+
+def encode_jpeg(pixels: np.ndarray) -> bytes:
+    """A uint8 (H, W, 3) RGB frame as JPEG."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def shown_width(height: int, width: int) -> int:
+    """CSS pixels for a picture: small videos are drawn larger, upright ones not taller than wide ones."""
+    return round(PLAYER_WIDTH * min(1.0, width / height))
+
+
+def scaled_size(height: int, width: int, short_side: int) -> tuple[int, int] | None:
+    """Height and width with at most ``short_side`` pixels on the shorter side; ``None`` where it has no more."""
+    scale = short_side / min(height, width)
+    return None if scale >= 1 else (max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def video_html(path: str | Path, alt: str, *, max_kb: float = 8000) -> str:
+    """A video element with the file, or a copy that browsers play, inside; a sentence where there is none."""
+    try:
+        video = playable(path, max_kb=max_kb)
+    except VidbenchError as problem:
+        return sentence(f"{Path(path).name} cannot be shown: {problem}")
+    notes = [f"Shown as an H.264 copy, because {video.made_because}."] if video.made_because else []
+    notes += [f"Only a part can be read: {video.problem}."] if video.problem else []
+    width = shown_width(video.info.height, video.info.width)
+    return (
+        f'<video controls loop muted playsinline aria-label="{text(alt, 400)}" src="{video.uri}" '
+        f'style="width: {width}px">{text(alt, 400)}</video>' + "".join(f"<p>{text(note, 400)}</p>" for note in notes)
+    )
+
+
+# ---------------------------------------------------------------- a video in a cell
+
+
+class EmbeddedVideo:
+    """A video for a notebook cell, with frames of it for hosts that do not show videos."""
+
+    def __init__(self, path: str | Path, alt: str, max_kb: float):
+        self.path, self.alt, self.max_kb = Path(path), alt, max_kb
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        words = video_html(self.path, self.alt, max_kb=self.max_kb)
+        bundle = {"text/plain": self.alt, "text/html": f"<figure>{words}</figure>"}
+        try:
+            figure = strip_of(self.path)
+        except VidbenchError:
+            return bundle
+        return bundle | {figure.mime: base64.b64encode(figure.data()).decode()}, {figure.mime: {"alt": self.alt}}
+
+
+def show_video(path: str | Path, *, alt: str, max_kb: float = 200) -> EmbeddedVideo:
+    """A video in a cell's output, with controls, playing without a kernel.
+
+    Args:
+        path: a video file; one that browsers do not play is shown as an H.264 copy.
+        alt: what is to be seen, for those who do not see it.
+        max_kb: most size of what is embedded, in kB of 1000 bytes. Outputs that are kept in git stay at 200.
+
+    Returns:
+        An object that IPython displays. Where the video cannot be read, or no copy is small enough, it is a sentence.
+
+    Raises:
+        ConfigError: ``alt`` is empty.
+    """
+    if not alt.strip():
+        raise ConfigError("alt must say what the video shows, for readers who do not see it")
+    return EmbeddedVideo(path, alt, max_kb)
+
+
+def strip_of(path: str | Path, num: int = 6) -> visualize.AltFigure:
+    """A film strip of a video file; raises ``UnreadableVideo``."""
+    with open_video(path) as video:
+        size = scaled_size(video.info.height, video.info.width, THUMBNAIL_SIDE)
+        clip = video.read(lambda table: np.unique(sample.middle_indices(table.num_frames, num)), size=size)
+    return visualize.film_strip(clip.frames, clip.pts_s, num=num)
+
+
+# ---------------------------------------------------------------- clip player
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Frames of a video, ready for a player.
+
+    Args:
+        jpegs: one encoded picture a frame.
+        indices: int64, shape (T,), position of each in the video.
+        times_s: float64, shape (T,), seconds from the first frame.
+        num_frames: pictures of the video.
+        height: pixels of the video.
+        width: pixels of the video.
+        note: a sentence where not every frame is there.
+    """
+
+    jpegs: tuple[bytes, ...]
+    indices: np.ndarray
+    times_s: np.ndarray
+    num_frames: int
+    height: int
+    width: int
+    note: str = ""
+
+
+def load_frames(source: str | Path | np.ndarray, frame_rate: float) -> Frames:
+    """Frames of a file, or of an array uint8 (T, H, W, 3) at ``frame_rate``; raises ``UnreadableVideo``."""
+    if isinstance(source, np.ndarray):
+        if source.ndim != 4 or source.shape[-1] != 3 or source.dtype != np.uint8 or not len(source):
+            raise ConfigError(f"frames must be uint8 (T, H, W, 3) with T at least 1, got {source.dtype} {source.shape}")
+        num, height, width = source.shape[:3]
+        step = -(-num // MOST_FRAMES)
+        indices = np.arange(0, num, step)
+        jpegs = tuple(encode_jpeg(source[index]) for index in indices)
+        return Frames(jpegs, indices, indices / frame_rate, num, height, width, _step_note(step))
+    with open_video(source) as video:
+        step = -(-video.table.num_frames // MOST_FRAMES)
+        size = scaled_size(video.info.height, video.info.width, STORED_SIDE)
+        found = [(index, encode_jpeg(pixels), time) for index, pixels, time in walk(video, step=step, size=size)]
+        indices, jpegs, times = zip(*found)
+        note = " ".join(filter(None, [_step_note(step), f"Damaged: {video.reason}." if video.reason else ""]))
+        info = video.info
+        return Frames(jpegs, np.array(indices), np.array(times), info.num_frames, info.height, info.width, note)
+
+
+def _step_note(step: int) -> str:
+    return f"Every {step}th frame is shown." if step > 1 else ""
+
+
+def clip_player(
+    path_or_frames: str | Path | np.ndarray,
+    *,
+    times_s=None,
+    scores=None,
+    labels: Sequence[str] | None = None,
+    truth=None,
+    title: str | None = None,
+    frame_rate: float = 25.0,
+) -> Panel:
+    """A player that steps frame by frame, with the best classes at that moment.
+
+    Args:
+        path_or_frames: a video file, or frames uint8 (T, H, W, 3).
+        times_s: seconds at which ``scores`` were made, shape (N,); each frame shows the nearest ones.
+        scores: probabilities, shape (N, K); or (K,), the same for the whole clip.
+        labels: K class names, where there are scores.
+        truth: a class name, or spans ``[(start_s, end_s, label), ...]``.
+        title: shown above; the file's name where ``None``.
+        frame_rate: of frames given as an array, per second.
+
+    Raises:
+        ConfigError: scores, times and labels do not fit each other, or the array is no video.
+    """
+    moments = _Moments.of(times_s, scores, labels, truth)
+    if not frame_rate > 0:
+        raise ConfigError(f"frame_rate must be above 0, got {frame_rate}")
+    is_array = isinstance(path_or_frames, np.ndarray)
+    title = title if title is not None else ("frames" if is_array else Path(path_or_frames).name)
+    try:
+        frames = load_frames(path_or_frames, frame_rate)
+    except UnreadableVideo as problem:
+        words = sentence(f"{title} cannot be shown: {problem}")
+        return Panel([ipywidgets.HTML(words)], lambda: (words, None))
+    return _player(frames, moments, title)
+
+
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """What is known about each time of a video: scores, and the true class."""
+
+    times_s: np.ndarray | None
+    scores: np.ndarray | None
+    labels: tuple[str, ...]
+    truth: str | list | None
+
+    @classmethod
+    def of(cls, times_s, scores, labels, truth) -> _Moments:
+        if scores is None:
+            return cls(None, None, (), truth)
+        scores = np.asarray(scores, np.float64)
+        if labels is None or scores.ndim not in (1, 2) or scores.shape[-1] != len(labels) or not scores.size:
+            raise ConfigError(
+                f"scores must be (N, K) or (K,) with K labels, got {scores.shape} and {len(labels or ())}"
+            )
+        if scores.ndim == 1:
+            return cls(np.zeros(1), scores[None], tuple(labels), truth)
+        times = np.asarray([] if times_s is None else times_s, np.float64)
+        if times.shape != scores.shape[:1]:
+            raise ConfigError(
+                f"times_s must have one time for each row of scores, got {times.shape} for {scores.shape}"
+            )
+        return cls(times, scores, tuple(labels), truth)
+
+    def true_at(self, time_s: float) -> list[str]:
+        """The true classes at a time."""
+        if self.truth is None or isinstance(self.truth, str):
+            return [self.truth] if self.truth else []
+        return [label for start, end, label in self.truth if start <= time_s < end]
+
+    def html(self, time_s: float) -> str:
+        true = self.true_at(time_s)
+        words = f"<p>true class: {text(', '.join(true), 200)}</p>" if true else ""
+        if self.truth and not true:
+            words = "<p>no class here</p>"
+        if self.scores is None:
+            return words
+        place = int(np.abs(self.times_s - time_s).argmin())
+        best = np.argsort(-self.scores[place], kind="stable")[:TOP]
+        ranked = [(self.labels[k], float(self.scores[place, k])) for k in best]
+        return words + score_table(ranked, true, f"best classes at {time_s:.2f} s")
+
+
+def _player(frames: Frames, moments: _Moments, title: str) -> Panel:
+    width, last = shown_width(frames.height, frames.width), len(frames.jpegs) - 1
+    picture, aside = ipywidgets.HTML(), ipywidgets.HTML()
+    slider = ipywidgets.IntSlider(0, 0, max(1, last), description="frame", readout=False, disabled=last == 0)
+    slider.layout.width = f"{PLAYER_WIDTH - 30}px"
+    gaps = np.diff(frames.times_s)
+    interval = int(np.clip(1000 * gaps.mean(), 40, 2000)) if len(gaps) and gaps.mean() > 0 else 100
+    play = ipywidgets.Play(value=0, min=0, max=max(1, last), interval=interval, show_repeat=True, disabled=last == 0)
+    ipywidgets.jslink((play, "value"), (slider, "value"))
+    back = ipywidgets.Button(icon="step-backward", tooltip="one frame back")
+    forth = ipywidgets.Button(icon="step-forward", tooltip="one frame on")
+    for button in (back, forth):
+        button.layout.width = "40px"
+
+    def show(place: int) -> None:
+        place = min(place, last)
+        index, time_s = int(frames.indices[place]), float(frames.times_s[place])
+        where = f"frame {index} of {frames.num_frames}, {time_s:.2f} s"
+        alt = f"{title}: {where}"
+        picture.value = f"<figure>{frame_img(frames.jpegs[place], alt, width)}<figcaption>{where}</figcaption></figure>"
+        aside.value = moments.html(time_s)
+
+    def step(by: int) -> None:
+        slider.value = int(np.clip(slider.value + by, 0, last))
+
+    slider.observe(lambda change: show(change["new"]), names="value")
+    back.on_click(lambda _: step(-1))
+    forth.on_click(lambda _: step(1))
+    show(0)
+    head = f"<p><b>{text(title)}</b></p>" + (f"<p>{text(frames.note)}</p>" if frames.note else "")
+    left = ipywidgets.VBox([picture, ipywidgets.HBox([play, back, forth]), slider])
+    body = ipywidgets.HBox([left, aside]) if moments.scores is not None or moments.truth else left
+    return Panel([ipywidgets.HTML(head), body], lambda: _player_fallback(frames, moments, title))
+
+
+def _player_fallback(frames: Frames, moments: _Moments, title: str):
+    from PIL import Image
+
+    places = np.unique(sample.middle_indices(len(frames.jpegs), 6))
+    size = scaled_size(frames.height, frames.width, THUMBNAIL_SIDE) or (frames.height, frames.width)
+    pictures = [Image.open(io.BytesIO(frames.jpegs[place])).resize(size[::-1]) for place in places]
+    times = frames.times_s[places]
+    figure = visualize.film_strip(np.stack([np.asarray(p) for p in pictures]), times, num=len(places), title=title)
+    return moments.html(float(times[len(times) // 2])), figure
+
+
+# ---------------------------------------------------------------- sampling slider
+
+
+def sampling_slider(
+    path: str | Path,
+    *,
+    rule: str = "clips",
+    num_frames: int = 16,
+    frame_rate: float | None = None,
+    stride: int = 2,
+    num_clips: int = 1,
+) -> Panel:
+    """Which frames of a video a network would see, for any count, rate and stride.
+
+    Args:
+        path: a video file.
+        rule: one of ``RULES``, the rule of ``vidbench.data.sample`` to begin with.
+        num_frames: of a clip, 1 to 64.
+        frame_rate: frames per second of a clip, for ``clips``; half the video's where ``None``.
+        stride: for ``dense``, 1 to 16.
+        num_clips: 1 to 10.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+    if rule not in RULES:
+        raise ConfigError(f"unknown rule {rule!r}; known: {', '.join(RULES)}")
+    for name, value, most in (("num_frames", num_frames, 64), ("stride", stride, 16), ("num_clips", num_clips, 10)):
+        if not 1 <= value <= most:
+            raise ConfigError(f"{name} must be between 1 and {most}, got {value}")
+    try:
+        thumbnails = _Thumbnails(path)
+    except UnreadableVideo as problem:
+        words = sentence(f"{Path(path).name} cannot be shown: {problem}")
+        return Panel([ipywidgets.HTML(words)], lambda: (words, None))
+    rate = frame_rate or round(thumbnails.rate / 2, 1)
+    controls = {
+        "rule": ipywidgets.Dropdown(options=[(words, name) for name, words in RULES.items()], value=rule),
+        "num_frames": ipywidgets.IntSlider(num_frames, 1, 64),
+        "frame_rate": ipywidgets.FloatSlider(rate, min=0.5, max=max(2 * thumbnails.rate, rate), step=0.1),
+        "stride": ipywidgets.IntSlider(stride, 1, 16),
+        "num_clips": ipywidgets.IntSlider(num_clips, 1, 10),
+    }
+    names = ("which frames", "frames", "frames per second", "every n-th frame", "clips")
+    for control, words in zip(controls.values(), names):
+        control.description, control.style.description_width = words, "130px"
+        control.continuous_update = False
+        control.layout.width = "440px"
+    return _sampling_panel(thumbnails, controls)
+
+
+class _Thumbnails:
+    """Every frame of a video, small; the times of all."""
+
+    def __init__(self, path: str | Path):
+        self.name = Path(path).name
+        with open_video(path) as video:
+            size = scaled_size(video.info.height, video.info.width, THUMBNAIL_SIDE)
+            self.frames = [pixels for _, pixels, _ in walk(video, size=size)]
+            self.pts_s, self.rate = video.pts_s, video.table.frame_rate
+
+    def choose(self, rule: str, num_frames: int, frame_rate: float, stride: int, num_clips: int) -> np.ndarray:
+        """Indices (num_clips, T) by one of ``RULES``."""
+        num = len(self.frames)
+        if rule == "clips":
+            return sample.clips(self.pts_s, self.rate, num_frames, frame_rate, num_clips)
+        if rule == "dense":
+            return sample.dense(num, num_frames, stride, num_clips)
+        return {"uniform": sample.uniform, "segments": sample.segments}[rule](num, num_frames, num_clips)
+
+
+def _sampling_panel(thumbnails: _Thumbnails, controls: dict) -> Panel:
+    diagram, strip = ipywidgets.HTML(), ipywidgets.HTML()
+
+    def figures() -> list[visualize.AltFigure]:
+        indices = thumbnails.choose(**{name: control.value for name, control in controls.items()})
+        chosen = np.unique(indices[0])
+        frames = np.stack([thumbnails.frames[index] for index in indices[0]])
+        title = f"{thumbnails.name}: {len(indices[0])} frames of a clip, {len(chosen)} different ones"
+        return [
+            visualize.sampling_diagram(indices, len(thumbnails.frames), pts_s=thumbnails.pts_s, title=title),
+            visualize.film_strip(frames, thumbnails.pts_s[indices[0]], num=min(8, len(frames))),
+        ]
+
+    def show(_=None) -> None:
+        controls["frame_rate"].disabled = controls["rule"].value != "clips"
+        controls["stride"].disabled = controls["rule"].value != "dense"
+        try:
+            diagram.value, strip.value = (figure.html() for figure in figures())
+        except (VidbenchError, ValueError) as problem:
+            diagram.value, strip.value = sentence(problem), ""
+
+    for control in controls.values():
+        control.observe(show, names="value")
+    show()
+
+    def fallback():
+        first, second = figures()
+        return second.html(), first
+
+    return Panel([*controls.values(), diagram, strip], fallback)
+
+
+# ---------------------------------------------------------------- choosing a video
+
+
+class _Chooser:
+    """A list of videos with filters above it; calls ``show(item)``, or ``show(None)`` where the list is empty.
+
+    Args:
+        find: ``find()`` gives ``[(words, item), ...]`` for the filters as they are.
+        filters: widgets whose change makes the list anew.
+        show: called with the chosen item.
+    """
+
+    def __init__(self, find: Callable[[], list], filters: Sequence[ipywidgets.Widget], show: Callable):
+        self.find, self.show, self.items, self.quiet = find, show, [], False
+        self.list = ipywidgets.Select(description="videos", rows=8, layout={"width": "440px"})
+        self.count = ipywidgets.HTML()
+        self.back = ipywidgets.Button(description="previous", icon="chevron-left", tooltip="previous video")
+        self.forth = ipywidgets.Button(description="next", icon="chevron-right", tooltip="next video")
+        for control in filters:
+            control.style.description_width = "60px"
+            control.layout.width = "440px"
+            control.observe(lambda _: self.refill(), names="value")
+        self.list.style.description_width = "60px"
+        self.list.observe(self._chosen, names="index")
+        self.back.on_click(lambda _: self.step(-1))
+        self.forth.on_click(lambda _: self.step(1))
+        self.box = ipywidgets.VBox([*filters, self.count, self.list, ipywidgets.HBox([self.back, self.forth])])
+
+    @property
+    def item(self):
+        return None if self.list.index is None or not self.items else self.items[self.list.index][1]
+
+    def refill(self, keep: object = None) -> None:
+        """Make the list anew; stay at ``keep`` where it is still there, else begin at the first."""
+        found = self.find()
+        self.items = found[:MOST_LISTED]
+        more = f", the first {MOST_LISTED} are listed" if len(found) > MOST_LISTED else ""
+        self.count.value = f'<p role="status">{len(found)} video{"s" * (len(found) != 1)}{more}</p>'
+        place = next((k for k, (_, item) in enumerate(self.items) if item is keep), 0)
+        self.quiet = True
+        self.list.options = [(f"{k + 1}. {words}", k) for k, (words, _) in enumerate(self.items)]
+        self.list.index = place if self.items else None
+        self.quiet = False
+        self.show(self.item)
+
+    def step(self, by: int) -> None:
+        if self.items:
+            self.list.index = int(np.clip((self.list.index or 0) + by, 0, len(self.items) - 1))
+
+    def _chosen(self, _) -> None:
+        if not self.quiet:
+            self.show(self.item)
+
+
+def _filter(words: str, values: Sequence) -> ipywidgets.Dropdown:
+    """A drop-down list: ``EVERY``, then each value."""
+    return ipywidgets.Dropdown(
+        options=[(EVERY, None), *[(printable(value, 60), value) for value in values]], description=words
+    )
+
+
+# ---------------------------------------------------------------- dataset browser
+
+
+def dataset_browser(records: Sequence[VideoRecord], root: str | Path) -> Panel:
+    """The videos of a dataset, by class, split and status, each in a player with its facts.
+
+    Args:
+        records: as ``vidbench.data.index.load_records`` gives them.
+        root: the folder that their paths are relative to.
+    """
+    records, root = tuple(records), Path(root)
+    if not records:
+        words = sentence("There is no video to show: the list is empty.")
+        return Panel([ipywidgets.HTML(words)], lambda: (words, None))
+    kinds = {"label": "class", "split": "split", "status": "status"}
+    filters = {}
+    for name, words in kinds.items():
+        values = {getattr(record, name) for record in records} - {None, ""}
+        first = {record.label: record.label_index for record in records} if name == "label" else {}
+        filters[name] = _filter(words, sorted(values, key=lambda value: (first.get(value, 0), value)))
+    stage = ipywidgets.HTML()
+
+    def find() -> list:
+        wanted = {name: control.value for name, control in filters.items() if control.value is not None}
+        fits = [r for r in records if all(getattr(r, name) == value for name, value in wanted.items())]
+        return [(_record_words(record), record) for record in fits]
+
+    def show(record: VideoRecord | None) -> None:
+        stage.value = "<p>No video fits these filters.</p>" if record is None else record_html(record, root)
+
+    chooser = _Chooser(find, list(filters.values()), show)
+    chooser.refill()
+    body = ipywidgets.HBox([chooser.box, stage])
+    return Panel([body], lambda: _dataset_fallback(records, root))
+
+
+def _record_words(record: VideoRecord) -> str:
+    mark = "" if record.status == "ok" else f" [{record.status}]"
+    return f"{printable(record.label or 'no label', 40)}: {printable(record.video_id, 60)}{mark}"
+
+
+def record_html(record: VideoRecord, root: Path) -> str:
+    """A record's player and what is known about it."""
+    facts = [("video", record.video_id), ("class", record.label or "none"), ("split", record.split or "none")]
+    facts += [("group", record.group)] if record.group else []
+    if record.status != "ok":
+        facts += [("status", record.status), ("because", record.reason or STATUSES[record.status])]
+        return sentence(f"{record.video_id} is listed, and cannot be used.") + table(("", ""), facts, "facts")
+    path = root / record.path
+    player = video_html(path, f"{record.label or 'video'}: {record.video_id}")
+    return player + table(("fact", "value"), [*facts, *_file_facts(path)], f"facts of {record.video_id}")
+
+
+def _file_facts(path: Path) -> list[tuple[str, str]]:
+    try:
+        with open_video(path) as video:
+            info, status = video.info, video.status
+    except UnreadableVideo as problem:
+        return [("status", problem.status), ("because", problem.reason)]
+    return [
+        ("frames", f"{info.num_frames} at {info.frame_rate:.5g} per second, {info.duration_s:.2f} s"),
+        (
+            "picture",
+            f"{info.width}x{info.height}, {info.codec}" + (f", turned by {info.rotation}°" * bool(info.rotation)),
+        ),
+        ("file", f"{path.stat().st_size / 1000:.0f} kB, {status}"),
+    ]
+
+
+def _dataset_fallback(records: tuple[VideoRecord, ...], root: Path):
+    labels = list(dict.fromkeys(record.label or "no label" for record in records))
+    count = dict.fromkeys(labels, 0)
+    for record in records:
+        count[record.label or "no label"] += 1
+    usable = [record for record in records if record.status == "ok"]
+    firsts = list({record.label: record for record in reversed(usable)}.values())[::-1][:12]
+    shown = ", ".join(f"{label} {count[label]}" for label in labels[:12]) + (", ..." if len(labels) > 12 else "")
+    words = f"<p>{len(records)} videos, {len(usable)} usable, {len(labels)} classes: {text(shown, 600)}</p>"
+    pictures = [(record.label or "no label", _middle_frame(root / record.path)) for record in firsts]
+    pictures = [(label, frame) for label, frame in pictures if frame is not None]
+    if not pictures:
+        return words, None
+    titles, images = zip(*pictures)
+    return words, visualize.contact_sheet(images, titles, columns=6)
+
+
+def _middle_frame(path: Path) -> np.ndarray | None:
+    """The middle frame of a video, small; ``None`` where it cannot be read."""
+    try:
+        clip = read_clip(path, lambda table: [table.num_frames // 2])
+    except UnreadableVideo:
+        return None
+    height, width = clip.frames.shape[1:3]
+    size = scaled_size(height, width, THUMBNAIL_SIDE)
+    if size is None:
+        return clip.frames[0]
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(clip.frames[0]).resize(size[::-1]))
+
+
+# ---------------------------------------------------------------- error browser
+
+
+def error_browser(run_folder: str | Path, root: str | Path) -> Panel:
+    """The mistakes of a run, to look at and to judge.
+
+    Verdicts are saved in the run folder the moment a button is pressed (``vidbench.review``), and the accuracy with
+    them taken into account stands beside the run's own.
+
+    Args:
+        run_folder: of a finished or begun evaluation.
+        root: the folder that the videos' paths are relative to.
+
+    Returns:
+        The panel; a sentence where the run folder cannot be read.
+    """
+    try:
+        run = review.read_run(run_folder)
+        verdicts = review.read_verdicts(run)
+    except VidbenchError as problem:
+        words = sentence(problem)
+        return Panel([ipywidgets.HTML(words)], lambda: (words, None))
+    return _ErrorBrowser(run, Path(root), verdicts).panel
+
+
+class _ErrorBrowser:
+    """The widgets of ``error_browser`` and what they do."""
+
+    def __init__(self, run: review.Run, root: Path, verdicts: dict):
+        self.run, self.root, self.verdicts = run, root, verdicts
+        self.accuracy, self.stage, self.status = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
+        self.shown = ipywidgets.Dropdown(options=[(w, n) for n, w in review.SHOWN.items()], description="which")
+        self.order = ipywidgets.Dropdown(options=[(w, n) for n, w in review.ORDERS.items()], description="order")
+        present = {row.label for row in run.rows}
+        self.label = _filter("class", [label for label in run.labels if label in present])
+        self.chooser = _Chooser(self.find, [self.shown, self.order, self.label], self.show)
+        self.seen = ipywidgets.Dropdown(
+            options=[("not named", None), *[(x, x) for x in run.labels]], description="to be seen"
+        )
+        self.buttons = [self._button(name) for name in review.VERDICTS]
+        self.buttons.append(self._button(None))
+        judge = ipywidgets.VBox(
+            [self.seen, ipywidgets.HBox(self.buttons, layout={"flex_flow": "row wrap"}), self.status]
+        )
+        body = ipywidgets.HBox([self.chooser.box, ipywidgets.VBox([self.stage, judge])])
+        self.tell()
+        self.chooser.refill()
+        self.panel = Panel([self.accuracy, body], self.fallback)
+
+    def _button(self, name: str | None) -> ipywidgets.Button:
+        words = "take back" if name is None else name.replace("_", " ")
+        button = ipywidgets.Button(description=words, tooltip=review.VERDICTS.get(name, "remove this video's verdict"))
+        button.on_click(lambda _: self.judge(name))
+        return button
+
+    def find(self) -> list[tuple[str, Row]]:
+        rows = review.choose_rows(
+            self.run.rows,
+            shown=self.shown.value,
+            order=self.order.value,
+            label=self.label.value,
+            verdicts=self.verdicts,
+        )
+        return [(self.words(row), row) for row in rows]
+
+    def words(self, row: Row) -> str:
+        verdict = self.verdicts.get(row.video_id)
+        mark = f" [{verdict.verdict.replace('_', ' ')}]" if verdict else ""
+        if not row.predicted:
+            return f"{row.label}: {row.status}, {printable(row.video_id, 60)}{mark}"
+        said, score = row.top[0][0], row.top[0][2]
+        return f"{row.label} → {said} {score:.2f}, {printable(row.video_id, 60)}{mark}"
+
+    def show(self, row: Row | None) -> None:
+        self.status.value = ""
+        for button in self.buttons:
+            button.disabled = row is None
+        if row is None:
+            self.stage.value = "<p>No video fits these filters.</p>"
+            return
+        self.seen.value = None
+        self.stage.value = row_html(row, self.root, self.verdicts.get(row.video_id))
+
+    def judge(self, name: str | None) -> None:
+        row = self.chooser.item
+        label = self.seen.value if name in review.NAMES_A_CLASS else None
+        try:
+            self.verdicts = review.save_verdict(self.run, row.video_id, name, label=label)
+        except VidbenchError as problem:
+            self.status.value = sentence(problem)
+            return
+        self.tell()
+        self.chooser.refill(keep=row)
+        done = "taken back" if name is None else f"saved as {name.replace('_', ' ')}" + (f" ({label})" if label else "")
+        self.status.value = f'<p role="status">{text(row.video_id)}: {text(done)}</p>'
+
+    def tell(self) -> None:
+        self.accuracy.value = accuracy_html(self.run, self.verdicts)
+
+    def fallback(self):
+        rows = review.choose_rows(self.run.rows)[:12]
+        pairs = [
+            (f"{row.label} → {row.top[0][0]} {row.top[0][2]:.2f}", _middle_frame(self.root / row.path)) for row in rows
+        ]
+        pairs = [(words, frame) for words, frame in pairs if frame is not None]
+        words = accuracy_html(self.run, self.verdicts)
+        if not pairs:
+            lines = [(row.video_id, row.label, row.top[0][0], f"{row.top[0][2]:.2f}") for row in rows]
+            return words + table(("video", "true", "predicted", "score"), lines, "most confident mistakes"), None
+        titles, images = zip(*pairs)
+        return words, visualize.contact_sheet(images, titles, columns=4)
+
+
+def accuracy_html(run: review.Run, verdicts: dict) -> str:
+    """The run's accuracy as listed and re-scored, with the sentence that says how they differ."""
+    score = review.rescore(run.rows, verdicts)
+    lines = [("as listed", percent(score.listed), score.listed["n"] if score.listed else 0)]
+    lines += [("re-scored", percent(score.rescored), score.rescored["n"] if score.rescored else 0)]
+    words = table(("top-1", "accuracy", "n"), lines, f"accuracy of {run.name}")
+    done = len(run.rows)
+    unfinished = f"<p>The run is not finished: {done} of {run.num_listed} videos.</p>" if done < run.num_listed else ""
+    return f"<p><b>{text(run.name)}</b></p>{words}<p>{text(score.note, 600)}</p>{unfinished}"
+
+
+def row_html(row: Row, root: Path, verdict: review.Verdict | None = None) -> str:
+    """A row's video, its best classes and its verdict."""
+    alt = f"{row.label or 'video'}: {row.video_id}"
+    words = video_html(root / row.path, alt)
+    if row.predicted:
+        words += score_table(
+            [(name, score) for name, _, score in row.top[:TOP]], [row.label], f"scores of {row.video_id}"
+        )
+        if row.label not in [name for name, _, _ in row.top[:TOP]]:
+            words += f"<p>true class: {text(row.label or 'none')}, behind {row.rank} others</p>"
+    else:
+        words += f"<p>{text(row.status)}: {text(row.reason, 400)}</p>"
+    if verdict:
+        named = f", to be seen: {text(verdict.label)}" if verdict.label else ""
+        words += f"<p>verdict: {text(verdict.verdict.replace('_', ' '))}{named}</p>"
+    return words
+
+
+# ---------------------------------------------------------------- two runs
+
+
+def run_comparison(run_a: str | Path, run_b: str | Path, root: str | Path) -> Panel:
+    """Two runs on the same videos: who is right where, how sure the difference is, and the videos behind it.
+
+    Args:
+        run_a: a run folder.
+        run_b: another one on the same split.
+        root: the folder that the videos' paths are relative to.
+
+    Returns:
+        The panel; a sentence where a run cannot be read or they share no video.
+    """
+    try:
+        runs = review.read_run(run_a), review.read_run(run_b)
+        comparison = review.compare(runs[0].rows, runs[1].rows)
+    except VidbenchError as problem:
+        words = sentence(problem)
+        return Panel([ipywidgets.HTML(words)], lambda: (words, None))
+    names = [run.name for run in runs]
+    if names[0] == names[1]:
+        names = [f"{letter}: {name}" for letter, name in zip("AB", names)]
+    groups = {"b": f"only {names[1]} is right", "a": f"only {names[0]} is right", "neither": "neither is right"}
+    groups |= {"both": "both are right", "all": "all"}
+    which = ipywidgets.Dropdown(options=[(words, name) for name, words in groups.items()], description="which")
+    labels = list(dict.fromkeys(row.label for row, _ in sorted(comparison.pairs, key=lambda pair: pair[0].label_index)))
+    label = _filter("class", labels)
+    stage = ipywidgets.HTML()
+
+    def find() -> list:
+        pairs = [pair for pair in comparison.group(which.value) if label.value in (None, pair[0].label)]
+        return [(f"{a.label}: {_said(a)} / {_said(b)}, {printable(a.video_id, 60)}", (a, b)) for a, b in pairs]
+
+    def show(pair) -> None:
+        stage.value = "<p>No video fits these filters.</p>" if pair is None else pair_html(*pair, names, Path(root))
+
+    chooser = _Chooser(find, [which, label], show)
+    chooser.refill()
+    words = comparison_html(comparison, names)
+    head = ipywidgets.HTML(words)
+    return Panel([head, ipywidgets.HBox([chooser.box, stage])], lambda: (words, _comparison_bars(comparison, names)))
+
+
+def _said(row: Row) -> str:
+    return row.top[0][0] if row.predicted and row.top else row.status
+
+
+def comparison_html(comparison: review.Comparison, names: Sequence[str]) -> str:
+    """Accuracies on the shared videos, the table of who is right, and the difference with its interval."""
+    n = len(comparison.pairs)
+    lines = []
+    for place, name in enumerate(names):
+        k = sum(is_correct(pair[place], 1) for pair in comparison.pairs)
+        lines.append((name, percent(proportion(k, n)), n))
+    words = table(("run", "top-1", "n"), lines, "accuracy on the shared videos")
+    who = {"both": "both", "a": f"only {names[0]}", "b": f"only {names[1]}", "neither": "neither"}
+    counts = [(title, len(comparison.group(name))) for name, title in who.items()]
+    words += table(("right at top-1", "videos"), counts, "who is right")
+    return words + f"<p>{text(comparison.sentence(*names), 600)}</p>"
+
+
+def _comparison_bars(comparison: review.Comparison, names: Sequence[str]) -> visualize.AltFigure:
+    n = len(comparison.pairs)
+    counts = [sum(is_correct(pair[place], 1) for pair in comparison.pairs) for place in (0, 1)]
+    return visualize.accuracy_bars({name: (k, n) for name, k in zip(names, counts)})
+
+
+def pair_html(a: Row, b: Row, names: Sequence[str], root: Path) -> str:
+    """A video with what both runs say about it, side by side."""
+    words = video_html(root / a.path, f"{a.label}: {a.video_id}")
+    for row, name in zip((a, b), names):
+        words += f"<p><b>{text(name)}</b></p>"
+        if row.predicted:
+            ranked = [(label, score) for label, _, score in row.top[:TOP]]
+            words += score_table(ranked, [row.label], f"scores of {name}")
+        else:
+            words += f"<p>{text(row.status)}: {text(row.reason, 400)}</p>"
+    return words
