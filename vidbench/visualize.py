@@ -88,7 +88,7 @@ class AltFigure(Figure):
 
     def data(self) -> bytes:
         """The encoded picture, of the type ``mime``; the same figure gives the same bytes."""
-        with _style():
+        with style():
             self.canvas.draw()
         pixels = np.asarray(self.canvas.buffer_rgba())[..., :3]
         buffer = io.BytesIO()
@@ -146,8 +146,8 @@ def _few_colours(pixels: np.ndarray) -> Image.Image:
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
-def _style():
-    """Our settings on top of matplotlib's own, whatever the user's are, until the block ends."""
+def style():
+    """For a ``with`` block: our settings on top of matplotlib's own, whatever the user's are, until it ends."""
     own = {name: value for name, value in matplotlib.rcParamsDefault.items() if name not in _KEPT}
     return matplotlib.rc_context({**own, **STYLE})
 
@@ -158,7 +158,7 @@ _KEPT = {"backend", "backend_fallback", "interactive", "toolbar", "timezone", "w
 def _styled(function):
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
-        with _style():
+        with style():
             return function(*args, **kwargs)
 
     return wrapper
@@ -565,7 +565,8 @@ def score_bars(predictions: Mapping, *, top: int = 5, truth: str | None = None) 
     """The best classes of one or more predictions, a panel each.
 
     Args:
-        predictions: name → ``Prediction``, or list of ``(label, score)``; 1 to 6 of them.
+        predictions: name → ``Prediction``, or list of ``(label, score)``, or a row's ``top``; 1 to 6 of them. Scores
+            that are not finite, as those of unmapped classes are, are left out.
         top: classes a panel.
         truth: the true class; its bar is blue, and named where it is not among the best.
 
@@ -641,11 +642,12 @@ def _ranked(value, name: str) -> list[tuple[str, float]]:
     """All classes of a prediction, best first, as they come where they are a list."""
     pairs = value.top(len(value.labels)) if isinstance(value, Prediction) else list(value)
     try:
-        pairs = [(str(label), float(score)) for label, score in pairs]
+        pairs = [(str(label), float(score)) for label, *_, score in pairs]
     except (TypeError, ValueError):
         raise ConfigError(f"{name}: give a Prediction, or a list of (label, score) pairs.") from None
-    if not pairs or not all(math.isfinite(score) for _, score in pairs):
-        raise ConfigError(f"{name}: there must be at least one class, and every score must be a finite number.")
+    pairs = [pair for pair in pairs if math.isfinite(pair[1])]
+    if not pairs:
+        raise ConfigError(f"{name}: there must be at least one class with a finite score.")
     return sorted(pairs, key=lambda pair: -pair[1])
 
 
@@ -793,7 +795,7 @@ def confusion(matrix, labels: Sequence[str], *, normalise: bool = True) -> AltFi
     if counts.dtype.kind not in "iuf" or not np.isfinite(counts).all() or (counts < 0).any():
         raise ConfigError("matrix must hold counts: numbers of at least 0.")
     size = min(0.42, 5.6 / k)
-    room = min(2.0, 0.2 + 0.075 * max(len(_short(label, 20)) for label in labels)) if k <= 60 else 0.4
+    room = 0.4 + (0.066 * max(len(_short(label, 20)) for label in labels) if k <= 60 else 0)
     width = counts.shape[1] * size
     figure = AltFigure((room + width + 0.3, room + k * size + 0.35), alt=_confusion_alt(counts, labels))
     axes = _axes(figure, room, 0.05, width, k * size)
@@ -940,6 +942,7 @@ def class_balance(records: Sequence[VideoRecord], *, num: int = 40) -> AltFigure
     Raises:
         ConfigError: no record with a label.
     """
+    records = list(records)
     labelled = [record for record in records if record.label is not None]
     if not labelled:
         raise ConfigError("None of these records has a label, so there are no classes to count.")
@@ -952,6 +955,8 @@ def class_balance(records: Sequence[VideoRecord], *, num: int = 40) -> AltFigure
     alt += f"{totals[most]} each." if even else f"from {totals[least]} ({least}) to {totals[most]} ({most})."
     if len(parts) > 1:
         alt += " " + ", ".join(f"{name}: {sum(counts.values())}" for name, counts in parts.items()) + "."
+    if len(labelled) < len(records):
+        alt += f" {_plural(len(records) - len(labelled), 'video')} without a label not counted."
     named = len(order) <= num
     figure = AltFigure((WIDTH, 0.8 + (0.2 * len(order) if named else 2.2)), alt=alt)
     _draw_balance(figure, parts, order, named)
@@ -979,13 +984,14 @@ def _draw_balance(figure: AltFigure, parts, order, named: bool) -> None:
     places, start = np.arange(len(order)), np.zeros(len(order))
     for n, (name, counts) in enumerate(parts.items()):
         length = np.array([counts[label] for label in order])
+        some = length > 0
         look = {"color": SERIES[n % len(SERIES)], "label": f"{name} ({sum(counts.values())})"}
         if name == "unusable":
             look |= {"color": "white", "edgecolor": INK, "hatch": "////", "lw": 0.5}
         if named:
-            axes.barh(places, length, 0.72, left=start, **look)
+            axes.barh(places[some], length[some], 0.72, left=start[some], **look)
         else:
-            axes.bar(places, length, 1.0, bottom=start, **look)
+            axes.bar(places[some], length[some], 1.0, bottom=start[some], **look)
         start += length
     if named:
         for place, total in zip(places, start):
@@ -1008,7 +1014,7 @@ def timeline(times_s, scores, labels: Sequence[str], *, top: int = 5, truth=None
 
     Args:
         times_s: (N,), seconds, the time that each row of scores stands for; increasing.
-        scores: (N, K).
+        scores: (N, K); what is not finite, as the scores of unmapped classes are not, is not drawn.
         labels: class names, K of them.
         top: classes to draw, 1 to 6: those with the highest score at any time, true ones first.
         truth: ``(start_s, end_s, label)`` of each action, drawn as bars above.
@@ -1027,7 +1033,11 @@ def timeline(times_s, scores, labels: Sequence[str], *, top: int = 5, truth=None
         raise ConfigError(f"top must be 1 to {len(SERIES)} classes, got {top}.")
     spans = [(float(start), float(end), str(label)) for start, end, label in truth or ()]
     true = list(dict.fromkeys(label for _, _, label in spans))
-    strongest = [labels[i] for i in np.argsort(-np.nan_to_num(scores.max(axis=0)), kind="stable")]
+    scores = np.where(np.isfinite(scores), scores, np.nan)
+    if np.isnan(scores).all(axis=1).any():
+        raise ConfigError("A row of scores holds no finite number; leave such times out.")
+    highest = np.where(np.isnan(scores), -np.inf, scores).max(axis=0)
+    strongest = [labels[i] for i in np.argsort(-highest, kind="stable") if np.isfinite(highest[i])]
     drawn = [*[label for label in true if label in labels], *[label for label in strongest if label not in true]][:top]
     figure = AltFigure((WIDTH, 3.0), alt=_timeline_alt(times, scores, labels, spans))
     _draw_timeline(figure, times, scores, labels, drawn, spans)
