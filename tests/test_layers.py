@@ -23,7 +23,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "models transcode",
     "predict train explain",
     "evaluate export",
-    "distribute serve visualize",
+    "distribute serve visualize browse",
     "widgets arguments",
 ]
 # Said to be light: --help, decoding workers and a notebook's first cell import them.

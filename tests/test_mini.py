@@ -1,4 +1,6 @@
+import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -61,10 +63,10 @@ def test_the_second_class_of_a_pair_is_the_first_one_backwards(pair):
     seed, code, index = 4, mini.SPLIT_CODES["train"], 6
     scene = [seed, code, 1000 + mini.CLASSES.index(first), index // mini.GROUP_SIZE]
     clip = [seed, code, mini.CLASSES.index(second), index]
-    forwards = mini.draw_action(first, np.random.default_rng(scene), np.random.default_rng(clip))
+    forwards = mini.direct(first, np.random.default_rng(scene), np.random.default_rng(clip)).draw()
     np.testing.assert_array_equal(mini.draw_clip(second, index, split="train", seed=seed), forwards[::-1])
     clip[2] = mini.CLASSES.index(first)
-    forwards = mini.draw_action(first, np.random.default_rng(scene), np.random.default_rng(clip))
+    forwards = mini.direct(first, np.random.default_rng(scene), np.random.default_rng(clip)).draw()
     np.testing.assert_array_equal(mini.draw_clip(first, index, split="train", seed=seed), forwards)
 
 
@@ -218,6 +220,70 @@ def test_the_code_still_draws_the_shipped_clips(label):
     assert clip.frames.shape == drawn.shape
     soft = [np.stack([cv2.blur(frame, (5, 5)) for frame in frames[::5]]) for frames in (drawn, clip.frames)]
     assert np.abs(soft[0].astype(int) - soft[1]).mean() < 4  # another seed's clip: about 50
+
+
+# --- ground truth beyond the label ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", ["CloseDoor", "HoldUmbrella", "SitDown"])
+def test_the_actor_is_where_its_mask_says(label, monkeypatch):
+    """The clip drawn again without its actor: pixels differ inside the mask and nowhere else."""
+    frames, mask = mini.draw_clip(label, 3), mini.actor_mask(label, 3)
+    assert mask.shape == frames.shape[:3]
+    assert mask.dtype == bool
+    action = next((first for first, second in mini.PAIRS if label == second), label)
+    with_actor = mini.ACTIONS[action]
+
+    def without_actor(*arguments):
+        with_actor(*arguments)  # draws the same random numbers
+        return lambda number, stage: None
+
+    monkeypatch.setitem(mini.ACTIONS, action, without_actor)
+    differs = (frames != mini.draw_clip(label, 3)).any(-1)
+    grown = np.stack([cv2.dilate(picture.astype(np.uint8), np.ones((5, 5))) for picture in mask]).astype(bool)
+    assert differs[mask].mean() > 0.97
+    assert differs[~grown].mean() < 1e-3  # the thin tip of an umbrella covers less than half a pixel
+    assert 0.02 < mask.mean() < 0.5
+
+
+def test_what_passes_in_front_is_cut_out_of_the_mask():
+    rng = np.random.default_rng(3)
+    shot = mini.direct("RideBicycle", rng, rng)
+    left_half = (lambda number, stage: mini.box(stage, -9, -9, mini.STAGE_WIDTH / 2, mini.STAGE_HEIGHT + 9, (7, 7, 7)),)
+    open_view, hidden = (dataclasses.replace(shot, before=before).masks() for before in ((), left_half))
+    assert hidden.sum() < open_view.sum()
+    assert not (hidden & ~open_view).any()
+
+
+def test_a_long_video_has_one_action_after_the_other_and_says_when():
+    labels = ["StandUp", mini.NOBODY, "PlayGuitar", "StandUp"]
+    frames, truth = mini.draw_long(labels, seed=3)
+    assert [label for _, _, label in truth] == labels
+    assert truth[0][0] == 0.0
+    assert all(end == start for (_, end, _), (start, _, _) in itertools.pairwise(truth))
+    assert len(frames) / mini.FRAME_RATE == truth[-1][1]
+    steps = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean((1, 2, 3))
+    cuts = [round(start * mini.FRAME_RATE) - 1 for start, _, _ in truth[1:]]
+    assert set(np.argsort(steps)[-3:]) == set(cuts), "the picture changes most where the truth has a cut"
+    again, _ = mini.draw_long(labels, seed=3)
+    np.testing.assert_array_equal(frames, again)
+    assert digest(frames[: cuts[0]]) != digest(mini.draw_long(labels, seed=4)[0][: cuts[0]])
+
+
+def test_a_long_video_needs_known_classes():
+    with pytest.raises(ConfigError, match=r"no class 'Sit'.*Nobody"):
+        mini.draw_long(["SitDown", "Sit"])
+    with pytest.raises(ConfigError, match="at least one class"):
+        mini.draw_long([])
+
+
+def test_a_long_video_lands_in_a_file(tmp_path):
+    truth = mini.write_long(tmp_path / "long.mp4", ["HoldBalloon", "Approach"], seed=1)
+    drawn, _ = mini.draw_long(["HoldBalloon", "Approach"], seed=1)
+    clip = read_clip(tmp_path / "long.mp4", lambda table: range(table.num_frames))
+    assert clip.frames.shape == drawn.shape
+    assert clip.info.duration_s == pytest.approx(truth[-1][1], abs=1e-3)
+    assert [path.name for path in tmp_path.iterdir()] == ["long.mp4"]
 
 
 # --- how hard it is --------------------------------------------------------------------------

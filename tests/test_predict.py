@@ -1,15 +1,30 @@
 """From logits to a prediction: averaging, ranking, and one label space mapped to another."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from vidbench.data import mini
 from vidbench.data.catalog import load_labels
+from vidbench.data.decode import Video, read_clip
+from vidbench.data.process import views_from_frames
+from vidbench.data.sample import middle_indices
 from vidbench.models import CARDS, load_model
-from vidbench.predict import LabelMap, average, predict, rank_of, softmax, top
+from vidbench.predict import (
+    LabelMap,
+    average,
+    natural_window_s,
+    predict,
+    predict_over_time,
+    rank_of,
+    softmax,
+    top,
+)
 from vidbench.records import AnnotationError, ConfigError, UnreadableVideo, WeightsError
 
+ROOT = Path(__file__).resolve().parents[1]
 SPEC = CARDS["mini2d.vidmini_v1"].input
 DATA = ("Archery", "Punch", "PushUps", "Knitting")
 MODEL = ("archery", "knitting", "punching bag", "push up", "punching person (boxing)")
@@ -237,3 +252,111 @@ def test_a_model_can_be_given_by_name(tmp_path, monkeypatch):
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     with pytest.raises(WeightsError, match="not on this machine"):
         predict("movinet_a0_stream", tmp_path / "a.mp4")
+
+
+# ------------------------------------------------------------------------------------------------------ over time
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """A long drawn video, and when each action happens."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    labels = ["SitDown", "StandUp", "HoldUmbrella", "RightToLeft", "LeftToRight"]
+    return path, mini.write_long(path, labels, seed=5)
+
+
+def test_a_window_is_scored_like_a_file_that_holds_only_its_frames(film, tmp_path):
+    path, truth = film
+    model = load_model("mini_r2plus1d")
+    timeline = predict_over_time(model, path, window_s=1.6, stride_s=0.7, batch_size=3)
+    frames = read_clip(path, lambda table: range(table.num_frames)).frames
+    for number in (0, 4, len(timeline.scores) - 1):
+        first, end = np.round(timeline.windows_s[number] * mini.FRAME_RATE - 1e-6).astype(int)
+        first = int(np.ceil(timeline.windows_s[number, 0] * mini.FRAME_RATE - 1e-6))
+        views = views_from_frames(frames[first:end], middle_indices(end - first, 16)[None], model.spec)
+        (logits,) = model.logits([views])
+        np.testing.assert_allclose(timeline.scores[number], softmax(logits)[0], atol=1e-4)
+    assert timeline.scores.shape == (len(timeline.windows_s), 12)
+    np.testing.assert_allclose(timeline.scores.sum(1), 1, atol=1e-5)
+    assert timeline.windows_s[-1, 1] == pytest.approx(truth[-1][1])
+    assert timeline.status == "ok"
+
+
+def test_windows_inside_an_action_name_it(film):
+    path, truth = film
+    timeline = predict_over_time("mini_r2plus1d", path, window_s=2.0, stride_s=0.25)
+    for start, end, label in truth:
+        middle = (start + end) / 2
+        assert timeline.top(middle, 1)[0][0] == label
+        assert timeline.top(middle, 3)[0][1] == timeline.scores[np.abs(timeline.times_s - middle).argmin()].max()
+
+
+def test_a_video_shorter_than_a_window_gives_what_predict_gives():
+    path = ROOT / "data/vidmini/videos/Approach/v_Approach_g01_c01.mp4"
+    model = load_model("mini2d")
+    timeline = predict_over_time(model, path, window_s=60)
+    np.testing.assert_allclose(timeline.scores, predict(model, path).scores[None], atol=1e-6)
+
+
+def test_memory_and_batch_size_do_not_change_the_scores(film, monkeypatch):
+    path, _ = film
+    model = load_model("mini_r2plus1d")
+    expected = predict_over_time(model, path, batch_size=40).scores
+    monkeypatch.setattr("vidbench.predict.PIECE_BYTES", 5 * 160 * 120 * 3)  # five pictures at a time
+    np.testing.assert_allclose(predict_over_time(model, path, batch_size=2).scores, expected, atol=1e-5)
+
+
+def test_only_the_pictures_of_one_batch_are_held(film, monkeypatch):
+    path, _ = film
+    model, sizes = load_model("mini_r2plus1d"), []
+    read = Video.read
+
+    def watched(video, indices, size=None):
+        sizes.append(len(indices))
+        return read(video, indices, size)
+
+    monkeypatch.setattr(Video, "read", watched)
+    monkeypatch.setattr("vidbench.predict.PIECE_BYTES", 7 * 160 * 120 * 3)
+    predict_over_time(model, path, batch_size=2)
+    assert max(sizes) <= 7
+    assert len(sizes) > 10
+
+
+def test_a_card_with_a_rate_says_how_long_a_window_is(film):
+    path, _ = film
+    card = CARDS["r2plus1d_18.kinetics400_v1"].input
+    assert natural_window_s(card) == pytest.approx(16 / 15)
+    model = load_model("mini_r2plus1d")
+    model.spec = replace(model.spec, sampling="clips", frame_rate=10.0, num_clips=3)
+    timeline = predict_over_time(model, path)
+    assert timeline.windows_s[0].tolist() == [0.0, 1.6]
+    assert timeline.windows_s[1, 0] == pytest.approx(0.8)
+
+
+def test_a_damaged_long_video_gives_what_can_be_read(film, tmp_path):
+    data = bytearray(film[0].read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
+    (tmp_path / "damaged.mp4").write_bytes(data)
+    timeline = predict_over_time("mini2d", tmp_path / "damaged.mp4", batch_size=2)
+    assert timeline.status == "partial"
+    assert timeline.reason
+    assert np.isfinite(timeline.scores).all()
+
+
+@pytest.mark.parametrize(
+    "options", [{"window_s": 0}, {"stride_s": -1.0}, {"stride_s": float("nan")}, {"batch_size": 0}]
+)
+def test_lengths_must_be_above_zero(film, options):
+    with pytest.raises(ConfigError, match=f"{next(iter(options))} must be above 0"):
+        predict_over_time("mini2d", film[0], **options)
+
+
+def test_far_too_many_windows_are_refused_before_any_work(film):
+    with pytest.raises(ConfigError, match="over a million windows"):
+        predict_over_time("mini2d", film[0], stride_s=1e-7)
+
+
+def test_an_unreadable_long_video_is_named(tmp_path):
+    write(tmp_path / "text.mp4", "no film")
+    with pytest.raises(UnreadableVideo, match="not_media"):
+        predict_over_time("mini2d", tmp_path / "text.mp4")

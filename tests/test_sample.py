@@ -290,3 +290,58 @@ def test_impossible_cards_are_named():
         sample.indices_for(spec(num_frames=0), pts, 25.0)
     with pytest.raises(ValueError, match="at least 1, got 0"):
         sample.middle_indices(0, 4)
+
+
+# --- windows that walk over a long video
+
+
+def test_windows_are_a_step_apart_and_the_last_one_ends_with_the_video():
+    assert sample.time_windows(7.0, 2.0, 2.0).tolist() == [[0, 2], [2, 4], [4, 6], [5, 7]]
+    assert sample.time_windows(6.0, 2.0, 2.0).tolist() == [[0, 2], [2, 4], [4, 6]]
+    assert sample.time_windows(2.0, 2.0, 0.5).tolist() == [[0, 2]]
+    assert sample.time_windows(0.3, 2.0, 0.5).tolist() == [[0, 0.3]]
+    thirds = sample.time_windows(0.9, 0.3, 0.1)  # 0.6 / 0.1 is a little below 6 in binary
+    assert len(thirds) == 7
+    assert thirds[-1, 1] == pytest.approx(0.9)
+
+
+def test_windows_cover_every_moment():
+    rng = np.random.default_rng(2)
+    for _ in range(300):
+        duration, window, stride = rng.uniform(0.1, 20), rng.uniform(0.1, 9), rng.uniform(0.05, 3)
+        windows = sample.time_windows(duration, window, min(stride, window))
+        assert windows[0, 0] == 0
+        assert windows[-1, 1] == pytest.approx(duration)
+        assert (windows[1:, 0] <= windows[:-1, 1] + 1e-9).all()
+        assert (np.diff(windows[:, 0]) > 0).all()
+        np.testing.assert_allclose(windows[:, 1] - windows[:, 0], min(window, duration))
+
+
+@pytest.mark.parametrize("lengths", [(0.0, 1.0, 1.0), (5.0, -1.0, 1.0), (5.0, 1.0, float("nan"))])
+def test_lengths_of_windows_must_be_above_zero(lengths):
+    with pytest.raises(ValueError, match="must be above 0"):
+        sample.time_windows(*lengths)
+
+
+def test_a_window_is_read_as_a_video_of_its_own():
+    pts = even(50, 25.0, first=3.0)
+    windows = np.array([[0.0, 0.4], [0.8, 1.6]])
+    first, second = sample.indices_in_windows(spec(sampling="uniform", num_clips=2), pts, 25.0, windows)
+    np.testing.assert_array_equal(first, sample.uniform(10, 4, 2))
+    np.testing.assert_array_equal(second, 20 + sample.uniform(20, 4, 2))
+    streamed = sample.indices_in_windows(spec(sampling="stream", num_frames=0, frame_rate=5.0), pts, 25.0, windows)
+    assert [indices.tolist() for indices in streamed] == [[[0, 5]], [[20, 25, 30, 35]]]
+
+
+def test_frames_on_the_edge_belong_to_one_window_whatever_the_binary_fractions():
+    pts = even(300, NTSC)
+    edges = np.arange(0, 300, 7) / NTSC
+    windows = np.stack([edges[:-1], edges[1:]], 1)
+    found = sample.indices_in_windows(spec(sampling="stream", num_frames=0), pts, NTSC, windows)
+    np.testing.assert_array_equal(np.concatenate(found, axis=1)[0], np.arange(len(windows) * 7))
+
+
+def test_a_window_in_a_pause_holds_the_frame_on_screen():
+    pts = np.array([0.0, 0.1, 0.2, 4.0, 4.1])
+    (indices,) = sample.indices_in_windows(spec(sampling="uniform"), pts, 1.0, np.array([[1.0, 2.0]]))
+    assert indices.tolist() == [[2, 2, 2, 2]]

@@ -1,18 +1,20 @@
-"""Clips → predictions: views averaged, classes ranked, one label space mapped to another."""
+"""Clips → predictions: views averaged, classes ranked, one label space mapped to another, and scores over time."""
 
 from __future__ import annotations
 
 import csv
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from vidbench.records import AnnotationError, InputSpec, Prediction, UnreadableVideo
+from vidbench.records import AnnotationError, ConfigError, InputSpec, Prediction, UnreadableVideo, VideoInfo
 from vidbench.utils import nearest_hint, printable, sha256_of_file
 
 HEADER = ("dataset_label", "model_label")
+WINDOW_S = 2.5  # seconds of a window where the card names no time
+PIECE_BYTES = 64 * 2**20  # of decoded pictures held at a time
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -91,6 +93,135 @@ def predict(model, path: str | os.PathLike, *, decoder: str = "pyav", limits=Non
     if not np.isfinite(logits).all():
         raise UnreadableVideo("nonfinite", "the network gave NaN or infinity")
     return Prediction(model.labels, average(logits, model.spec).astype(np.float32), logits, views.status, views.reason)
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """What a model says about a video as time goes by.
+
+    Args:
+        labels: class names, K of them.
+        windows_s: float64, shape (N, 2), start and end of each window in seconds from the first frame.
+        scores: float32, shape (N, K), probabilities of each window; rows sum to 1.
+        info: the video.
+        status: ``ok`` or ``partial``.
+        reason: one sentence where the status is ``partial``.
+    """
+
+    labels: tuple[str, ...]
+    windows_s: np.ndarray
+    scores: np.ndarray
+    info: VideoInfo
+    status: str = "ok"
+    reason: str = ""
+
+    @property
+    def times_s(self) -> np.ndarray:
+        """The middle of each window, float64, shape (N,)."""
+        return self.windows_s.mean(1)
+
+    def top(self, time_s: float, n: int = 5) -> list[tuple[str, float]]:
+        """The ``n`` best classes, best first, of the window whose middle is nearest to a time in seconds."""
+        scores = self.scores[int(np.abs(self.times_s - time_s).argmin())]
+        return [(self.labels[k], float(scores[k])) for k in top(scores, n)]
+
+
+def predict_over_time(
+    model,
+    path: str | os.PathLike,
+    *,
+    window_s: float | None = None,
+    stride_s: float | None = None,
+    decoder: str = "pyav",
+    limits=None,
+    batch_size: int = 8,
+) -> Timeline:
+    """What a model says about a video as time goes by, from windows that walk over it.
+
+    Each window is taken for a short video of its own and read as the card says, as one clip (with the card's crops).
+    However long the video is, only the pictures of ``batch_size`` windows are in memory, in the network's size.
+
+    Args:
+        model: a ``Model`` or a model's name.
+        path: a video file.
+        window_s: length of a window in seconds; ``None`` for the time that one clip of the card spans, or ``WINDOW_S``
+            where the card spreads its frames over a video of any length. A shorter video is one window.
+        stride_s: seconds from one window to the next; ``None`` for half a window.
+        decoder: one of ``vidbench.data.decode.DECODERS``.
+        limits: a ``vidbench.data.decode.Limits``, whose seconds hold for each piece read; ``None`` for its defaults.
+        batch_size: windows at a time.
+
+    Raises:
+        UnreadableVideo: the video gives no usable clip, or the network gave NaN or infinity.
+        ConfigError: a length that is not above 0, or more than a million windows.
+    """
+    from vidbench.data.decode import open_video
+    from vidbench.models import load_model
+
+    if isinstance(model, str):
+        model = load_model(model)
+    window_s = natural_window_s(model.spec) if window_s is None else window_s
+    stride_s = window_s / 2 if stride_s is None else stride_s
+    for name, value in (("window_s", window_s), ("stride_s", stride_s), ("batch_size", batch_size)):
+        if not (np.isfinite(value) and value > 0):
+            raise ConfigError(f"{name} must be above 0, not {value}.")
+    with open_video(path, decoder=decoder, limits=limits) as video:
+        found = _score_windows(model, video, window_s, stride_s, batch_size)
+        if found is None:  # damage had the pictures counted anew
+            found = _score_windows(model, video, window_s, stride_s, batch_size)
+        if found is None:
+            raise UnreadableVideo("decode_error", "its pictures were counted twice and differ each time")
+        return Timeline(model.labels, *found, video.info, video.status, video.reason)
+
+
+def natural_window_s(spec: InputSpec) -> float:
+    """Seconds that one clip of a card spans, or ``WINDOW_S`` where that depends on the video.
+
+    >>> from vidbench.models import CARDS
+    >>> natural_window_s(CARDS["mvit_v2_s.kinetics400_v1"].input)
+    2.1333333333333333
+    """
+    spans = spec.sampling in ("clips", "clips_from_start", "dense") and spec.frame_rate
+    return spec.num_frames / spec.frame_rate if spans else WINDOW_S
+
+
+def _score_windows(model, video, window_s: float, stride_s: float, batch_size: int) -> tuple | None:
+    """Windows (N, 2) of an open video and their probabilities float32 (N, K); ``None`` where its table changed."""
+    from vidbench.data.sample import indices_in_windows, time_windows
+
+    spec, table, scores = replace(model.spec, num_clips=1), video.table, []
+    duration_s = float(table.pts_s[-1] - table.pts_s[0]) + 1 / table.frame_rate
+    if duration_s > 1e6 * stride_s:
+        raise ConfigError(
+            f"Steps of {stride_s:g} s make over a million windows of {duration_s:.0f} s; use longer ones."
+        )
+    windows = time_windows(duration_s, window_s, stride_s)
+    indices = indices_in_windows(spec, table.pts_s, table.frame_rate, windows)
+    for start in range(0, len(indices), batch_size):
+        try:
+            views = _window_views(video, indices[start : start + batch_size], spec)
+        except (UnreadableVideo, ValueError):
+            if video.table is table:
+                raise
+        if video.table is not table:
+            return None
+        found = model.logits(views, batch_size)
+        if not all(np.isfinite(logits).all() for logits in found):
+            raise UnreadableVideo("nonfinite", "the network gave NaN or infinity")
+        scores += [average(logits, spec).astype(np.float32) for logits in found]
+    return windows, np.stack(scores)
+
+
+def _window_views(video, windows: list[np.ndarray], spec: InputSpec) -> list[np.ndarray]:
+    """Views uint8 (crops, T, h, w, 3) of some windows, given as frame indices (1, T); reads piece by piece."""
+    from vidbench.data.process import resize, target_size, views_from_frames
+
+    height, width = video.info.height, video.info.width
+    used = np.unique(np.concatenate([indices.ravel() for indices in windows]))
+    pieces = np.array_split(used, -(-len(used) * height * width * 3 // PIECE_BYTES))
+    small = [resize(video.read(piece).frames, target_size(height, width, spec.resize)) for piece in pieces]
+    frames = np.concatenate(small)
+    return [views_from_frames(frames, np.searchsorted(used, indices), spec) for indices in windows]
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -43,6 +43,8 @@ FIRST_GROUP = {"test": 1, "train": 101}  # groups never cross splits
 GROUP_SIZE = 2  # clips of one class in one scene
 RECIPE = 1  # rises whenever the same seed gives other pixels
 _SCENE_CODE = 1000  # keeps the scenes' random numbers apart from the clips'
+_FILM_CODE = 2  # and those of long videos apart from the splits'
+NOBODY = "Nobody"  # a scene without a figure: no class, and no clip of the splits
 
 
 # --- which clips there are -------------------------------------------------------------------
@@ -82,40 +84,155 @@ def draw_clip(label: str, index: int, *, split: str = "test", seed: int = 0) -> 
     Raises:
         ConfigError: an unknown class or split.
     """
-    if label not in CLASSES:
-        raise ConfigError(f"vidmini has no class {printable(label)!r}. Classes: {', '.join(CLASSES)}.")
+    shot, step = _shot_of_clip(label, index, split, seed)
+    return np.ascontiguousarray(shot.draw()[::step])
+
+
+def actor_mask(label: str, index: int, *, split: str = "test", seed: int = 0) -> np.ndarray:
+    """Which pixels of a clip show its actor: the figure with what it holds, sits on, rides or opens.
+
+    Pixels that a passer-by hides are not the actor's. This is the ground truth for where a network looks.
+
+    Args:
+        label: one of ``CLASSES``; all arguments as for ``draw_clip``, whose frames these are.
+
+    Returns:
+        bool, shape (T, 120, 160).
+
+    Raises:
+        ConfigError: an unknown class or split.
+    """
+    shot, step = _shot_of_clip(label, index, split, seed)
+    return np.ascontiguousarray(shot.masks()[::step])
+
+
+def draw_long(labels: Iterable[str], *, seed: int = 0) -> tuple[np.ndarray, list[tuple[float, float, str]]]:
+    """Draw a long video: one action after the other, with a cut to another place and figure between two.
+
+    Nothing in it is part of a split: places, figures and camera are drawn anew.
+
+    Args:
+        labels: classes in order, as often as wanted; ``NOBODY`` is a scene with passers-by and no figure.
+        seed: at least 0.
+
+    Returns:
+        frames uint8 (T, 120, 160, 3) at 25 frames per second, and the truth: ``(start_s, end_s, label)`` of each
+        action, which meet without a gap.
+
+    Raises:
+        ConfigError: no label, or an unknown one.
+    """
+    labels = list(labels)
+    if not labels:
+        raise ConfigError("A long video needs at least one class.")
+    for label in labels:
+        _check_class(label, (*CLASSES, NOBODY))
+    parts, truth, num_frames = [], [], 0
+    for place, label in enumerate(labels):
+        forwards, step = _forwards(label)
+        rngs = (np.random.default_rng([seed, _FILM_CODE, code, place]) for code in (_SCENE_CODE, 0))
+        parts.append(direct(forwards, *rngs).draw()[::step])
+        truth.append((num_frames / FRAME_RATE, (num_frames + len(parts[-1])) / FRAME_RATE, label))
+        num_frames += len(parts[-1])
+    return np.concatenate(parts), truth
+
+
+def write_long(path: str | os.PathLike, labels: Iterable[str], *, seed: int = 0) -> list[tuple[float, float, str]]:
+    """Write ``draw_long`` as H.264 in MP4 and return its truth; the folder must be there."""
+    frames, truth = draw_long(labels, seed=seed)
+    with atomic_writer(Path(path)) as file:
+        file.write(encode_clip(frames))
+    return truth
+
+
+def _check_class(label: str, known: tuple[str, ...] = CLASSES) -> None:
+    if label not in known:
+        raise ConfigError(f"vidmini has no class {printable(label)!r}. Classes: {', '.join(known)}.")
+
+
+def _forwards(label: str) -> tuple[str, int]:
+    """The action that is drawn for a class, and the step through its frames: -1 for a pair's second class."""
+    action = next((first for first, second in PAIRS if label == second), label)
+    return action, 1 if action == label else -1
+
+
+def _shot_of_clip(label: str, index: int, split: str, seed: int) -> tuple[Shot, int]:
+    """A clip of a split before it is drawn, and the step through its frames."""
+    _check_class(label)
     check_split(split, index + 1)
-    code = SPLIT_CODES[split]
-    forwards, backwards = next((pair for pair in PAIRS if label in pair), (label, None))
-    scene = np.random.default_rng([seed, code, _SCENE_CODE + CLASSES.index(forwards), index // GROUP_SIZE])
+    code, (action, step) = SPLIT_CODES[split], _forwards(label)
+    scene = np.random.default_rng([seed, code, _SCENE_CODE + CLASSES.index(action), index // GROUP_SIZE])
     clip = np.random.default_rng([seed, code, CLASSES.index(label), index])
-    frames = draw_action(forwards, scene, clip)
-    return np.ascontiguousarray(frames[::-1]) if label == backwards else frames
+    return direct(action, scene, clip), step
 
 
-def draw_action(action: str, scene: np.random.Generator, clip: np.random.Generator) -> np.ndarray:
-    """Draw an action forwards in time; ``action`` is an appearance class or the first of a pair.
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A scene with everything that will happen in it, ready to be drawn frame by frame.
 
-    ``scene`` decides what the clips of one group share (place, colours), ``clip`` all else.
-    Returns uint8 (T, 120, 160, 3).
+    Args:
+        picture: uint8 (144, 192, 3), the place without anybody.
+        drift: ``drift(number, picture) -> stage``.
+        behind: layers ``layer(number, stage)`` that are painted before the actor.
+        actor: the actor's layer.
+        before: layers that are painted over the actor.
+        camera: ``camera(number, stage) -> picture``.
+        finish: ``finish(number, picture) -> picture``.
+    """
+
+    num_frames: int
+    picture: np.ndarray
+    drift: Callable
+    behind: tuple[Callable, ...]
+    actor: Callable
+    before: tuple[Callable, ...]
+    camera: Callable
+    finish: Callable
+
+    def draw(self) -> np.ndarray:
+        """All frames, uint8 (T, 120, 160, 3)."""
+        frames = np.empty((self.num_frames, HEIGHT, WIDTH, 3), np.uint8)
+        for number in range(self.num_frames):
+            stage = self.drift(number, self.picture)
+            for layer in (*self.behind, self.actor, *self.before):
+                layer(number, stage)
+            frames[number] = self.finish(number, self.camera(number, stage))
+        return frames
+
+    def masks(self) -> np.ndarray:
+        """Where the actor is seen, bool (T, 120, 160)."""
+        masks = np.empty((self.num_frames, HEIGHT, WIDTH), bool)
+        for number in range(self.num_frames):
+            seen = _cover(number, (self.actor,)) * (1 - _cover(number, self.before))
+            masks[number] = self.camera(number, seen) > 0.5
+        return masks
+
+
+def _cover(number: int, layers: tuple[Callable, ...]) -> np.ndarray:
+    """How much layers hide of what is behind them, float32 (144, 192) in [0, 1]: paint over black and over white."""
+    black = np.zeros((STAGE_HEIGHT, STAGE_WIDTH, 3), np.uint8)
+    white = np.full_like(black, 255)
+    for layer in layers:
+        layer(number, black)
+        layer(number, white)
+    return 1 - (white.astype(np.float32) - black).mean(-1) / 255
+
+
+def direct(action: str, scene: np.random.Generator, clip: np.random.Generator) -> Shot:
+    """Decide all that happens in a clip of an action, forwards in time.
+
+    ``action`` is an appearance class, the first of a pair, or ``NOBODY``. ``scene`` decides what the clips of one
+    group share (place, colours), ``clip`` all else.
     """
     backdrop = draw_backdrop(scene)
     num_frames = int(clip.integers(MIN_FRAMES, MAX_FRAMES + 1))
-    paint = ACTIONS[action](clip, backdrop, num_frames)
+    actor = ACTIONS[action](clip, backdrop, num_frames)
     things = [random_thing(clip, backdrop, num_frames) for _ in range(clip.integers(1, 4))]
-    behind = [thing for thing in things if clip.random() < 0.7]
-    before = [thing for thing in things if thing not in behind]
-    layers = [*behind, paint, *before]
+    behind = tuple(thing for thing in things if clip.random() < 0.7)
+    before = tuple(thing for thing in things if thing not in behind)
     drift = random_drift(clip, num_frames)
     camera = random_camera(clip, num_frames)
-    finish = random_finish(clip, num_frames)
-    frames = np.empty((num_frames, HEIGHT, WIDTH, 3), np.uint8)
-    for number in range(num_frames):
-        stage = drift(number, backdrop.picture)
-        for layer in layers:
-            layer(number, stage)
-        frames[number] = finish(number, camera(number, stage))
-    return frames
+    return Shot(num_frames, backdrop.picture, drift, behind, actor, before, camera, random_finish(clip, num_frames))
 
 
 # --- time, colour, strokes -------------------------------------------------------------------
@@ -713,7 +830,13 @@ def _draw_wheel(stage, hub, radius: float, turn: float, metal, ink) -> None:
         stroke(stage, np.array(hub) - across, np.array(hub) + across, 1, metal)
 
 
+def nobody(rng: np.random.Generator, backdrop: Backdrop, num_frames: int) -> Callable:
+    """No figure at all."""
+    return lambda number, stage: None
+
+
 ACTIONS = {
+    NOBODY: nobody,
     "Approach": approach,
     "LeftToRight": left_to_right,
     "OpenDoor": open_door,
@@ -728,8 +851,8 @@ ACTIONS = {
 # --- files -----------------------------------------------------------------------------------
 
 
-def encode_clip(frames: np.ndarray, quantiser: int = 30) -> bytes:
-    """H.264 in MP4, one thread, for frames uint8 (T, H, W, 3) RGB.
+def encode_clip(frames: np.ndarray, quantiser: int = 30, frame_rate: int = FRAME_RATE) -> bytes:
+    """H.264 in MP4, one thread, for frames uint8 (T, H, W, 3) RGB with even sides.
 
     Every frame gets the same quantiser, key frames too, and a key frame comes every 12 frames:
     nothing in the quality of a frame tells how far the clip has run.
@@ -742,11 +865,11 @@ def encode_clip(frames: np.ndarray, quantiser: int = 30) -> bytes:
     options = {"preset": "medium", "threads": "1", "x264-params": parameters + ":b-adapt=0:sliced-threads=0"}
     container_options = {"fflags": "+bitexact"}
     with av.open(target, "w", format="mp4", options=container_options) as container:
-        stream = container.add_stream("libx264", rate=FRAME_RATE, options=options)
+        stream = container.add_stream("libx264", rate=frame_rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number, picture in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, FRAME_RATE)
+            frame.pts, frame.time_base = number, Fraction(1, frame_rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return target.getvalue()

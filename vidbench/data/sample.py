@@ -262,6 +262,69 @@ def indices_for(spec: InputSpec, pts_s: np.ndarray, frame_rate: float, *, seed=N
     return clips(pts_s, frame_rate, t, spec.frame_rate, c, short=spec.short, from_start=from_start, seed=seed)
 
 
+def time_windows(duration_s: float, window_s: float, stride_s: float) -> np.ndarray:
+    """Windows of one length that walk over a video, a step apart; the last one ends with the video.
+
+    The last step may be shorter than the others. A video shorter than a window gives one window, the whole video.
+
+    Args:
+        duration_s: of the video in seconds, above 0.
+        window_s: length of a window in seconds, above 0.
+        stride_s: from one window's start to the next one's, in seconds, above 0.
+
+    Returns:
+        float64, shape ``(N, 2)``, N at least 1: start and end in seconds from the first frame.
+
+    Raises:
+        ValueError: a length that is not above 0.
+        UnreadableVideo: ``too_large`` for ten million windows.
+
+    >>> time_windows(7.0, 2.0, 2.0).tolist()
+    [[0.0, 2.0], [2.0, 4.0], [4.0, 6.0], [5.0, 7.0]]
+    """
+    for name, value in (("duration_s", duration_s), ("window_s", window_s), ("stride_s", stride_s)):
+        if not (np.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be above 0, got {value}")
+    if duration_s <= window_s:
+        return np.array([[0.0, duration_s]])
+    last = duration_s - window_s
+    if last / stride_s > MOST_FRAMES:
+        raise UnreadableVideo("too_large", f"steps of {stride_s:g} s give more than {MOST_FRAMES:,} windows")
+    starts = np.arange(int(last / stride_s + SLACK) + 1) * stride_s
+    starts = np.minimum(starts, last)
+    if last - starts[-1] > SLACK:
+        starts = np.append(starts, last)
+    return np.stack([starts, starts + window_s], axis=1)
+
+
+def indices_in_windows(spec: InputSpec, pts_s: np.ndarray, frame_rate: float, windows: np.ndarray) -> list[np.ndarray]:
+    """The frames of each window, chosen as if the window were a video of its own.
+
+    A window holds the frames whose time stamps lie in it; one without any (a pause in a variable frame rate) holds
+    the frame that is on screen when it begins.
+
+    Args:
+        spec: the card's preprocessing; its ``num_clips`` clips are spread over each window.
+        pts_s: float64, shape (M,), time stamps in seconds, non-decreasing.
+        frame_rate: of the video, frames per second.
+        windows: float64, shape (N, 2), start and end in seconds from the first frame.
+
+    Returns:
+        N arrays int64 ``(num_clips, T)`` with positions in ``[0, M)``; T may differ for ``stream`` only.
+
+    Raises:
+        UnreadableVideo: ``too_short``, where ``spec.short`` is ``error``.
+    """
+    pts_s = _checked_stamps(pts_s)
+    edges = np.searchsorted(pts_s - pts_s[0], np.asarray(windows) - SLACK / max(frame_rate, 1.0))
+    chosen = []
+    for first, end in edges:
+        first = min(first, len(pts_s) - 1) if end > first else max(first - 1, 0)
+        end = max(end, first + 1)
+        chosen.append(first + indices_for(spec, pts_s[first:end], frame_rate))
+    return chosen
+
+
 def fit(positions: np.ndarray, num_available: int, short: str) -> np.ndarray:
     """Positions beyond the end, brought back into a short video.
 
