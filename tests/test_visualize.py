@@ -339,10 +339,20 @@ def test_a_gop_diagrams_bars_are_bytes():
     assert "The I pictures hold 75 % of the bytes." in figure.alt
 
 
-def test_a_long_file_gives_a_gop_diagram_without_letters():
-    figure = visualize.gop_diagram("I" + "P" * 249)
-    assert "P" not in words(figure)
-    assert len(figure.axes[0].collections[0].get_offsets()) == 250
+def test_of_a_long_file_the_first_pictures_are_drawn_and_it_says_so():
+    figure = visualize.gop_diagram("I" + "P" * 249, sizes=[1000] * 250)
+    assert len(figure.axes[0].collections[0].get_offsets()) == 75
+    assert len(bars(figure.axes[1])) == 75
+    assert figure.alt.startswith("The first 75 of 250 pictures in the order of decoding: 1 I, 74 P.")
+
+
+def test_pictures_of_unknown_time_get_no_arrow():
+    figure = visualize.gop_diagram("I?P", pts_s=[0.0, np.nan, 0.1], dts_s=[np.nan, 0.0, 0.1])
+    decoded, shown = (found.get_offsets()[:, 0].tolist() for found in figure.axes[0].collections)
+    assert decoded == [0, 1, 2]
+    assert shown == [0, 1]
+    assert "1 I, 1 P, 1 ?" in figure.alt
+    assert len(visualize.gop_diagram("IP", pts_s=[np.nan, np.nan]).axes[0].collections) == 1
 
 
 # --- scores
@@ -540,7 +550,7 @@ MISTAKES = [
     (lambda: visualize.sampling_diagram([0.5], 9), "whole numbers"),
     (lambda: visualize.sampling_diagram([0], 2, frame_rate=0), "frame_rate must be positive"),
     (lambda: visualize.sampling_diagram([0], 2, pts_s=[0, np.nan]), "pts_s must be finite"),
-    (lambda: visualize.gop_diagram(""), "picture_types is empty"),
+    (lambda: visualize.gop_diagram(""), "needs at least one picture"),
     (lambda: visualize.gop_diagram("IP", dts_s=[1, 0]), "dts_s goes back"),
     (lambda: visualize.gop_diagram("IP", sizes=[1]), "sizes must hold 2 numbers"),
     (lambda: visualize.score_bars({}), "1 to 6 predictions"),

@@ -36,7 +36,7 @@ INK, MUTED, LINE, SOFT = "#1b2430", "#536070", "#c4ccd4", "#e9edf1"
 BLUE, ORANGE = "#2b6a99", "#d55e00"  # right or usual, and wrong or special, everywhere
 SERIES = ("#2b6a99", "#d55e00", "#008f68", "#9a4c95", "#7a6200", "#4d4d4d")  # apart for colour-blind eyes too
 DASHES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (1, 3)))
-PICTURE_COLOURS = {"I": ORANGE, "P": BLUE, "B": "#9ec3de"}
+PICTURE_COLOURS, UNKNOWN = {"I": ORANGE, "P": BLUE, "B": "#9ec3de"}, "#737b84"
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -472,58 +472,69 @@ def _run_words(clip: np.ndarray) -> str:
 
 
 @_styled
-def gop_diagram(picture_types, *, pts_s=None, dts_s=None, sizes=None) -> AltFigure:
+def gop_diagram(picture_types, *, pts_s=None, dts_s=None, sizes=None, num: int = 75) -> AltFigure:
     """The pictures of a file in the order of decoding: I stands alone, P refers back, B both ways.
 
     With time stamps, arrows lead to the order in which the pictures are shown; with sizes, bars above give bytes.
 
     Args:
-        picture_types: ``"IPBBP..."`` or a list of letters, in the order of decoding.
-        pts_s: (N,), the time each picture is shown, in seconds.
-        dts_s: (N,), the time each is decoded; must not decrease.
+        picture_types: ``"IPBBP..."`` or a list of letters, in the order of decoding; ``?`` where it is not known.
+        pts_s: (N,), the time each picture is shown, in seconds; NaN where it is not known, which gets no arrow.
+        dts_s: (N,), the time each is decoded; must not decrease; NaN where it is not known.
         sizes: (N,), bytes of each picture in the file.
+        num: pictures to draw at most, from the first.
 
     Raises:
         ConfigError: no picture, numbers that do not fit, or decode times that go back.
     """
     types = [str(getattr(letter, "name", letter)) for letter in picture_types]
-    if not types:
-        raise ConfigError("picture_types is empty: give one letter a picture, such as 'IPBB'.")
-    n = len(types)
-    shown = None if pts_s is None else np.argsort(np.argsort(_numbers(pts_s, "pts_s", n), kind="stable"))
-    sizes = None if sizes is None else _numbers(sizes, "sizes", n)
-    if dts_s is not None and (np.diff(_numbers(dts_s, "dts_s", n)) < 0).any():
+    total = len(types)
+    if not types or num < 1:
+        raise ConfigError("gop_diagram needs at least one picture: give a letter for each, such as 'IPBB'.")
+    times = None if pts_s is None else _numbers(pts_s, "pts_s", total, finite=False)
+    sizes = None if sizes is None else _numbers(sizes, "sizes", total)[:num]
+    decoded = np.zeros(1) if dts_s is None else _numbers(dts_s, "dts_s", total, finite=False)
+    if (np.diff(decoded[np.isfinite(decoded)]) < 0).any():
         raise ConfigError("dts_s goes back in time: hand over the pictures in the order of decoding.")
+    shown = None if times is None or np.isnan(times).all() else _ranks(times)[:num]
     figure = AltFigure((WIDTH, 0.55 + (0.9 if sizes is not None else 0) + (1.25 if shown is not None else 0.25)))
-    figure.alt = _gop_alt(types, shown, sizes)
-    _draw_gop(figure, types, shown, sizes)
+    figure.alt = _gop_alt(types[:num], shown, sizes, total)
+    _draw_gop(figure, types[:num], shown, sizes)
     return figure
+
+
+def _ranks(times: np.ndarray) -> np.ndarray:
+    """The place of each picture in the order of showing, from 0; -1 where its time is NaN. int64 (N,)."""
+    ranks = np.full(len(times), -1)
+    known = np.flatnonzero(~np.isnan(times))
+    ranks[known[np.argsort(times[known], kind="stable")]] = np.arange(len(known))
+    return ranks
 
 
 def _draw_gop(figure: AltFigure, types, shown, sizes) -> None:
     n, h = len(types), figure.get_figheight()
-    colours = [PICTURE_COLOURS.get(kind, "#8a8a8a") for kind in types]
+    colours = [PICTURE_COLOURS.get(kind, UNKNOWN) for kind in types]
     high = 0.9 if sizes is not None else 0.0
     axes = figure.add_axes((0.1, 0.02, 0.89, 1 - (0.35 + high) / h))
-    axes.set_xlim(-0.6, n - 0.4)
-    rows = {"decoded": 1.0} if shown is None else {"decoded": 1.0, "shown": 0.0}
+    end = n if shown is None else max(n, shown.max() + 1)
+    axes.set_xlim(-0.6, end - 0.4)
     axes.set_ylim(0.6 if shown is None else -0.3, 1.3)
-    font = max(4.0, min(9.0, 330 / n))
-    for y in rows.values():
-        places = range(n) if y == 1.0 else shown
-        axes.scatter(places, [y] * n, c=colours, marker="s", s=min(220, (430 / n) ** 2), linewidths=0)
-        for place, kind in zip(places, types):
-            if n <= 75:
-                dark = kind == "B"
-                axes.text(place, y, kind, ha="center", va="center", fontsize=font, color=INK if dark else "white")
-    if shown is not None:
-        arrow = {"arrowstyle": "->", "lw": 0.8, "shrinkA": 8, "shrinkB": 8}
-        for place, target in enumerate(shown):
-            axes.annotate("", (target, 0), (place, 1), arrowprops={**arrow, "color": colours[place]})
-    axes.set_yticks(list(rows.values()), list(rows))
+    rows = {"decoded": (1.0, range(n))} | ({} if shown is None else {"shown": (0.0, shown)})
+    for y, places in rows.values():
+        known = [(place, kind) for place, kind in zip(places, types) if place >= 0]
+        squares = [PICTURE_COLOURS.get(kind, UNKNOWN) for _, kind in known]
+        places = [place for place, _ in known]
+        axes.scatter(places, [y] * len(known), c=squares, marker="s", s=min(220, (430 / end) ** 2), linewidths=0)
+        for place, kind in known if end <= 80 else ():
+            ink = INK if kind == "B" else "white"
+            axes.text(place, y, kind, ha="center", va="center", fontsize=max(4.0, min(9.0, 330 / end)), color=ink)
+    for place, target in enumerate(() if shown is None else shown):
+        arrow = {"arrowstyle": "->", "lw": 0.8, "shrinkA": 8, "shrinkB": 8, "color": colours[place]}
+        if target >= 0:
+            axes.annotate("", (target, 0), (place, 1), arrowprops=arrow)
+    axes.set_yticks([y for y, _ in rows.values()], list(rows))
     axes.set_xticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
     axes.tick_params(left=False)
     if sizes is not None:
         bars = figure.add_axes((0.1, 1 - (0.3 + high) / h, 0.89, high / h), sharex=axes)
@@ -543,15 +554,16 @@ def _letters_key(figure: AltFigure, types) -> None:
         _text(figure, left + 0.16, y, meaning[kind], fontsize=8)
 
 
-def _gop_alt(types, shown, sizes) -> str:
-    counts = Counter(types)
-    alt = f"{_plural(len(types), 'picture')} in the order of decoding: "
-    alt += ", ".join(f"{counts[kind]} {kind}" for kind in sorted(counts, key=lambda kind: "IPB".find(kind) % 9)) + ". "
-    starts = [n for n, kind in enumerate(types) if kind == "I"]
-    alt += f"I pictures at {_listing([str(n) for n in starts], 8)}. " if starts else "None is an I picture. "
+def _gop_alt(types, shown, sizes, total: int) -> str:
+    n, counts = len(types), Counter(types)
+    alt = f"The first {n} of {total} pictures" if n < total else _plural(n, "picture")
+    by_kind = [f"{counts[kind]} {kind}" for kind in sorted(counts, key=lambda kind: ("IPB".find(kind) % 9, kind))]
+    alt += f" in the order of decoding: {', '.join(by_kind)}. "
+    starts = [place for place, kind in enumerate(types) if kind == "I"]
+    alt += f"I pictures at {_listing([str(place) for place in starts], 8)}. " if starts else "None is an I picture. "
     if shown is not None:
-        moved = int((shown != np.arange(len(types))).sum())
-        alt += f"{moved or 'None'} of them {'are' if moved != 1 else 'is'} shown at another place than decoded. "
+        moved = int(((shown != np.arange(n)) & (shown >= 0)).sum())
+        alt += f"{moved or 'None'} of them {'are' if moved > 1 else 'is'} shown at another place than decoded. "
     if sizes is not None and starts and sizes.sum() > 0:
         alt += f"The I pictures hold {100 * sizes[starts].sum() / sizes.sum():.0f} % of the bytes. "
     return alt.strip()
