@@ -40,7 +40,7 @@ RULES = {
     "uniform": "evenly over the whole video",
     "segments": "one from each segment",
 }
-EVERY = "all"
+ANY = ""  # value of a filter that lets everything pass; no class is called so
 
 STYLE = """<style>
 .vidbench {--vb-text: var(--jp-ui-font-color1, #1a1a1a); --vb-soft: var(--jp-ui-font-color2, #555);
@@ -48,6 +48,7 @@ STYLE = """<style>
 .vidbench figure {margin: 0; max-width: 100%} .vidbench figcaption, .vidbench p {color: var(--vb-text); margin: 4px 0}
 .vidbench img, .vidbench video {display: block; max-width: 100%; height: auto; background: #000}
 .vidbench table {border-collapse: collapse; color: var(--vb-text); margin: 4px 0; font-size: 13px}
+.vidbench table, .vidbench p, .vidbench figcaption {line-height: 1.5}
 .vidbench td, .vidbench th {padding: 1px 8px 1px 0; text-align: left; font-weight: normal; white-space: nowrap}
 .vidbench th[scope=col] {border-bottom: 1px solid var(--vb-line)} .vidbench td.n {text-align: right}
 .vidbench .bar {display: block; height: 10px; background: var(--vb-bar)}
@@ -55,16 +56,23 @@ STYLE = """<style>
 .vidbench .true td, .vidbench .true th {font-weight: bold}
 .vidbench .problem {border-left: 4px solid #d55e00; padding-left: 8px}
 </style>"""
-# ipywidgets draws sliders without an accessible name. A style element may carry a load handler where a script
-# would not run; this one gives each slider the words of the label beside it.
-NAMES_FOR_SLIDERS = """<style onload="
+# ipywidgets draws sliders and the buttons of its player without accessible names. A style element may carry a load
+# handler where a script would not run; this one gives sliders the words of the label beside them, and names buttons.
+NAMES_FOR_CONTROLS = """<style onload="
 (() => {
   const box = this.closest('.vidbench');
+  const buttons = ['play or pause', 'stop', 'play again and again'];
   let tries = 0;
   const name = () => {
     for (const handle of box ? box.querySelectorAll('.noUi-handle') : []) {
       const label = handle.closest('.widget-slider').querySelector('.widget-label');
       handle.setAttribute('aria-label', label ? label.textContent : 'value');
+    }
+    for (const play of box ? box.querySelectorAll('.widget-play') : []) {
+      play.querySelectorAll('button').forEach((button, k) => {
+        button.setAttribute('aria-label', buttons[k]);
+        button.title = buttons[k];
+      });
     }
     if (tries++ < 25) setTimeout(name, 200);
   };
@@ -81,7 +89,7 @@ class Panel(ipywidgets.VBox):
     """
 
     def __init__(self, children: Sequence[ipywidgets.Widget], fallback: Callable[[], tuple]):
-        super().__init__([ipywidgets.HTML(STYLE + NAMES_FOR_SLIDERS), *children])
+        super().__init__([ipywidgets.HTML(STYLE + NAMES_FOR_CONTROLS), *children])
         self.add_class("vidbench")
         self.fallback = fallback
 
@@ -100,6 +108,12 @@ class Panel(ipywidgets.VBox):
         bundle["text/plain"] = figure.alt
         bundle[figure.mime] = base64.b64encode(figure.data()).decode()
         return bundle, {figure.mime: {"alt": figure.alt}}
+
+
+def side_by_side(left: ipywidgets.Widget, right: ipywidgets.Widget) -> ipywidgets.HBox:
+    """Two columns, or one below the other where the page is narrow."""
+    left.layout.flex, right.layout.flex = "0 0 auto", "1 1 400px"
+    return ipywidgets.HBox([left, right], layout={"flex_flow": "row wrap", "grid_gap": "4px 24px"})
 
 
 # ---------------------------------------------------------------- pieces of HTML
@@ -387,7 +401,7 @@ def _player(frames: Frames, moments: _Moments, title: str) -> Panel:
     show(0)
     head = f"<p><b>{text(title)}</b></p>" + (f"<p>{text(frames.note)}</p>" if frames.note else "")
     left = ipywidgets.VBox([picture, ipywidgets.HBox([play, back, forth]), slider])
-    body = ipywidgets.HBox([left, aside]) if moments.scores is not None or moments.truth else left
+    body = side_by_side(left, aside) if moments.scores is not None or moments.truth else left
     return Panel([ipywidgets.HTML(head), body], lambda: _player_fallback(frames, moments, title))
 
 
@@ -560,10 +574,9 @@ class _Chooser:
 
 
 def _filter(words: str, values: Sequence) -> ipywidgets.Dropdown:
-    """A drop-down list: ``EVERY``, then each value."""
-    return ipywidgets.Dropdown(
-        options=[(EVERY, None), *[(printable(value, 60), value) for value in values]], description=words
-    )
+    """A drop-down list: all, then each value."""
+    options = [("all", ANY), *[(printable(value, 60), value) for value in values]]
+    return ipywidgets.Dropdown(options=options, description=words)
 
 
 # ---------------------------------------------------------------- dataset browser
@@ -589,7 +602,7 @@ def dataset_browser(records: Sequence[VideoRecord], root: str | Path) -> Panel:
     stage = ipywidgets.HTML()
 
     def find() -> list:
-        wanted = {name: control.value for name, control in filters.items() if control.value is not None}
+        wanted = {name: control.value for name, control in filters.items() if control.value != ANY}
         fits = [r for r in records if all(getattr(r, name) == value for name, value in wanted.items())]
         return [(_record_words(record), record) for record in fits]
 
@@ -598,7 +611,7 @@ def dataset_browser(records: Sequence[VideoRecord], root: str | Path) -> Panel:
 
     chooser = _Chooser(find, list(filters.values()), show)
     chooser.refill()
-    body = ipywidgets.HBox([chooser.box, stage])
+    body = side_by_side(chooser.box, stage)
     return Panel([body], lambda: _dataset_fallback(records, root))
 
 
@@ -613,7 +626,9 @@ def record_html(record: VideoRecord, root: Path) -> str:
     facts += [("group", record.group)] if record.group else []
     if record.status != "ok":
         facts += [("status", record.status), ("because", record.reason or STATUSES[record.status])]
-        return sentence(f"{record.video_id} is listed, and cannot be used.") + table(("", ""), facts, "facts")
+        return sentence(f"{record.video_id} is listed, and cannot be used.") + table(
+            ("fact", "value"), facts, f"facts of {record.video_id}"
+        )
     path = root / record.path
     player = video_html(path, f"{record.label or 'video'}: {record.video_id}")
     return player + table(("fact", "value"), [*facts, *_file_facts(path)], f"facts of {record.video_id}")
@@ -704,14 +719,14 @@ class _ErrorBrowser:
         self.label = _filter("class", [label for label in run.labels if label in present])
         self.chooser = _Chooser(self.find, [self.shown, self.order, self.label], self.show)
         self.seen = ipywidgets.Dropdown(
-            options=[("not named", None), *[(x, x) for x in run.labels]], description="to be seen"
+            options=[("not named", ANY), *[(x, x) for x in run.labels]], description="to be seen"
         )
         self.buttons = [self._button(name) for name in review.VERDICTS]
         self.buttons.append(self._button(None))
         judge = ipywidgets.VBox(
             [self.seen, ipywidgets.HBox(self.buttons, layout={"flex_flow": "row wrap"}), self.status]
         )
-        body = ipywidgets.HBox([self.chooser.box, ipywidgets.VBox([self.stage, judge])])
+        body = side_by_side(self.chooser.box, ipywidgets.VBox([self.stage, judge]))
         self.tell()
         self.chooser.refill()
         self.panel = Panel([self.accuracy, body], self.fallback)
@@ -727,7 +742,7 @@ class _ErrorBrowser:
             self.run.rows,
             shown=self.shown.value,
             order=self.order.value,
-            label=self.label.value,
+            label=self.label.value or None,
             verdicts=self.verdicts,
         )
         return [(self.words(row), row) for row in rows]
@@ -747,12 +762,12 @@ class _ErrorBrowser:
         if row is None:
             self.stage.value = "<p>No video fits these filters.</p>"
             return
-        self.seen.value = None
+        self.seen.value = ANY
         self.stage.value = row_html(row, self.root, self.verdicts.get(row.video_id))
 
     def judge(self, name: str | None) -> None:
         row = self.chooser.item
-        label = self.seen.value if name in review.NAMES_A_CLASS else None
+        label = (self.seen.value or None) if name in review.NAMES_A_CLASS else None
         try:
             self.verdicts = review.save_verdict(self.run, row.video_id, name, label=label)
         except VidbenchError as problem:
@@ -840,7 +855,7 @@ def run_comparison(run_a: str | Path, run_b: str | Path, root: str | Path) -> Pa
     stage = ipywidgets.HTML()
 
     def find() -> list:
-        pairs = [pair for pair in comparison.group(which.value) if label.value in (None, pair[0].label)]
+        pairs = [pair for pair in comparison.group(which.value) if label.value in (ANY, pair[0].label)]
         return [(f"{a.label}: {_said(a)} / {_said(b)}, {printable(a.video_id, 60)}", (a, b)) for a, b in pairs]
 
     def show(pair) -> None:
@@ -850,7 +865,7 @@ def run_comparison(run_a: str | Path, run_b: str | Path, root: str | Path) -> Pa
     chooser.refill()
     words = comparison_html(comparison, names)
     head = ipywidgets.HTML(words)
-    return Panel([head, ipywidgets.HBox([chooser.box, stage])], lambda: (words, _comparison_bars(comparison, names)))
+    return Panel([head, side_by_side(chooser.box, stage)], lambda: (words, _comparison_bars(comparison, names)))
 
 
 def _said(row: Row) -> str:
