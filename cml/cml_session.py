@@ -1,0 +1,54 @@
+"""What the scripts of this folder share: the project's folder, their arguments, and commands shown line by line.
+
+Standard library only, because the first of these scripts runs before anything is installed. Cloudera may run a script
+as a program or cell by cell in IPython, where `__file__` is missing, `sys.argv` is the kernel's, and only what Python
+prints itself is sure to reach the log pane.
+
+There is no `__init__.py` here on purpose: with one, this folder would hide the platform's own package `cml`.
+"""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WIDTH = 200  # characters of a line; pip's longest has thousands
+
+
+def arguments(default: Sequence[str]) -> list[str]:
+    """The words given to the script: on its command line, else in JOB_ARGUMENTS, else the default ones."""
+    in_kernel = "ipykernel" in sys.argv[0]
+    words = [] if in_kernel else sys.argv[1:]
+    return words or shlex.split(os.environ.get("JOB_ARGUMENTS", "")) or list(default)
+
+
+def show(command: Sequence[str], keep: Callable[[str], bool] = lambda line: True) -> int:
+    """Run a command in the project's folder, print its lines as they come, and give its exit status.
+
+    Args:
+        command: program and words; no shell is involved.
+        keep: which lines to print.
+    """
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, encoding="utf-8", errors="backslashreplace", **pipes
+    ) as process:
+        try:
+            for line in process.stdout:
+                if line.strip() and keep(line):
+                    print(line.rstrip()[:WIDTH], flush=True)
+        except BaseException:
+            process.send_signal(signal.SIGINT)  # an evaluation then says how to continue
+            raise
+    return process.returncode
+
+
+def end(status: int) -> None:
+    """End the script: quietly where all is well, and so that the platform marks it as failed where it is not."""
+    if status:
+        sys.exit(status)

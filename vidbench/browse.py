@@ -1,0 +1,417 @@
+"""The runs of a results folder over HTTP: a list, every report, and runs side by side. Reads only, runs no model.
+
+Figures come from the rows of each run, so a run that is still being written shows how far it is. What a browser asks
+for is looked up among the names that are there; no text of a request becomes a path. Everything a run says is foreign
+and passes through the report's templates, which clean and escape it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import logging
+import os
+import shutil
+import stat
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
+
+from vidbench.metrics import is_correct, summarise
+from vidbench.records import RunError
+from vidbench.report import cautions, dataset_labels, protocol_table, render, section
+from vidbench.runs import read_json, read_rows
+from vidbench.utils import printable
+
+HOST, PORT = "127.0.0.1", 8090
+MOST_COMPARED = 6  # runs side by side
+MOST_CLASSES = 60  # of the table of classes, those that differ most first
+FILES = {  # what is served of a run folder, and as what
+    "report.html": "text/html; charset=utf-8",
+    "predictions.csv": "text/csv; charset=utf-8",
+    "metrics.json": "application/json",
+    "manifest.json": "application/json",
+}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder as far as it can be read.
+
+    Args:
+        folder: where it lies.
+        changed: when its rows changed last, seconds since 1970.
+        files: which of ``FILES`` are there.
+        manifest: the content of ``manifest.json``; empty where it cannot be read.
+        labels: class names of the data.
+        metrics: as ``metrics.summarise`` gives it; ``None`` where there are no rows yet.
+        problem: why the run cannot be read, or nothing.
+    """
+
+    folder: Path
+    changed: float
+    files: tuple[str, ...]
+    manifest: dict = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    metrics: dict | None = None
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def url(self) -> str:
+        """The name as it stands in an address, and as the value of a tick box."""
+        return quote(os.fsencode(self.name), safe="")
+
+    @property
+    def random(self) -> bool:
+        return bool(section(self.manifest, "model").get("random"))
+
+
+# ---------------------------------------------------------------- reading run folders
+
+
+def read_run(folder: Path) -> Run:
+    """A run with its figures, computed from its rows. Never raises for what is in the folder."""
+    changed = max(modified(folder / "rows.jsonl"), modified(folder / "manifest.json"))
+    facts = {"folder": folder, "changed": changed, "files": tuple(name for name in FILES if is_file(folder / name))}
+    try:
+        manifest = read_json(folder / "manifest.json")
+        labels = tuple(dataset_labels(folder, manifest))
+        rows, _ = read_rows(folder / "rows.jsonl")
+        unmapped = section(manifest, "label_map").get("unmapped") or ()
+        metrics = summarise(rows, labels, unmapped=unmapped) if rows else None
+        if metrics:
+            cautions(manifest, metrics), protocol_table(manifest)  # the pages call them: fail here or nowhere
+    except Exception as problem:  # one damaged folder must not hide the other runs
+        log.warning("%s cannot be read: %s", folder, problem)
+        what = "manifest.json is" if isinstance(problem, RunError) else "files are"
+        return Run(**facts, problem=f"Its {what} damaged; the log says how.")
+    return Run(**facts, manifest=manifest, labels=labels, metrics=metrics)
+
+
+def modified(path: Path) -> float:
+    """When a file changed last, seconds since 1970; 0 where there is none."""
+    with contextlib.suppress(OSError):
+        return path.lstat().st_mtime
+    return 0.0
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is a regular file, not a link to one."""
+    with contextlib.suppress(OSError):
+        return stat.S_ISREG(path.lstat().st_mode)
+    return False
+
+
+class Results:
+    """The runs of a folder, read again only when their files have changed.
+
+    Args:
+        folder: holds run folders; it may come into being later.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+        self._known: dict[str, tuple[tuple, Run]] = {}
+        self._lock = threading.Lock()
+
+    def names(self) -> list[str]:
+        """Names of the run folders: folders with a manifest; hidden ones and links are left out."""
+        try:
+            with os.scandir(self.folder) as entries:
+                folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            return []
+        return [name for name in folders if not name.startswith(".") and is_file(self.folder / name / "manifest.json")]
+
+    def runs(self) -> list[Run]:
+        """All runs, the one that changed last first."""
+        names = self.names()
+        with self._lock:
+            self._known = {name: self._known[name] for name in names if name in self._known}
+            runs = [self._read(name) for name in names]
+        return sorted(runs, key=lambda run: (-run.changed, run.name))
+
+    def run(self, name: str) -> Run | None:
+        """The run of this name, or ``None`` where there is no such run folder."""
+        if name not in self.names():
+            return None
+        with self._lock:
+            return self._read(name)
+
+    def _read(self, name: str) -> Run:
+        folder = self.folder / name
+        state = tuple(
+            (info.st_mtime_ns, info.st_size) if info else None for info in map(status_of, files_of_run(folder))
+        )
+        if name not in self._known or self._known[name][0] != state:
+            self._known[name] = state, read_run(folder)
+        return self._known[name][1]
+
+    def open(self, name: str, file: str):
+        """One of ``FILES`` of a run, opened for reading; ``None`` where it is not there or is no regular file."""
+        run = self.run(name)
+        if run is None or file not in run.files:
+            return None
+        try:
+            handle = os.open(run.folder / file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        except OSError:
+            return None
+        opened = os.fdopen(handle, "rb")
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            return opened
+        opened.close()
+        return None
+
+
+def files_of_run(folder: Path) -> list[Path]:
+    return [folder / name for name in ("rows.jsonl", *FILES)]
+
+
+def status_of(path: Path) -> os.stat_result | None:
+    with contextlib.suppress(OSError):
+        return path.lstat()
+    return None
+
+
+# ---------------------------------------------------------------- what the pages show
+
+
+def line_of(run: Run) -> dict:
+    """One run as plain values for the list and for the head of a comparison."""
+    from markupsafe import Markup  # comes with jinja2, which report.render loads when it is called
+
+    model, dataset = section(run.manifest, "model"), section(run.manifest, "dataset")
+    metrics = run.metrics
+    return {
+        "name": run.name,
+        "url": Markup(run.url),  # ASCII letters, digits and %: nothing to escape, and never to be shortened
+        "model": str(model.get("name") or ""),
+        "dataset": f"{dataset.get('name') or ''} {dataset.get('split') or ''}".strip(),
+        "changed": f"{datetime.fromtimestamp(run.changed, UTC):%Y-%m-%d %H:%M} UTC",
+        "files": list(run.files),
+        "problem": run.problem,
+        "random": run.random,
+        "metrics": metrics,
+        "cautions": [item for item in cautions(run.manifest, metrics) if item["kind"] != "note"] if metrics else [],
+    }
+
+
+def list_page(results: Results) -> str:
+    """The page with all runs, newest first; how to make one where there is none."""
+    runs = [line_of(run) for run in results.runs()]
+    return render({"runs": runs, "folder": str(results.folder), "most": MOST_COMPARED}, "browse_list.html.j2")
+
+
+def compare_page(runs: Sequence[Run]) -> str:
+    """Two or more readable runs side by side: figures with intervals, what differs in how they were made, classes."""
+    lines = [line_of(run) for run in runs]
+    content = {
+        "runs": lines,
+        "same_videos": same_videos(runs),
+        "differing": differing_protocol(runs),
+        "pair": paired_counts(*runs) if len(runs) == 2 else None,
+        "classes": class_table(runs),
+        "most_classes": MOST_CLASSES,
+    }
+    return render(content, "browse_compare.html.j2")
+
+
+def message_page(title: str, text: str) -> str:
+    """A page with one sentence."""
+    return render({"title": title, "text": text}, "browse_message.html.j2")
+
+
+def same_videos(runs: Sequence[Run]) -> bool:
+    """Whether all runs list the same videos with the same labels, in the same order."""
+    lists = {section(run.manifest, "dataset").get("records_sha256") for run in runs}
+    return len(lists) == 1 and None not in lists
+
+
+def differing_protocol(runs: Sequence[Run]) -> list[dict]:
+    """The lines of the protocol in which runs differ, as ``{name, values}``, one value a run."""
+    tables = [dict(protocol_table(run.manifest)) for run in runs]
+    names = list(dict.fromkeys(name for table in tables for name in table))
+    lines = [{"name": name, "values": [table.get(name, "") for table in tables]} for name in names]
+    return [line for line in lines if len(set(line["values"])) > 1]
+
+
+def paired_counts(first: Run, second: Run) -> dict | None:
+    """On how many videos both runs, one of them, or neither is right; ``None`` unless both list the same videos.
+
+    Counts the videos with a label that have a row in both runs: ``{n, both, first, second, neither}``.
+    """
+    if not same_videos([first, second]):
+        return None
+    rows = [read_rows(run.folder / "rows.jsonl")[0] for run in (first, second)]
+    pairs = [
+        (is_correct(one, 1), is_correct(other, 1))
+        for one, other in zip(*rows)
+        if one.video_id == other.video_id and one.label is not None
+    ]
+    counts = {"both": (True, True), "first": (True, False), "second": (False, True), "neither": (False, False)}
+    return {"n": len(pairs), **{name: pairs.count(pair) for name, pair in counts.items()}} if pairs else None
+
+
+def class_table(runs: Sequence[Run]) -> dict | None:
+    """Accuracy of each class in every run, widest spread first; ``None`` where the runs' classes differ.
+
+    Returns ``{lines: [{label, values, spread}], total}``; a value is a ``proportion`` over the listed videos, or
+    ``None`` where the run lists no video of the class.
+    """
+    if len({run.labels for run in runs}) != 1:
+        return None
+    tables = [{line["index"]: line["listed"] for line in run.metrics["per_class"]} for run in runs]
+    lines = []
+    for index in sorted(set().union(*tables)):
+        values = [table.get(index) for table in tables]
+        known = [value["value"] for value in values if value]
+        lines.append({"label": runs[0].labels[index], "values": values, "spread": max(known) - min(known)})
+    lines.sort(key=lambda line: -line["spread"])
+    return {"lines": lines[:MOST_CLASSES], "total": len(lines)}
+
+
+# ---------------------------------------------------------------- over HTTP
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers ``/``, ``/compare?run=A&run=B`` (names quoted twice) and ``/runs/NAME/FILE``, and nothing else."""
+
+    server_version, sys_version = "vidbench", ""
+    protocol_version = "HTTP/1.1"
+    timeout = 30  # seconds that a client may be silent
+
+    def do_GET(self) -> None:
+        try:
+            self.answer()
+        except ConnectionError:
+            self.close_connection = True  # the reader went away
+        except Exception:
+            log.exception("a page could not be made")
+            self.close_connection = True
+            page = message_page("Not shown", "This page could not be made; the log says why.")
+            self.send_page(HTTPStatus.INTERNAL_SERVER_ERROR, page)
+
+    do_HEAD = do_GET
+
+    def answer(self) -> None:
+        address = urlsplit(self.path)
+        parts = [name_of(part) for part in address.path.split("/")[1:]]
+        if parts == [""]:
+            self.send_page(HTTPStatus.OK, list_page(self.server.results))
+        elif parts == ["compare"]:
+            self.compare(address.query)
+        elif len(parts) == 3 and parts[0] == "runs" and parts[2] in FILES:
+            self.send_file(parts[1], parts[2])
+        else:
+            self.not_found("There is no such page.")
+
+    def compare(self, query: str) -> None:
+        asked = dict.fromkeys(name_of(value) for key, value in fields_of(query) if key == "run")
+        runs = [self.server.results.run(name) for name in asked]
+        if None in runs:
+            return self.not_found("One of these runs is not there any more.")
+        readable = [run for run in runs if run.metrics]
+        if not 2 <= len(readable) <= MOST_COMPARED or len(readable) < len(runs):
+            text = f"Tick two to {MOST_COMPARED} runs in the list; each must have figures."
+            return self.send_page(HTTPStatus.BAD_REQUEST, message_page("Nothing to compare", text))
+        return self.send_page(HTTPStatus.OK, compare_page(readable))
+
+    def not_found(self, text: str) -> None:
+        self.send_page(HTTPStatus.NOT_FOUND, message_page("Not found", text))
+
+    def send_page(self, status: HTTPStatus, page: str) -> None:
+        body = page.encode("utf-8", "backslashreplace")
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def send_file(self, name: str, file: str) -> None:
+        opened = self.server.results.open(name, file)
+        if opened is None:
+            return self.not_found("This run has no such file (yet).")
+        with opened:
+            size = os.fstat(opened.fileno()).st_size
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", FILES[file])
+            self.send_header("Content-Length", str(size))
+            if file.endswith(".csv"):
+                self.send_header("Content-Disposition", f'attachment; filename="{file}"')
+            self.end_headers()
+            if self.command != "HEAD":
+                shutil.copyfileobj(Bounded(opened, size), self.wfile)
+        return None
+
+    def end_headers(self) -> None:
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def log_message(self, format: str, *args) -> None:
+        log.debug("%s %s", self.address_string(), printable(format % args))  # the platform asks every few seconds
+
+
+def name_of(quoted: str) -> str:
+    """A file's name from ``Run.url``."""
+    return os.fsdecode(unquote_to_bytes(quoted))
+
+
+def fields_of(query: str) -> list[tuple[str, str]]:
+    """Names and values of a query; none where it is not one."""
+    with contextlib.suppress(ValueError):
+        return parse_qsl(query, errors="surrogateescape", max_num_fields=50)
+    return []
+
+
+class Bounded:
+    """The first ``size`` bytes of a file that may be growing."""
+
+    def __init__(self, file, size: int):
+        self.file, self.left = file, size
+
+    def read(self, size: int) -> bytes:
+        data = self.file.read(min(size, self.left))
+        self.left -= len(data)
+        return data
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """A server for one results folder; ``server_address`` tells its port where 0 was asked for.
+
+    Args:
+        results: the folder that holds the run folders.
+        port: 0 takes a free one.
+        host: 127.0.0.1 reaches this machine only.
+
+    Raises:
+        OSError: the port is taken or not allowed.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, results: str | os.PathLike, port: int = PORT, host: str = HOST):
+        self.results = Results(results)
+        super().__init__((host, port), Handler)
+
+    def handle_error(self, request, client_address) -> None:
+        log.debug("a connection of %s ended early", client_address, exc_info=True)
