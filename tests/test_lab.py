@@ -191,6 +191,20 @@ class Lab:
         """The output area of a named cell."""
         return self.page.locator(".jp-Notebook .jp-CodeCell").nth(1 + list(CELLS).index(name)).locator(".jp-OutputArea")
 
+    def python(self, code: str) -> str:
+        """What the notebook's kernel prints for some code, once everything before it is done."""
+        return self.page.evaluate(
+            """async code => {
+                const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+                const future = kernel.requestExecute({code, store_history: false});
+                let words = '';
+                future.onIOPub = m => { words += m.content.text || (m.content.traceback || []).join('\\n'); };
+                await future.done;
+                return words;
+            }""",
+            code,
+        )
+
     def shoot(self, name: str, cell: str) -> None:
         area = self.cell(cell)
         area.scroll_into_view_if_needed()
@@ -354,7 +368,7 @@ def test_a_verdict_is_saved_and_the_accuracy_scored_again(lab):
 
 def test_the_comparison_names_who_is_right(lab):
     area = lab.cell("comparison")
-    assert "+33.3 points" in area.inner_text()
+    assert "b minus a: +33.3 points" in area.inner_text()
     wait_until(lambda: "4 videos" in area.inner_text(), "the videos that only b has right")
     wait_until(lambda: plays(area.locator("video")), "the first of them to play")
     area.get_by_label("which").select_option("neither is right")
@@ -391,6 +405,20 @@ def test_widgets_come_back_after_a_reload(lab):
     wait_until(lambda: area.locator("figcaption").inner_text() != before, "a step after the reload")
     wait_until(lambda: "1 ambiguous" in lab.cell("errors").inner_text(), "the verdict after the reload")
     lab.shoot("8-reloaded", "player")
+
+
+def test_running_a_cell_again_keeps_no_more_widgets(lab):
+    count = "import ipywidgets; print(len(ipywidgets.widgets.widget._instances))"
+    run_all(lab.page)
+    before = int(lab.python(count))
+    run_all(lab.page)
+    after = int(lab.python(count))
+    assert before > 100  # five panels of many controls
+    assert after == before
+    area = lab.cell("player")
+    wait_until(lambda: area.locator("figcaption").inner_text().startswith("frame 0 of "), "the new player")
+    area.get_by_title("one frame on").click()
+    wait_until(lambda: area.locator("figcaption").inner_text().startswith("frame 1 of "), "a step in it")
 
 
 def test_the_browser_complained_about_nothing(lab):

@@ -125,8 +125,16 @@ def read_verdicts(run: Run) -> dict[str, Verdict]:
     Raises:
         RunError: the file is there and cannot be used.
     """
-    path, known = run.folder / FILE, {row.video_id for row in run.rows}
-    return {name: verdict for name, verdict in _read(path).items() if name in known}
+    return _of_run(run, _read(run.folder / FILE))
+
+
+def _of_run(run: Run, verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:
+    known = {row.video_id for row in run.rows}
+    found = {name: verdict for name, verdict in verdicts.items() if name in known}
+    for verdict in found.values():
+        if verdict.label is not None and verdict.label not in run.labels:
+            raise RunError(f"{run.folder / FILE} names {printable(verdict.label, 60)!r}, which is no class of the run")
+    return found
 
 
 def save_verdict(run: Run, video_id: str, verdict: str | None, *, label: str | None = None, note: str = "") -> dict:
@@ -160,7 +168,7 @@ def save_verdict(run: Run, video_id: str, verdict: str | None, *, label: str | N
             now = datetime.now(UTC).isoformat(timespec="seconds")
             verdicts[video_id] = Verdict(video_id, verdict, label, note, now)
         _write(path, verdicts)
-    return {name: verdicts[name] for name in sorted(verdicts) if name in {row.video_id for row in run.rows}}
+    return _of_run(run, verdicts)
 
 
 def _check(row: Row, verdict: str, label: str | None, labels: Sequence[str]) -> None:
@@ -278,7 +286,8 @@ def rescore(rows: Sequence[Row], verdicts: Mapping[str, Verdict], *, k: int = 1)
     Raises:
         ConfigError: ``k`` is below 1, or above what the rows hold.
     """
-    counted = [row for row in rows if has_label(row)]
+    any_label = any(map(has_label, rows))
+    counted = [row for row in rows if has_label(row) or (any_label and row.status == "bad_row")]
     held = max((len(row.top) for row in counted), default=0)
     if k < 1 or (held and k > held):
         raise ConfigError(f"k must be between 1 and the {held} best classes that the rows hold, got {k}")
@@ -389,20 +398,17 @@ class Comparison:
         num_only_b: likewise for B.
         difference: top-1 of B minus that of A on the shared videos, ``{value, low, high, n}``, fractions with a 95 %
             interval.
-        p_value: of a difference at least as large if neither were better (exact McNemar test, two-sided).
     """
 
     pairs: tuple[tuple[Row, Row], ...]
     num_only_a: int
     num_only_b: int
     difference: dict
-    p_value: float
 
     def sentence(self, a: str, b: str) -> str:
         """The difference in words, for runs called ``a`` and ``b``."""
         value, low, high = (100 * self.difference[name] for name in ("value", "low", "high"))
-        words = f"{b} minus {a}: {value:+.1f} points [{low:+.1f}, {high:+.1f}], n={self.difference['n']}, "
-        words += f"p={self.p_value:.2g} (exact McNemar)."
+        words = f"{b} minus {a}: {value:+.1f} points [{low:+.1f}, {high:+.1f}], n={self.difference['n']}."
         left = [f"{count} only in {name}" for count, name in ((self.num_only_a, a), (self.num_only_b, b)) if count]
         return words + (f" Videos left out: {', '.join(left)}." if left else "")
 
@@ -424,22 +430,26 @@ def compare(a: Sequence[Row], b: Sequence[Row]) -> Comparison:
         RunError: the runs share no labelled video.
 
     Source:
-        Interval: A. Agresti and Y. Min, 2005, https://doi.org/10.1002/sim.1781 (half a pair added to each cell).
+        Interval: A. Agresti and Y. Min, 2005, https://doi.org/10.1002/sim.1781 (half a video
+        is added to each of the four counts, before an interval as for a mean).
     """
-    ours = {(row.video_id, row.label): row for row in a if has_label(row)}
-    theirs = {(row.video_id, row.label): row for row in b if has_label(row)}
+    ours, theirs = _by_video(a), _by_video(b)
     pairs = tuple((row, theirs[key]) for key, row in ours.items() if key in theirs)
     if not pairs:
         raise RunError("the two runs share no labelled video, so there is nothing to compare; evaluate the same split")
     only_a = sum(is_correct(x, 1) and not is_correct(y, 1) for x, y in pairs)
     only_b = sum(is_correct(y, 1) and not is_correct(x, 1) for x, y in pairs)
-    return Comparison(
-        pairs,
-        len(ours) - len(pairs),
-        len(theirs) - len(pairs),
-        _difference(only_a, only_b, len(pairs)),
-        _mcnemar(only_a, only_b),
-    )
+    difference = _difference(only_a, only_b, len(pairs))
+    return Comparison(pairs, len(ours) - len(pairs), len(theirs) - len(pairs), difference)
+
+
+def _by_video(rows: Iterable[Row]) -> dict[tuple, Row]:
+    """Labelled rows by video id and label; the first one where a video is listed twice."""
+    found: dict[tuple, Row] = {}
+    for row in rows:
+        if has_label(row):
+            found.setdefault((row.video_id, row.label), row)
+    return found
 
 
 def _difference(only_a: int, only_b: int, n: int) -> dict:
@@ -447,10 +457,3 @@ def _difference(only_a: int, only_b: int, n: int) -> dict:
     spread = math.sqrt(only_a + only_b + 1 - (only_b - only_a) ** 2 / (n + 2)) / (n + 2)
     half = NormalDist().inv_cdf(0.975) * spread
     return {"value": (only_b - only_a) / n, "low": max(-1.0, middle - half), "high": min(1.0, middle + half), "n": n}
-
-
-def _mcnemar(only_a: int, only_b: int) -> float:
-    """Two-sided exact test that discordant pairs fall either way alike; 1.0 where there are none."""
-    n, fewer = only_a + only_b, min(only_a, only_b)
-    tail = sum(math.comb(n, i) for i in range(fewer + 1))
-    return min(1.0, 2 * tail / 2**n)

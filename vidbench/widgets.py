@@ -13,7 +13,8 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,9 @@ NAMES_FOR_CONTROLS = """<style onload="
 class Panel(ipywidgets.VBox):
     """A box of controls that also says, as HTML and as a picture, what it shows first.
 
+    A kernel keeps every widget until it is closed. So a panel closes, with all that is in it, when the cell that
+    showed it runs again: running a chapter twice takes no more memory than running it once.
+
     Args:
         children: widgets, from top to bottom.
         fallback: gives ``(html, figure)`` when the panel is displayed; the figure may be ``None``.
@@ -92,11 +96,13 @@ class Panel(ipywidgets.VBox):
         super().__init__([ipywidgets.HTML(STYLE + NAMES_FOR_CONTROLS), *children])
         self.add_class("vidbench")
         self.fallback = fallback
+        self.shown_in: set[str] = set()
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is None:
             return None
+        _close_older(self)
         try:
             words, figure = self.fallback()
         except VidbenchError as problem:
@@ -104,10 +110,55 @@ class Panel(ipywidgets.VBox):
         picture = figure.html() if figure is not None else ""
         bundle["text/html"] = f"<div>{words}{picture}</div>"
         if figure is None:
+            bundle["text/plain"] = html.unescape(re.sub(r"<[^>]*>", " ", words)).strip()
             return bundle
         bundle["text/plain"] = figure.alt
         bundle[figure.mime] = base64.b64encode(figure.data()).decode()
         return bundle, {figure.mime: {"alt": figure.alt}}
+
+    def close_all_within(self) -> None:
+        """Close the panel and every widget in it; its picture in a saved notebook stays."""
+        for widget in _within(self):
+            widget.close()
+
+
+_PANELS: dict[str, tuple[str, list[Panel]]] = {}  # by cell: the execution, and the panels it showed
+
+
+def _close_older(panel: Panel) -> None:
+    """Close what earlier executions of this cell showed and no other cell shows; outside a notebook do nothing."""
+    cell, execution = _running_cell()
+    if not cell:
+        return
+    before, panels = _PANELS.get(cell, (execution, []))
+    if before != execution:
+        for old in panels:
+            old.shown_in.discard(cell)
+            if old is not panel and not old.shown_in:
+                old.close_all_within()
+        panels = []
+    panel.shown_in.add(cell)
+    _PANELS[cell] = execution, [*panels, panel]
+
+
+def _running_cell() -> tuple[str, str]:
+    """``(cell id, message id)`` of what the kernel executes now; empty where the front end does not say."""
+    from IPython import get_ipython
+
+    parent = getattr(get_ipython(), "get_parent", dict)() or {}
+    cell = (parent.get("metadata") or {}).get("cellId")
+    return (str(cell), str(parent.get("header", {}).get("msg_id", ""))) if cell else ("", "")
+
+
+def _within(box: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
+    """A widget and all that belong to it, the innermost first: children, links between them, layouts and styles."""
+    for child in getattr(box, "children", ()):
+        yield from _within(child)
+    yield from getattr(box, "links", ())
+    for name in ("layout", "style"):
+        if isinstance(part := getattr(box, name, None), ipywidgets.Widget):
+            yield part
+    yield box
 
 
 def side_by_side(left: ipywidgets.Widget, right: ipywidgets.Widget) -> ipywidgets.HBox:
@@ -378,7 +429,7 @@ def _player(frames: Frames, moments: _Moments, title: str) -> Panel:
     gaps = np.diff(frames.times_s)
     interval = int(np.clip(1000 * gaps.mean(), 40, 2000)) if len(gaps) and gaps.mean() > 0 else 100
     play = ipywidgets.Play(value=0, min=0, max=max(1, last), interval=interval, show_repeat=True, disabled=last == 0)
-    ipywidgets.jslink((play, "value"), (slider, "value"))
+    play.links = [ipywidgets.jslink((play, "value"), (slider, "value"))]
     back = ipywidgets.Button(icon="step-backward", tooltip="one frame back")
     forth = ipywidgets.Button(icon="step-forward", tooltip="one frame on")
     for button in (back, forth):
@@ -751,9 +802,8 @@ class _ErrorBrowser:
         verdict = self.verdicts.get(row.video_id)
         mark = f" [{verdict.verdict.replace('_', ' ')}]" if verdict else ""
         if not row.predicted:
-            return f"{row.label}: {row.status}, {printable(row.video_id, 60)}{mark}"
-        said, score = row.top[0][0], row.top[0][2]
-        return f"{row.label} → {said} {score:.2f}, {printable(row.video_id, 60)}{mark}"
+            return printable(f"{row.label}: {row.status}, {row.video_id}{mark}", 160)
+        return printable(f"{row.label} → {row.top[0][0]} {row.top[0][2]:.2f}, {row.video_id}{mark}", 160)
 
     def show(self, row: Row | None) -> None:
         self.status.value = ""
@@ -856,7 +906,7 @@ def run_comparison(run_a: str | Path, run_b: str | Path, root: str | Path) -> Pa
 
     def find() -> list:
         pairs = [pair for pair in comparison.group(which.value) if label.value in (ANY, pair[0].label)]
-        return [(f"{a.label}: {_said(a)} / {_said(b)}, {printable(a.video_id, 60)}", (a, b)) for a, b in pairs]
+        return [(printable(f"{a.label}: {_said(a)} / {_said(b)}, {a.video_id}", 160), (a, b)) for a, b in pairs]
 
     def show(pair) -> None:
         stage.value = "<p>No video fits these filters.</p>" if pair is None else pair_html(*pair, names, Path(root))
