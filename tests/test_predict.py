@@ -14,6 +14,7 @@ from vidbench.data.sample import middle_indices
 from vidbench.models import CARDS, load_model
 from vidbench.predict import (
     LabelMap,
+    actions_in,
     average,
     natural_window_s,
     predict,
@@ -289,6 +290,14 @@ def test_windows_inside_an_action_name_it(film):
         middle = (start + end) / 2
         assert timeline.top(middle, 1)[0][0] == label
         assert timeline.top(middle, 3)[0][1] == timeline.scores[np.abs(timeline.times_s - middle).argmin()].max()
+
+
+def test_the_truth_of_a_window_begins_with_the_action_at_its_middle():
+    truth = [(0.0, 2.0, "a"), (2.0, 3.0, "b"), (3.5, 5.0, "a")]
+    windows = [[0.0, 1.9], [1.0, 2.6], [1.6, 2.8], [2.0, 4.9], [2.1, 2.9], [3.1, 3.4], [1.0, 4.4], [2.6, 3.6]]
+    expected = [("a",), ("a", "b"), ("b", "a"), ("a", "b"), ("b",), (), ("b", "a"), ("b", "a")]
+    assert actions_in(np.array(windows), truth) == expected
+    assert actions_in([[0.0, 1.0]], []) == [()]
 
 
 def test_a_video_shorter_than_a_window_gives_what_predict_gives():

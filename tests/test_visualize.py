@@ -582,3 +582,13 @@ def test_a_mistake_is_one_clear_sentence(call, said):
     assert "\n" not in sentence
     assert sentence.endswith(".")
     assert len(sentence) < 160
+
+
+def test_other_words_than_accuracy_and_score_stand_on_the_axis_and_in_the_alt_text():
+    bars = visualize.accuracy_bars({"a": (3, 4)}, what="share of clips")
+    assert bars.alt.startswith("Share of clips with 95 % intervals. a: 75.0 %")
+    assert bars.axes[0].get_xlabel() == "share of clips (%)"
+    values = np.array([[0.1, 0.5], [0.2, 0.4], [0.9, 0.1]])
+    curves = visualize.timeline([0.0, 0.5, 1.0], values, ["heat", "motion"], what="relative size")
+    assert curves.alt == "Relative size from 0.0 to 1.0 s: heat is highest at 1.0 s and motion is highest at 0.0 s."
+    assert curves.axes[0].get_ylabel() == "relative size"

@@ -13,7 +13,7 @@ from vidbench.records import AnnotationError, ConfigError, InputSpec, Prediction
 from vidbench.utils import nearest_hint, printable, sha256_of_file
 
 HEADER = ("dataset_label", "model_label")
-WINDOW_S = 2.5  # seconds of a window where the card names no time
+WINDOW_S = 2.0  # seconds of a window where the card names no time
 PIECE_BYTES = 64 * 2**20  # of decoded pictures held at a time
 
 
@@ -172,6 +172,29 @@ def predict_over_time(
         if found is None:
             raise UnreadableVideo("decode_error", "its pictures were counted twice and differ each time")
         return Timeline(model.labels, *found, video.info, video.status, video.reason)
+
+
+def actions_in(windows_s: np.ndarray, truth) -> list[tuple[str, ...]]:
+    """Which actions each window sees, the one at its middle first.
+
+    Args:
+        windows_s: (N, 2), start and end of each window in seconds, as in ``Timeline``.
+        truth: ``(start_s, end_s, label)`` of each action.
+
+    Returns:
+        One tuple a window, each label once; empty where the truth names nothing in it. Where no action covers the
+        middle, the nearest comes first.
+
+    >>> actions_in([[0, 2], [1, 4]], [(0, 2, "Sit"), (2, 9, "Stand")])
+    [('Sit',), ('Stand', 'Sit')]
+    """
+    found = []
+    for start_s, end_s in windows_s:
+        middle = (start_s + end_s) / 2
+        seen = [(max(first - middle, middle - last, 0), label) for first, last, label in truth]
+        seen = [pair for pair, (first, last, _) in zip(seen, truth) if first < end_s and last > start_s]
+        found.append(tuple(dict.fromkeys(label for _, label in sorted(seen, key=lambda pair: pair[0]))))
+    return found
 
 
 def natural_window_s(spec: InputSpec) -> float:

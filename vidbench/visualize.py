@@ -672,12 +672,15 @@ def _score_alt(panels, truth) -> str:
 
 
 @_styled
-def accuracy_bars(counts: Mapping[str, tuple[int, int]], *, chance: float | None = None) -> AltFigure:
+def accuracy_bars(
+    counts: Mapping[str, tuple[int, int]], *, chance: float | None = None, what: str = "accuracy"
+) -> AltFigure:
     """Accuracies with their 95 % Wilson intervals.
 
     Args:
         counts: name → (number correct, n).
         chance: accuracy of guessing, in [0, 1]: a dashed line.
+        what: another word, where other shares than accuracies are drawn.
 
     Raises:
         ConfigError: no entry, more correct than there are, or chance outside [0, 1].
@@ -685,10 +688,12 @@ def accuracy_bars(counts: Mapping[str, tuple[int, int]], *, chance: float | None
     lines = {str(name): _share(pair, str(name)) for name, pair in dict(counts).items()}
     if not lines:
         raise ConfigError("accuracy_bars needs at least one name with (number correct, n).")
-    alt = "Accuracy with 95 % intervals. " + "; ".join(f"{name}: {_percent_n(line)}" for name, line in lines.items())
+    alt = f"{what[:1].upper()}{what[1:]} with 95 % intervals. " + "; ".join(
+        f"{name}: {_percent_n(line)}" for name, line in lines.items()
+    )
     alt += "." if chance is None else f". Chance is {100 * _fraction(chance, 'chance'):.1f} %."
     figure = AltFigure((WIDTH, 0.75 + 0.34 * len(lines)), alt=alt)
-    _interval_bars(figure, list(lines.items()), chance, "accuracy (%)")
+    _interval_bars(figure, list(lines.items()), chance, f"{what} (%)")
     return figure
 
 
@@ -1021,7 +1026,7 @@ def _draw_balance(figure: AltFigure, parts, order, named: bool) -> None:
 
 
 @_styled
-def timeline(times_s, scores, labels: Sequence[str], *, top: int = 5, truth=None) -> AltFigure:
+def timeline(times_s, scores, labels: Sequence[str], *, top: int = 5, truth=None, what: str = "score") -> AltFigure:
     """Scores of the strongest classes along a video, over what really happens in it.
 
     Args:
@@ -1030,6 +1035,7 @@ def timeline(times_s, scores, labels: Sequence[str], *, top: int = 5, truth=None
         labels: class names, K of them.
         top: classes to draw, 1 to 6: those with the highest score at any time, true ones first.
         truth: ``(start_s, end_s, label)`` of each action, drawn as bars above.
+        what: another word, where other curves than scores are drawn.
 
     Raises:
         ConfigError: shapes that do not fit, or times that go back.
@@ -1051,12 +1057,13 @@ def timeline(times_s, scores, labels: Sequence[str], *, top: int = 5, truth=None
     highest = np.where(np.isnan(scores), -np.inf, scores).max(axis=0)
     strongest = [labels[i] for i in np.argsort(-highest, kind="stable") if np.isfinite(highest[i])]
     drawn = [*[label for label in true if label in labels], *[label for label in strongest if label not in true]][:top]
-    figure = AltFigure((WIDTH, 3.0), alt=_timeline_alt(times, scores, labels, spans))
-    _draw_timeline(figure, times, scores, labels, drawn, spans)
+    alt = _timeline_alt(times, scores, labels, spans) if what == "score" else _curves_alt(times, scores, labels, what)
+    figure = AltFigure((WIDTH, 3.0), alt=alt)
+    _draw_timeline(figure, times, scores, labels, drawn, spans, what)
     return figure
 
 
-def _draw_timeline(figure: AltFigure, times, scores, labels, drawn, spans) -> None:
+def _draw_timeline(figure: AltFigure, times, scores, labels, drawn, spans, what: str) -> None:
     axes = figure.add_axes((0.08, 0.16, 0.7, 0.7 if spans else 0.78))
     looks = {label: (SERIES[n], DASHES[n]) for n, label in enumerate(drawn)}
     for label in drawn:
@@ -1088,8 +1095,14 @@ def _draw_timeline(figure: AltFigure, times, scores, labels, drawn, spans) -> No
         )
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, handlelength=3)
     axes.set_xlabel("seconds")
-    axes.set_ylabel("score")
+    axes.set_ylabel(what)
     axes.grid(axis="y")
+
+
+def _curves_alt(times, values, labels, what: str) -> str:
+    known = [(label, column) for label, column in zip(labels, values.T) if np.isfinite(column).any()]
+    peaks = [f"{label} is highest at {times[np.nanargmax(column)]:.1f} s" for label, column in known]
+    return f"{what[:1].upper()}{what[1:]} from {times[0]:.1f} to {times[-1]:.1f} s: {_listing(peaks, 8)}."
 
 
 def _timeline_alt(times, scores, labels, spans) -> str:

@@ -37,6 +37,7 @@ PAIRS = (("Approach", "Recede"), ("LeftToRight", "RightToLeft"), ("OpenDoor", "C
 APPEARANCE = ("HoldBalloon", "HoldUmbrella", "PlayGuitar", "RideBicycle")
 ORDER = tuple(name for pair in PAIRS for name in pair)
 CLASSES = tuple(sorted(APPEARANCE + ORDER))
+PARTNER = {**dict(PAIRS), **{second: first for first, second in PAIRS}}  # of an order class, the same played backwards
 
 SPLIT_CODES = {"test": 0, "train": 1}
 FIRST_GROUP = {"test": 1, "train": 101}  # groups never cross splits
