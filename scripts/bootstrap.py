@@ -3,6 +3,7 @@
     python scripts/bootstrap.py evaluate [options of evaluate.py]   evaluate the shipped model on the shipped mini set
     python scripts/bootstrap.py test [options of pytest]            run every test
     python scripts/bootstrap.py lab [options of jupyterlab]         open the notebooks
+    python scripts/bootstrap.py html                                write the notebooks as a web site into site/
     python scripts/bootstrap.py install                             only make the environment
     python scripts/bootstrap.py clean                               remove the environment, caches and results
 
@@ -40,11 +41,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 COMMANDS = {
     "evaluate": ["scripts/evaluate.py", "@scripts/config.txt"],
     "test": ["-m", "pytest"],
-    "lab": ["-m", "jupyterlab", "notebooks"],
+    "lab": ["-m", "jupyterlab", "--ServerApp.root_dir=.", "--LabApp.default_url=/lab/tree/notebooks/README.md"],
+    "html": ["scripts/notebooks.py", "html"],
     "install": None,
     "clean": None,
 }
-LEFTOVERS = ("results", "data/clips", "build", "dist", "vidbench.egg-info", ".pytest_cache", ".ruff_cache")
+LEFTOVERS = ("results", "site", "data/clips", "build", "dist", "vidbench.egg-info", ".pytest_cache", ".ruff_cache")
 CAUSES = (  # words in pip's last lines, and what they mean
     ("no space left", "the disk is full"),
     ("no matching distribution", "a package is not to be had: no network, or none for this Python and system"),

@@ -306,7 +306,7 @@ def problems(pair: Pair) -> list[str]:
     notebook = nbformat.read(pair.ipynb, as_version=4)
     found = [*pair_problems(notebook, read_text(pair)), *generated_problems(notebook, pair), *run_problems(notebook)]
     found += size_problems(notebook, pair.ipynb.stat().st_size) + private_problems(notebook) + alt_problems(notebook)
-    found += link_problems(markdown_of(notebook), pair.folder)
+    found += link_problems(markdown_of(notebook), pair.folder) + formula_problems(markdown_of(notebook))
     solutions = Pair(f"{pair.name}_solutions")
     if pair.is_solutions:
         found += number_problems(notebook)
@@ -408,6 +408,12 @@ def alt_problems(notebook) -> list[str]:
                 if not re.search(r"(?:alt|aria-label)\s*=\s*(?:\"[^\"]|'[^'])", tag):
                     found.append(f"cell {number} shows {tag[:40]}... without alt or aria-label")
     return found
+
+
+def formula_problems(markdown: str) -> list[str]:
+    """TeX, which only some places draw: the web site runs no scripts, and code hosts differ."""
+    formulas = re.findall(r"\$[^$\n]+\$", re.sub(r"(?ms)^```.*?^```|`[^`\n]*`", " ", markdown))
+    return [f"{formula!r} is TeX; write it as code or in words" for formula in formulas]
 
 
 def order_problems(notebook, chapter: Chapter) -> list[str]:
@@ -528,10 +534,9 @@ def plain(numeral: str) -> str:
 
 
 def prose_of(markdown: str) -> str:
-    """A text without headings, fenced code, formulas, list numbers, addresses of links, and code that holds a name."""
+    """A text without headings, fenced code, list numbers, addresses of links, and code that holds a name."""
     text = re.sub(r"(?ms)^```.*?^```", " ", markdown)
     text = re.sub(r"(?m)^#+ .*$|^\s*\d+\. ", " ", text)
-    text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$", " ", text, flags=re.S)
     text = re.sub(r"`[^`\n]*[A-Za-z_][^`\n]*`", " ", text)
     return re.sub(r"\]\([^)]*\)", "]", text)
 
@@ -588,14 +593,20 @@ def report(found: list[str]) -> int:
 
 
 def build_all(pairs: list[Pair]) -> int:
-    found = []
     for pair in pairs:
         start = time.perf_counter()
         build(pair)
         size = pair.ipynb.stat().st_size / 1000
         print(f"{pair.name}: run in {time.perf_counter() - start:.0f} s, {size:.0f} kB", flush=True)
-        found += problems(pair)
-    return report(found)
+    return report([problem for pair in pairs for problem in problems(pair)])
+
+
+def write_site(folder: Path = ROOT / "site") -> list[Path]:
+    """The course as web pages in ``folder``, which is made anew."""
+    from notebook_site import Site
+
+    notebooks = [pair.ipynb for pair in all_pairs() if pair.ipynb.exists()]
+    return Site(COURSE, ROOT, f"{HOST}/{REPOSITORY}").write(folder, syllabus(), notebooks)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -603,6 +614,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("command", choices=("build", "check", "refresh", "pull", "html"))
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args(arguments)
+    if options.command == "html":
+        pages = write_site()
+        print(f"{len(pages)} pages; open {pages[0].relative_to(ROOT)}")
+        return 0
     pairs = find_pairs(options.names)
     if options.command == "pull" and not options.names:
         parser.error("pull overwrites text files: name the notebooks")

@@ -374,5 +374,5 @@ def test_full_disk_is_a_sentence_before_any_work(module, monkeypatch, tmp_path):
 def test_unknown_command_lists_the_known(project):
     done = project.bootstrap("evalute")
     assert done.returncode == 2
-    assert "choose one of evaluate, test, lab, install, clean" in done.stdout
+    assert "choose one of evaluate, test, lab, html, install, clean" in done.stdout
     assert not project.venv.exists()

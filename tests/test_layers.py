@@ -17,7 +17,7 @@ PACKAGE = ROOT / "vidbench"
 LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records",
     "metrics flags data.catalog data.sample data.process",
-    "data.fetch data.index data.decode data.cache data.mini nets.inflate checkpoints runs progress",
+    "data.fetch data.index data.decode data.cache data.mini data.barcode nets.inflate checkpoints runs progress",
     "data.load nets",
     "hubs forward report review notebook data.survey",
     "models transcode",

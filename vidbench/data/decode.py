@@ -41,6 +41,8 @@ FORMATS = (
 # Codecs whose pictures come one a packet in MP4 and Matroska.
 ONE_PICTURE_A_PACKET = {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "mjpeg", "prores", "ffv1", "png"}
 
+PICTURE_TYPES = {1: "I", 2: "P", 3: "B"}  # FFmpeg's AVPictureType; what else there is belongs to old codecs
+
 PACKET_BUDGET = 64 * 2**20  # bytes of compressed packets kept between the two passes
 FRAME_BUDGET = 192 * 2**20  # bytes of decoded pictures kept while counting
 LONGEST_FRAME_S = 60  # seconds; time stamps further apart than this on average are no times
@@ -130,6 +132,54 @@ def read_clip(
     """
     with open_video(path, decoder=decoder, limits=limits) as video:
         return video.read(indices, size=size)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PacketTable:
+    """The packets of a video in the order in which the file holds them, which is the order of decoding.
+
+    Args:
+        picture_types: one letter a packet: ``I``, ``P``, ``B``, or ``?`` where no picture came of it or none can be
+            told apart by its time stamp.
+        pts_s: float64, shape (N,), seconds at which the picture is shown, from the first one shown; NaN where the
+            packet does not say.
+        dts_s: float64, shape (N,), seconds at which it is to be decoded, on the same clock.
+        sizes: int64, shape (N,), bytes.
+        keys: bool, shape (N,): marked as a key frame by the container.
+    """
+
+    picture_types: str
+    pts_s: np.ndarray
+    dts_s: np.ndarray
+    sizes: np.ndarray
+    keys: np.ndarray
+
+
+def packet_table(path: str | os.PathLike, *, limits: Limits | None = None) -> PacketTable:
+    """What each packet of a video is; decodes the whole file once, because only pictures know their type.
+
+    Raises:
+        UnreadableVideo: the file gives no usable frame; its ``status`` says why.
+    """
+    with open_video(path, limits=limits) as video, _as_unreadable():
+        types: dict = {}
+        for frame in video._all_frames():
+            types[frame.pts] = "?" if frame.pts in types else PICTURE_TYPES.get(int(frame.pict_type), "?")
+        with video._fresh() as (_, stream_packets):
+            packets = [packet for packet in stream_packets if packet is not None and packet.size]
+        first = min((stamp for stamp in types if stamp is not None), default=0)
+        tick = float(video.stream.time_base or 0)
+
+    def seconds(stamps: Iterator) -> np.ndarray:
+        return np.array([np.nan if stamp is None else (stamp - first) * tick for stamp in stamps], np.float64)
+
+    return PacketTable(
+        picture_types="".join(types.get(packet.pts, "?") for packet in packets),
+        pts_s=seconds(packet.pts for packet in packets),
+        dts_s=seconds(packet.dts for packet in packets),
+        sizes=np.array([packet.size for packet in packets], np.int64),
+        keys=np.array([packet.is_keyframe for packet in packets], bool),
+    )
 
 
 @contextlib.contextmanager
