@@ -90,6 +90,8 @@ def fetch_sample(root: Path, wanted: int, base_url: str = OFFICIAL) -> Sample:
 
 def words_of(problem: Exception) -> str:
     """A failure in a few words."""
+    if isinstance(problem, urllib.error.HTTPError):
+        return f"the server answered {problem.code} {printable(problem.reason, 60)}"
     reason = getattr(problem, "reason", None) or getattr(problem, "strerror", None) or problem
     return printable(f"{type(problem).__name__}: {reason}".rstrip(": "), 160)
 
