@@ -214,7 +214,6 @@ def test_a_run_ticked_in_the_list_is_found_again(site, tmp_path):
         "/../../../../etc/passwd",
         "/runs/%ff%fe/report.html",
         "/runs/" + "a" * 5000 + "/report.html",
-        "/favicon.ico",
     ],
 )
 def test_nothing_but_the_files_of_runs_is_given_away(site, tmp_path, path):
@@ -246,6 +245,10 @@ def test_every_answer_forbids_scripts_and_guessing(site, tmp_path, path):
     assert "script-src" not in headers["Content-Security-Policy"]
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_a_browser_that_asks_for_an_icon_logs_no_error(site):
+    assert site("/favicon.ico")[0] == 204
 
 
 def test_head_sends_the_length_and_no_page(site, tmp_path):

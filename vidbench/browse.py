@@ -320,6 +320,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.compare(address.query)
         elif len(parts) == 3 and parts[0] == "runs" and parts[2] in FILES:
             self.send_file(parts[1], parts[2])
+        elif parts == ["favicon.ico"]:  # every browser asks for one
+            self.send_response(HTTPStatus.NO_CONTENT)
+            self.end_headers()
         else:
             self.not_found("There is no such page.")
 
