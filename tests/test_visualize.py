@@ -121,6 +121,13 @@ def test_the_words_come_with_html_and_the_picture_stands_beside_it(name):
     assert figure.html() == data["text/html"]
 
 
+def test_the_picture_in_html_is_a_charts_own_and_smaller():
+    figure = EVERY["timeline"]()
+    encoded = base64.b64decode(figure.html().split("base64,")[1].split('"')[0])
+    assert (np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")) == pixels(figure)).all()
+    assert len(encoded) < len(figure.data())
+
+
 def test_names_are_printed_as_they_are():
     assert {"A_b$c", "<d>", "Sit & stand"} <= set(words(EVERY["contact_sheet"]()))
     assert "&lt;d&gt;" in EVERY["contact_sheet"]().html()

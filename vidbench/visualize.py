@@ -29,8 +29,8 @@ from vidbench.records import ConfigError, Prediction, VideoRecord
 
 WIDTH = 7.6  # inches; at 100 CSS pixels an inch the width of a notebook's text
 CSS_DPI = 100
-CHART_DPI, PHOTO_DPI = 150, 115  # some device pixels more than CSS pixels: sharp enough, and small
-MOST_COLOURS = 128  # of a chart's PNG
+CHART_DPI, PHOTO_DPI = 135, 115  # some device pixels more than CSS pixels: sharp enough, and small
+MOST_COLOURS = 64  # of a chart's PNG
 
 INK, MUTED, LINE, SOFT = "#1b2430", "#536070", "#c4ccd4", "#e9edf1"
 BLUE, ORANGE = "#2b6a99", "#d55e00"  # right or usual, and wrong or special, everywhere
@@ -88,31 +88,37 @@ class AltFigure(Figure):
 
     def data(self) -> bytes:
         """The encoded picture, of the type ``mime``; the same figure gives the same bytes."""
+        return self._encoded(self._drawn(), "JPEG" if self.photo else "PNG")
+
+    def html(self) -> str:
+        """The picture as one ``<img>`` element with its alt text, for a page or a widget; as WebP, which is smaller."""
+        return self._img(self._drawn())
+
+    def _drawn(self) -> Image.Image:
         with style():
             self.canvas.draw()
         pixels = np.asarray(self.canvas.buffer_rgba())[..., :3]
+        return Image.fromarray(pixels.copy()) if self.photo else _few_colours(pixels)
+
+    def _encoded(self, picture: Image.Image, kind: str) -> bytes:
+        how = {"JPEG": {"quality": 78}, "PNG": {}, "WEBP": {"quality": 70, "lossless": not self.photo}}[kind]
         buffer = io.BytesIO()
-        if self.photo:
-            Image.fromarray(pixels.copy()).save(buffer, "JPEG", quality=78, optimize=True)
-        else:
-            _few_colours(pixels).save(buffer, "PNG", optimize=True)
+        picture.save(buffer, kind, **how, **({} if kind == "WEBP" else {"optimize": True}))
         return buffer.getvalue()
 
-    def html(self) -> str:
-        """The picture as one ``<img>`` element with its alt text, for a page or a widget."""
-        return self._img(base64.b64encode(self.data()).decode())
-
-    def _img(self, data: str) -> str:
+    def _img(self, picture: Image.Image) -> str:
+        data = base64.b64encode(self._encoded(picture.convert("RGB"), "WEBP")).decode()
         width = round(self.get_figwidth() * CSS_DPI)
-        style = f"width:{width}px;max-width:100%;height:auto;background:#fff"
-        return f'<img src="data:{self.mime};base64,{data}" alt="{html.escape(self.alt)}" style="{style}">'
+        look = f"width:{width}px;max-width:100%;height:auto;background:#fff"
+        return f'<img src="data:image/webp;base64,{data}" alt="{html.escape(self.alt)}" style="{look}">'
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         """HTML with the alt text for those that show HTML, the bare picture for those that do not."""
-        data = base64.b64encode(self.data()).decode()
+        picture = self._drawn()
+        data = base64.b64encode(self._encoded(picture, "JPEG" if self.photo else "PNG")).decode()
         width, height = (round(inches * CSS_DPI) for inches in self.get_size_inches())
         about = {self.mime: {"alt": self.alt, "width": width, "height": height}}
-        return {"text/html": self._img(data), self.mime: data, "text/plain": self.alt}, about
+        return {"text/html": self._img(picture), self.mime: data, "text/plain": self.alt}, about
 
     def _ipython_display_(self):
         """Stands before the formatter for figures that ``import matplotlib.pyplot`` sets, which knows no alt text."""
