@@ -81,7 +81,7 @@ def site(tmp_path):
 
 def tell(page):
     """A page's words without tags."""
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.partition("<body>")[2]))
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", page.partition("<body>")[2])))
 
 
 def test_server_is_reached_from_this_machine_only(tmp_path):
