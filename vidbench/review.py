@@ -167,8 +167,9 @@ def save_verdict(run: Run, video_id: str, verdict: str | None, *, label: str | N
         else:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             verdicts[video_id] = Verdict(video_id, verdict, label, note, now)
+        found = _of_run(run, verdicts)
         _write(path, verdicts)
-    return _of_run(run, verdicts)
+    return found
 
 
 def _check(row: Row, verdict: str, label: str | None, labels: Sequence[str]) -> None:

@@ -107,14 +107,12 @@ class Panel(ipywidgets.VBox):
             words, figure = self.fallback()
         except VidbenchError as problem:
             words, figure = sentence(problem), None
-        picture = figure.html() if figure is not None else ""
-        bundle["text/html"] = f"<div>{words}{picture}</div>"
         if figure is None:
+            bundle["text/html"] = f"<div>{words}</div>"
             bundle["text/plain"] = html.unescape(re.sub(r"<[^>]*>", " ", words)).strip()
             return bundle
-        bundle["text/plain"] = figure.alt
-        bundle[figure.mime] = base64.b64encode(figure.data()).decode()
-        return bundle, {figure.mime: {"alt": figure.alt}}
+        picture, about = figure._repr_mimebundle_()
+        return bundle | picture | {"text/html": f"<div>{words}{picture['text/html']}</div>"}, about
 
     def close_all_within(self) -> None:
         """Close the panel and every widget in it; its picture in a saved notebook stays."""
@@ -249,7 +247,7 @@ class EmbeddedVideo:
     """A video for a notebook cell, with frames of it for hosts that do not show videos."""
 
     def __init__(self, path: str | Path, alt: str, max_kb: float):
-        self.path, self.alt, self.max_kb = Path(path), alt, max_kb
+        self.path, self.alt, self.max_kb = Path(path), printable(alt, 400), max_kb
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         words = video_html(self.path, self.alt, max_kb=self.max_kb)
@@ -258,7 +256,8 @@ class EmbeddedVideo:
             figure = strip_of(self.path)
         except VidbenchError:
             return bundle
-        return bundle | {figure.mime: base64.b64encode(figure.data()).decode()}, {figure.mime: {"alt": self.alt}}
+        picture, about = figure._repr_mimebundle_()
+        return picture | bundle, {name: {**facts, "alt": self.alt} for name, facts in about.items()}
 
 
 def show_video(path: str | Path, *, alt: str, max_kb: float = 200) -> EmbeddedVideo:
@@ -335,7 +334,7 @@ def load_frames(source: str | Path | np.ndarray, frame_rate: float) -> Frames:
 
 
 def _step_note(step: int) -> str:
-    return f"Every {step}th frame is shown." if step > 1 else ""
+    return f"One frame in {step} is shown." if step > 1 else ""
 
 
 def clip_player(
@@ -463,7 +462,9 @@ def _player_fallback(frames: Frames, moments: _Moments, title: str):
     size = scaled_size(frames.height, frames.width, THUMBNAIL_SIDE) or (frames.height, frames.width)
     pictures = [Image.open(io.BytesIO(frames.jpegs[place])).resize(size[::-1]) for place in places]
     times = frames.times_s[places]
-    figure = visualize.film_strip(np.stack([np.asarray(p) for p in pictures]), times, num=len(places), title=title)
+    figure = visualize.film_strip(
+        np.stack([np.asarray(p) for p in pictures]), times, num=len(places), title=printable(title, 80)
+    )
     return moments.html(float(times[len(times) // 2])), figure
 
 
@@ -522,7 +523,7 @@ class _Thumbnails:
     """Every frame of a video, small; the times of all."""
 
     def __init__(self, path: str | Path):
-        self.name = Path(path).name
+        self.name = printable(Path(path).name, 60)
         with open_video(path) as video:
             size = scaled_size(video.info.height, video.info.width, THUMBNAIL_SIDE)
             self.frames = [pixels for _, pixels, _ in walk(video, size=size)]
@@ -710,7 +711,7 @@ def _dataset_fallback(records: tuple[VideoRecord, ...], root: Path):
     firsts = list({record.label: record for record in reversed(usable)}.values())[::-1][:12]
     shown = ", ".join(f"{label} {count[label]}" for label in labels[:12]) + (", ..." if len(labels) > 12 else "")
     words = f"<p>{len(records)} videos, {len(usable)} usable, {len(labels)} classes: {text(shown, 600)}</p>"
-    pictures = [(record.label or "no label", _middle_frame(root / record.path)) for record in firsts]
+    pictures = [(printable(record.label or "no label", 40), _middle_frame(root / record.path)) for record in firsts]
     pictures = [(label, frame) for label, frame in pictures if frame is not None]
     if not pictures:
         return words, None
@@ -833,9 +834,8 @@ class _ErrorBrowser:
 
     def fallback(self):
         rows = review.choose_rows(self.run.rows)[:12]
-        pairs = [
-            (f"{row.label} → {row.top[0][0]} {row.top[0][2]:.2f}", _middle_frame(self.root / row.path)) for row in rows
-        ]
+        names = [printable(f"{row.label} → {row.top[0][0]} {row.top[0][2]:.2f}", 60) for row in rows]
+        pairs = [(name, _middle_frame(self.root / row.path)) for name, row in zip(names, rows)]
         pairs = [(words, frame) for words, frame in pairs if frame is not None]
         words = accuracy_html(self.run, self.verdicts)
         if not pairs:
@@ -939,7 +939,7 @@ def comparison_html(comparison: review.Comparison, names: Sequence[str]) -> str:
 def _comparison_bars(comparison: review.Comparison, names: Sequence[str]) -> visualize.AltFigure:
     n = len(comparison.pairs)
     counts = [sum(is_correct(pair[place], 1) for pair in comparison.pairs) for place in (0, 1)]
-    return visualize.accuracy_bars({name: (k, n) for name, k in zip(names, counts)})
+    return visualize.accuracy_bars({printable(name, 60): (k, n) for name, k in zip(names, counts)})
 
 
 def pair_html(a: Row, b: Row, names: Sequence[str], root: Path) -> str:
