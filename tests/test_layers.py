@@ -28,6 +28,7 @@ LAYERS = [  # a module imports only from the lines above its own
 ]
 # Said to be light: --help, decoding workers and a notebook's first cell import them.
 LIGHT = ["vidbench", "records", "utils", "flags", "metrics", "arguments", "models", "progress", "report", "data.*"]
+LIGHT += ["review", "transcode"]
 ALONE = {"tensorflow": "hubs", "tensorflow_hub": "hubs", "ray": "distribute", "ipywidgets": "widgets"}
 
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
