@@ -1,0 +1,405 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+# ---
+
+# %% [markdown]
+# # 3. Explore: what is in a dataset?
+#
+# Nobody would train on a table without looking at its columns; with videos it happens every day, because looking takes longer. This
+# chapter looks: at the list, at the pictures, at the files, and at what two videos have in common that they should not. Each look
+# ends in a decision that a later accuracy depends on.
+
+# %% [markdown] tags=["links"]
+# **Time** 40 minutes · **You need** nothing but the kit · **Download** none · **Device** CPU will do
+#
+# [Open in Colab](https://colab.research.google.com/github/OWNER/vidbench/blob/main/notebooks/03_explore.ipynb) · [Syllabus](README.md) · [Solutions](solutions/03_explore_solutions.ipynb)
+
+# %% tags=["install"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("vidbench") is None:  # in Colab, say: fetch the kit with its mini set
+    kit = ["--src", "kit", "--editable", "git+https://github.com/OWNER/vidbench.git#egg=vidbench"]
+    if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *kit]).returncode:
+        raise SystemExit("vidbench could not be fetched; is there a network? In a checkout, `make lab` installs it.")
+    sys.path.insert(0, "kit/vidbench")
+
+# %% tags=["imports"]
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.spatial.distance import cdist
+
+from vidbench.data.decode import read_clip
+from vidbench.data.index import check_groups, load_records
+from vidbench.data.mini import encode_clip
+from vidbench.data.process import resize
+from vidbench.data.survey import look_alikes, picture_code, same_bytes, survey
+from vidbench.notebook import open_dataset
+from vidbench.records import AnnotationError
+from vidbench.visualize import accuracy_bars, class_balance, contact_sheet, histogram
+from vidbench.widgets import clip_player, dataset_browser
+
+# %% tags=["parameters"]
+DATASET = "vidmini"
+DATA_DIR = None
+
+# %% [markdown]
+# ## Who is on the list?
+#
+# A dataset is two things: a folder of files, and a *list* that says which of them count, what each shows, and on which side of a split
+# it stands. The list comes first. Before any video is opened, what can it tell?
+
+# %%
+data = open_dataset(DATASET, DATA_DIR)
+print(data)
+pd.options.display.max_colwidth = 120
+entries = pd.DataFrame(list(data.records))
+entries[["video_id", "label", "label_index", "split", "group"]].sample(6, random_state=0, replace=len(entries) < 6)
+
+# %% [markdown]
+# One line is a *record*. The label is a class name, its index the place of that name in the list of the dataset's authors (an own
+# sort of the names often gives another order, and then every prediction is off by a few classes). The *group* names the source that a
+# clip was cut from. It looks like the least important column; by the end of this chapter it is the one that decides what an accuracy
+# is worth.
+#
+# ## How many of each?
+#
+# Suppose one class had half of all videos. What would a program score that answers with this class every time, without looking?
+
+# %%
+class_balance(data.records)
+
+
+# %% [markdown]
+# On the mini set all bars are equal: it was drawn that way. Real sets have a few large classes and a long tail. Make such a list out of
+# this one, in which each class keeps fewer videos than the one before it, and let the program that does not look answer on both.
+
+# %%
+def always_the_largest(records):
+    """(number right, n) of a program that always answers with the largest class."""
+    counts = Counter(record.label for record in records)
+    return max(counts.values()), len(records)
+
+
+keep = {label: max(1, len(data.of(label)) // (place + 1)) for place, label in enumerate(data.classes)}
+uneven = [record for label in data.classes for record in data.of(label)[: keep[label]]]
+chance = 1 / len(data.classes)
+accuracy_bars({"as listed": always_the_largest(data.records), "uneven": always_the_largest(uneven)}, chance=chance)
+
+
+# %% [markdown]
+# The same empty program looks far better on the uneven list. So an accuracy needs company: what the largest class alone
+# would score, and the mean over classes, which the empty program cannot raise (it is right on one class and wrong on all others).
+# Both are printed in [chapter 6](06_evaluate.ipynb).
+#
+# ## What do the classes look like?
+#
+# One frame from the middle of the first video of each class. Which classes could you name without the caption?
+
+# %%
+def frame_at(record, share=0.5):
+    """One frame, ``share`` of the way through the video; uint8 (H, W, 3)."""
+    return read_clip(data.path(record), lambda table: [int(share * (table.num_frames - 1))]).frames[0]
+
+
+shown = data.classes[:18]
+contact_sheet([frame_at(data.of(label)[0]) for label in shown], shown)
+
+# %% [markdown]
+# One video a class says nothing about how much a class varies. So look along a class too: what stays the same from clip to clip, and
+# what a network could take for the class although it is only the place, the light or the person?
+
+# %%
+label = data.classes[0]
+members = data.of(label)[:12]
+contact_sheet([frame_at(record) for record in members], [record.group.split("/")[-1] for record in members])
+
+# %% [markdown]
+# Clips with the same group below them share their place. Keep that in mind.
+#
+# Now a quiz. Write down a class for each letter before you go on; the names are in the bar chart at the top.
+
+# %%
+rng = np.random.default_rng(3)
+quiz = [data.of(label)[rng.integers(len(data.of(label)))] for label in rng.permutation(data.classes)[:6]]
+contact_sheet([frame_at(record) for record in quiz], "ABCDEF"[: len(quiz)])
+
+# %% [markdown]
+# The answers, with three moments from each clip. Were you wrong where you lacked attention, or where one frame does not hold the answer?
+
+# %%
+moments = [frame_at(record, share) for record in quiz for share in (0.05, 0.5, 0.95)]
+names = [f"{letter}: {record.label}" for letter, record in zip("ABCDEF", quiz)]
+contact_sheet(moments, [name for pair in zip(names, names, names) for name in pair], columns=6)
+
+# %% [markdown]
+# On the mini set that question has an exact answer. Some classes can be told from any frame; the others come in pairs that differ by
+# the direction of time alone, and there nobody can do better than to toss a coin over a single frame. On real data the same is true of
+# *opening* and *closing*, and of far fewer classes than one would think. A later chapter of the [syllabus](README.md) measures it.
+#
+# ## Watch some
+#
+# Stills hide half of the matter. Play a clip, then step through it frame by frame: at which frame do you become sure of the class?
+
+# %%
+clip_player(data.path(quiz[0]), title="A")
+
+# %% [markdown]
+# Browse the whole set: choose a class, look at several clips, and note one thing that all of them share and that is *not* the action.
+
+# %%
+dataset_browser(data.records, data.root)
+
+# %% [markdown]
+# ## What do the files say?
+#
+# Next the files themselves. `survey` opens each once and notes its number of frames, rate, size and codec, counted and not read off
+# the header, together with a thumbnail of the frame in the middle. What would surprise you in a set of clips that were made for one
+# purpose?
+
+# %%
+some = open_dataset(DATASET, DATA_DIR, limit=600).records
+looks = survey(some, data.root)
+facts = pd.DataFrame([look.facts() for look in looks])
+facts[["label", "num_frames", "frame_rate", "duration_s", "width", "height", "codec", "file_size"]].head()
+
+# %%
+histogram(facts.duration_s, unit="s", title="How long are the clips?")
+
+# %%
+facts.groupby(["width", "height", "codec", facts.frame_rate.round(2)], dropna=False).size().rename("videos").to_frame()
+
+# %% [markdown]
+# The mini set is a laboratory: one size, one rate, one codec, and durations between two fixed ends. Collected sets are not. UCF101 mixes
+# two frame rates, Kinetics almost any rate and size, portrait included. Each row more in this table is a decision to take in
+# [chapter 4](04_from_pixels_to_tensors.ipynb): what happens to a wide picture, and is a clip of so many frames counted in frames or in
+# seconds?
+#
+# One more use of thumbnails: the mean of all of a class. What would you see if a class were always filmed in the same place?
+
+# %%
+seen = [look for look in looks if look.thumbnail is not None]
+means = [np.mean([k.thumbnail for k in seen if k.record.label == label] or [seen[0].thumbnail], 0) for label in shown]
+contact_sheet([mean.astype(np.uint8) for mean in means], shown)
+
+# %% [markdown]
+# A mean in which you recognise something is a warning: a network may learn that in place of the action. On the mini set most of it is
+# mush, because places and colours were drawn at random for every group; at most the doors leave an upright shadow.
+#
+# ## Does the test know the training set?
+#
+# Back to the groups. Videos are cut from longer ones, so two clips can share place, light, people and camera. How many clips does a group
+# have here, and how alike are they?
+
+# %%
+sizes = Counter(look.record.group for look in seen if look.record.group)
+largest = [group for group, size in sizes.most_common(3) if size > 1] or [""]
+alike = [look.record for group in largest for look in seen if look.record.group == group][:6]
+print(f"{len(sizes)} groups, of {min(sizes.values(), default=0)} to {max(sizes.values(), default=0)} clips each")
+contact_sheet([frame_at(record) for record in alike], [record.group.split("/")[-1] for record in alike])
+
+# %% [markdown]
+# Now the most stupid classifier there is. It has no weights and has never seen motion: it takes the thumbnail of a video, finds the
+# most similar thumbnail among the others, and answers with that one's class.
+#
+# Let it first use all other videos, as after a random split, and then all but those of the same group. How much can the second answer
+# differ from the first, if the classifier looks at *actions*?
+
+# %%
+labels = np.array([look.record.label for look in seen])
+groups = np.array([look.record.group or look.record.video_id for look in seen])
+pictures = np.stack([look.thumbnail.reshape(8, 6, 9, 8, 3).mean((1, 3)).ravel() for look in seen])
+pictures -= pictures.mean(1, keepdims=True)
+distance = cdist(pictures, pictures)
+
+# %%
+others, strangers = ~np.eye(len(seen), dtype=bool), groups[:, None] != groups[None]
+answers = {
+    name: labels[np.where(allowed, distance, np.inf).argmin(1)]
+    for name, allowed in {"any other video": others, "none of its group": strangers}.items()
+}
+right = {name: (int((answer == labels).sum()), len(labels)) for name, answer in answers.items()}
+accuracy_bars(right, chance=chance)
+
+# %% [markdown]
+# The difference is what a random split gives away: the classifier recognises the *place*, finds the other clip that was cut from the
+# same source, and reads the answer off its label. Nothing of that helps with a new video. A network with a million weights does the
+# same, only better; published accuracies have been far too high for this one reason.
+#
+# On the mini set the second bar deserves a closer look. It is not at chance, it is *below* it. A classifier that knows nothing
+# should be right once in as many times as there are classes. What does this one answer instead?
+
+# %%
+pairs = zip(labels, answers["none of its group"])
+wrong = Counter(f"{true} → {given}" for true, given in pairs if true != given)
+pd.Series(dict(wrong.most_common(8)), name="videos").rename_axis("true → answer").to_frame()
+
+# %% [markdown]
+# It answers with the *partner* of a pair. The two classes of a pair are drawn in the same places, and the list's groups do not say so:
+# group three of the one class and group three of the other have different names. With its own group out of reach, the classifier finds
+# the partner in the same place, and is wrong for sure. Two lessons in one table: a group must name *whatever* is shared, not only what
+# is shared within a class; and a score below chance is as much a sign of a leak as one that is too good.
+#
+# ## How to split, then?
+#
+# By groups, never by videos. The kit refuses anything else. Cut the list at random first.
+
+# %%
+order = np.random.default_rng(0).permutation(len(some))
+cut = len(some) // 4
+train, test = [some[place] for place in order[cut:]], [some[place] for place in order[:cut]]
+try:
+    check_groups(train, test)
+    print("No group is on both sides; if the list names none, nobody can tell.")
+except AnnotationError as problem:
+    print(problem)
+
+# %%
+names = sorted({record.group or record.video_id for record in some})
+held_out = set(np.random.default_rng(0).permutation(names)[: len(names) // 4])
+test = [record for record in some if (record.group or record.video_id) in held_out]
+train = [record for record in some if (record.group or record.video_id) not in held_out]
+check_groups(train, test)
+print(f"{len(train)} videos to train on, {len(test)} to test on, and no group on both sides")
+
+# %% [markdown]
+# Where a dataset's authors offer a split, take theirs: it was made with knowledge that is not in the file names, and only then can
+# numbers be compared.
+#
+# ## What is missing or broken?
+#
+# Every listed video has to end somewhere. Count the whole list first, with what is not there, and then what the survey could not open.
+
+# %%
+listed = Counter(record.status for record in load_records(DATASET, data.root, data.split))
+opened = Counter(look.status for look in looks)
+pd.DataFrame({"in the list": listed, "when opened": opened}).fillna(0).astype(int)
+
+# %% [markdown]
+# Videos that are listed and not there are no detail. Of Kinetics a part vanishes from the web every year, and a score on what is left is
+# a score on another dataset: say how many there were.
+#
+# On the mini set everything is `ok`. But would we notice trouble? The only way to trust an alarm is to set a fire. Copy some clips of the
+# mini set into a folder of classes, to be damaged on purpose.
+
+# %%
+scratch, mini = tempfile.TemporaryDirectory(), open_dataset("vidmini", limit=16)
+mess = Path(scratch.name)
+for place, record in enumerate(mini.records):
+    target = mess / f"class {place % 4}" / f"clip{place:02d}.mp4"
+    target.parent.mkdir(exist_ok=True)
+    shutil.copy(mini.path(record), target)
+files = sorted(mess.glob("*/*"), key=lambda path: path.stem)
+
+# %% [markdown]
+# First what happens to files: a download that broke off before it began, one that stopped half-way, and a web page that says *not found*
+# under the name of a video.
+
+# %%
+files[0].write_bytes(b"")
+files[1].write_bytes(files[1].read_bytes()[: files[1].stat().st_size // 2])
+files[2].write_text("<html><body>404 Not Found</body></html>")
+planted = {files[0]: "empty", files[1]: "half a file", files[2]: "a web page"}
+
+# %% [markdown]
+# Then what happens to collections: a file that lies in two classes, a copy that was scaled and encoded again at another rate, and a clip
+# from a phone that was held upright. Last, the quietest: a file moved into the wrong class.
+
+# %%
+planted[Path(shutil.copy(files[3], files[4].with_stem("clip03-again")))] = "the same file in two classes"
+small = resize(read_clip(files[5], lambda table: range(table.num_frames)).frames, (96, 128))
+again, upright = files[6].with_stem("clip05-small"), files[7].with_stem("clip05-upright")
+again.write_bytes(encode_clip(small, quantiser=34, frame_rate=15))
+upright.write_bytes(encode_clip(np.rot90(small, axes=(1, 2)).copy()))
+moved = files[8].rename(files[9].with_name(files[8].name))
+planted |= {again: "encoded again", upright: "held upright", moved: "in the wrong class"}
+
+# %% [markdown]
+# Before you run the survey over it: which of these will it find, and by which sign?
+
+# %%
+mess_looks = survey(load_records("folder", mess, "test"), mess)
+pd.DataFrame([look.facts() for look in mess_looks if look.status != "ok"])[["video_id", "status", "reason"]]
+
+# %% [markdown]
+# The three damaged files, each with its reason. A loader that skips what it cannot read would have lost them without a word, and one that
+# puts *another video in their place* would even have kept the count.
+
+# %%
+usual = Counter((look.info.width > look.info.height, round(look.info.frame_rate)) for look in mess_looks if look.info)
+common = usual.most_common(1)[0][0]
+odd = [k for k in mess_looks if k.info and (k.info.width > k.info.height, round(k.info.frame_rate)) != common]
+pd.DataFrame([look.facts() for look in odd])[["video_id", "width", "height", "frame_rate"]]
+
+# %% [markdown]
+# A table of sizes and rates shows what is not like the rest. Copies show in no table: they are fine files. Bytes that are equal are the
+# easy case.
+
+# %%
+for same in same_bytes(mess_looks, mess):
+    print(" = ".join(look.record.video_id for look in same))
+
+# %% [markdown]
+# The copy that was encoded again has not one byte in common with its source. What survives another size and codec is where the picture
+# gets brighter and where darker. `picture_code` writes that down in bits: eight rows of nine blocks, one bit for each step from a block to
+# the next. Equal pictures have equal bits; how many of them differ between two unrelated videos?
+
+# %%
+codes = [picture_code(look.thumbnail) for look in seen]
+codes = np.array([code for code in codes if code is not None])
+bits = (codes[:, None] != codes[None]).sum(-1)[np.triu_indices(len(codes), 1)]
+histogram(bits, unit="bits that differ, of 64", title="Any two videos of the set")
+
+# %%
+for one, other, different in look_alikes(mess_looks):
+    print(f"{different} bits differ: {one.record.video_id} and {other.record.video_id}")
+
+# %% [markdown]
+# Around the middle of the scale two pictures have nothing to do with each other; near zero they are the same. The search finds the copy
+# of equal bytes and the one that was encoded again. It would *not* find a copy that was cut a second later, and on real data it finds clips of
+# one source as well, which is a finding too.
+#
+# Which of the planted troubles has nothing found?
+
+# %%
+told = {look.record.path for look in mess_looks if look.status != "ok"} | {look.record.path for look in odd}
+told |= {look.record.path for one, other, _ in look_alikes(mess_looks) for look in (one, other)}
+found = {what: path.relative_to(mess).as_posix() in told for path, what in planted.items()}
+scratch.cleanup()
+pd.Series(found, name="found").rename_axis("planted").to_frame()
+
+# %% [markdown]
+# The wrong label stays. No property of the file gives it away, because nothing about the file is wrong; it takes eyes, and eyes are
+# expensive. The cheapest way to spend them is on the videos where a good model is sure and *wrong*: the error browser of
+# [chapter 6](06_evaluate.ipynb).
+#
+# ## Summary
+#
+# * A list comes before the files. Count what it names, what is there, and what can be opened; none of these numbers may get lost.
+# * With uneven classes a program that does not look scores well. Give the largest class and the mean over classes beside an accuracy.
+# * Look along a class, not only across classes: what is the same in all of its clips and is not the action, a network will find.
+# * Clips of one source belong on one side of a split. A classifier that compares thumbnails shows in seconds whether they do.
+# * Sizes, rates and statuses come from one pass over the files. Copies need a comparison of contents, wrong labels need eyes.
+#
+# ## Exercises
+#
+# 1. **Colour alone.** Give the stupid classifier nothing but the mean colour of each thumbnail, three numbers. How much of the leak is
+#    left, with and without the own group?
+# 2. **Can the file tell the class?** Use no picture at all: only the duration and the bytes per frame. Is that above chance, with its
+#    interval, once the own group is out of reach? What would it mean if it were?
+# 3. **A copy cut later.** Make a copy of a clip that leaves out its first 15 frames, check that `look_alikes` misses it, and write a search
+#    that finds it. What does it cost, and how many false alarms does it raise?
+
+# %% [markdown] tags=["next"]
+# [Solutions](solutions/03_explore_solutions.ipynb) · Next: [4. From pixels to tensors](04_from_pixels_to_tensors.ipynb)

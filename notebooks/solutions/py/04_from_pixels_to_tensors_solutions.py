@@ -1,0 +1,149 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+# ---
+
+# %% [markdown]
+# # 4. From pixels to tensors: solutions
+#
+# One way each; yours may differ. All three need the mini set's ground truth, so they leave `DATASET` alone.
+
+# %% [markdown] tags=["links"]
+# [The chapter](../04_from_pixels_to_tensors.ipynb) · [Syllabus](../README.md) · [Open in Colab](https://colab.research.google.com/github/OWNER/vidbench/blob/main/notebooks/solutions/04_from_pixels_to_tensors_solutions.ipynb)
+
+# %% tags=["install"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("vidbench") is None:  # in Colab, say: fetch the kit with its mini set
+    kit = ["--src", "kit", "--editable", "git+https://github.com/OWNER/vidbench.git#egg=vidbench"]
+    if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *kit]).returncode:
+        raise SystemExit("vidbench could not be fetched; is there a network? In a checkout, `make lab` installs it.")
+    sys.path.insert(0, "kit/vidbench")
+
+# %% tags=["imports"]
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from vidbench.data import sample
+from vidbench.data.decode import read_clip
+from vidbench.data.load import read_views
+from vidbench.data.mini import APPEARANCE
+from vidbench.data.process import resize, views_from_frames
+from vidbench.models import load_model
+from vidbench.notebook import open_dataset
+from vidbench.visualize import accuracy_bars, sampling_diagram, side_by_side
+
+# %% tags=["parameters"]
+DATASET = "vidmini"
+DATA_DIR = None
+
+# %%
+mini = open_dataset("vidmini")
+model = load_model("mini_r2plus1d.vidmini_v1")
+spec = model.spec
+truth = np.array([record.label_index for record in mini.records])
+one_frame = np.array([record.label in APPEARANCE for record in mini.records])
+
+
+# %%
+def score(batches):
+    """(number right, n) of the classes that one frame is enough for, and of those that order decides."""
+    right = np.concatenate(model.logits(batches)).argmax(1) == truth
+    return {
+        "one frame": (int(right[one_frame].sum()), int(one_frame.sum())),
+        "order": (int(right[~one_frame].sum()), int((~one_frame).sum())),
+    }
+
+
+def bars(scores):
+    return accuracy_bars({f"{name}: {half}": pair for name, both in scores.items() for half, pair in both.items()})
+
+
+# %% [markdown]
+# ## 1. Sorted as text
+#
+# Pictures are numbered from 1. As text, `10.jpg` and `11.jpg` come before `2.jpg`.
+
+# %%
+record = mini.records[-1]
+num_frames = len(read_clip(mini.path(record), lambda table: range(table.num_frames)).frames)
+order = sorted(range(num_frames), key=lambda number: f"{number + 1}.jpg")
+print("read as 1, 10, 11, ...:", [number + 1 for number in order][:16])
+taken = np.array(order)[sample.uniform(num_frames, spec.num_frames)[0]]
+sampling_diagram(taken, num_frames, frame_rate=25, title="16 frames, spread evenly over the wrong order")
+
+
+# %%
+def as_text(record):
+    """The views of a video whose frames were sorted as text."""
+    frames = read_clip(mini.path(record), lambda table: range(table.num_frames)).frames
+    order = np.array(sorted(range(len(frames)), key=lambda number: f"{number + 1}.jpg"))
+    return views_from_frames(frames, order[sample.uniform(len(frames), spec.num_frames)], spec)
+
+
+right = [read_views(mini.path(record), spec).pixels for record in mini.records]
+shuffle = np.random.default_rng(0).permutation(spec.num_frames)
+scores = {"right": score(right), "as text": score([as_text(record) for record in mini.records])}
+bars(scores | {"shuffled": score([np.ascontiguousarray(views[:, shuffle]) for views in right])})
+
+
+# %% [markdown]
+# The damage is small, and that is what makes this mistake last for years. The diagram shows why: the sort keeps runs of ten in order, and
+# only the single digits come between them, so most neighbouring frames of a clip still go forwards. Only the classes of order can notice
+# at all. Shuffling leaves no run, and these classes fall towards the coin's toss.
+#
+# ## 2. How small may it be?
+#
+# The network keeps its input size; what is lost is detail.
+
+# %%
+def coarse(views, height, width):
+    """The same views with no more detail than height x width pixels."""
+    return resize(resize(views[0], (height, width)), spec.crop)[None]
+
+
+sizes = {"56x72": (56, 72), "28x36": (28, 36), "14x18": (14, 18), "7x9": (7, 9)}
+side_by_side({name: coarse(right[-1], *size)[0, 0] for name, size in sizes.items()})
+
+# %%
+bars({name: score([coarse(views, *size) for views in right]) for name, size in sizes.items()})
+
+# %% [markdown]
+# Look at which half falls first, and how far the other can follow. What an object *is* sits in its details, in strings, spokes and
+# edges; where a figure *goes* can be seen when it is a blot. But these weights have never seen a blot: a part of the loss is not the
+# missing detail, it is an input unlike those of training. Only a network trained on coarse views could tell the two apart.
+#
+# ## 3. Seconds instead of shares
+#
+# A clip at a fixed rate covers a fixed time: the frames over the rate. The clips of the mini set last two to three seconds.
+
+# %%
+rates = (5.0, 12.5, 25.0)
+covered = {rate: spec.num_frames / rate for rate in rates}
+pd.Series(covered, name="seconds covered").rename_axis("frames per second").to_frame()
+
+
+# %%
+def at(rate):
+    """The views of all videos at a frame rate, from the middle of each."""
+    other = replace(spec, sampling="clips", frame_rate=rate)
+    return [read_views(mini.path(record), other).pixels for record in mini.records]
+
+
+bars({"the card's rule": score(right)} | {f"{rate:g} per second": score(at(rate)) for rate in rates})
+
+# %% [markdown]
+# The slowest rate covers the whole of each clip, with the last frame repeated in short ones, and does as well as the card's rule. The
+# fastest sees a window in the middle and misses the beginning or the end of slow actions; only the classes of order mind. So the rate
+# matters through what it *covers*; and a network trained on shares has learnt no speed that a wrong rate could spoil.
+
+# %% [markdown] tags=["next"]
+# Back to [4. From pixels to tensors](../04_from_pixels_to_tensors.ipynb) or to the [syllabus](../README.md).
