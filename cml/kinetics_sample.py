@@ -92,7 +92,9 @@ def words_of(problem: Exception) -> str:
     """A failure in a few words."""
     if isinstance(problem, urllib.error.HTTPError):
         return f"the server answered {problem.code} {printable(problem.reason, 60)}"
-    reason = getattr(problem, "reason", None) or getattr(problem, "strerror", None) or problem
+    if isinstance(problem, urllib.error.URLError):
+        return printable(f"no connection: {getattr(problem.reason, 'strerror', None) or problem.reason}", 160)
+    reason = getattr(problem, "strerror", None) or problem
     return printable(f"{type(problem).__name__}: {reason}".rstrip(": "), 160)
 
 
