@@ -133,6 +133,35 @@ def test_names_are_printed_as_they_are():
     assert "&lt;d&gt;" in EVERY["contact_sheet"]().html()
 
 
+LONG = [f"a class with quite a long name, number {n} of many" for n in range(12)]
+WIDE = {
+    "contact_sheet": lambda: visualize.contact_sheet([plain(RED)] * 12, LONG, columns=12),
+    "film_strip": lambda: visualize.film_strip(np.repeat(FRAMES, 3, 0), np.arange(27) * 1000.0, num=20),
+    "side_by_side": lambda: visualize.side_by_side(dict.fromkeys(LONG[:6], FRAMES[0])),
+    "sampling_diagram": lambda: visualize.sampling_diagram(np.arange(64) * 20, 1300, frame_rate=30),
+    "gop_diagram": lambda: visualize.gop_diagram("IBP" * 30, sizes=[123456] * 90, pts_s=np.arange(90)),
+    "score_bars": lambda: visualize.score_bars(
+        {key: [(name, 0.99) for name in LONG] for key in LONG[:6]}, truth=LONG[3]
+    ),
+    "accuracy_bars": lambda: visualize.accuracy_bars(dict.fromkeys(LONG, (20_000, 20_000)), chance=1.0),
+    "confusion": lambda: visualize.confusion(np.full((12, 13), 4321), LONG, normalise=False),
+    "class_balance": lambda: visualize.class_balance([VideoRecord("v", "p", name, 0, "test") for name in LONG] * 999),
+    "timeline": lambda: visualize.timeline([0, 9], np.full((2, 12), 0.5), LONG, top=6, truth=[(0, 9, LONG[0])]),
+    "histogram": lambda: visualize.histogram([1e6, 2e6], unit="bytes", groups=LONG[:2], title=LONG[0]),
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_long_names_and_many_of_them_stay_within_the_picture(name):
+    figure = WIDE[name]()
+    figure.canvas.draw()
+    box = figure.get_tightbbox()  # inches, of all that is drawn
+    width, height = figure.get_size_inches()
+    assert min(box.x0, box.y0) > -0.04
+    assert box.x1 < width + 0.04
+    assert box.y1 < height + 0.04
+
+
 def test_no_pyplot_is_loaded_and_none_of_its_state_made(tmp_path):
     code = (
         "import sys, numpy as np\n"
@@ -373,12 +402,12 @@ def test_score_bars_are_as_long_as_the_scores_best_first():
     assert [bar.get_width() for bar in bars(second)] == pytest.approx([0.6, 0.4])
     assert [to_hex(bar.get_facecolor()) == visualize.BLUE for bar in bars(first)] == [False, True]
     assert "clip: b 0.70, a 0.20" in figure.alt
-    assert "true class a: place 2, 0.20" in words(figure)
+    assert "true class at place 2 with 0.20: a" in words(figure)
 
 
 def test_a_true_class_below_the_best_is_named_with_its_place():
     figure = visualize.score_bars({"x": [("a", 0.5), ("b", 0.3), ("c", 0.2)]}, top=1, truth="c")
-    assert "true class c: place 3, 0.20" in words(figure)
+    assert "true class at place 3 with 0.20: c" in words(figure)
     assert len(bars(figure.axes[0])) == 1
 
 

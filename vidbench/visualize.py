@@ -31,6 +31,7 @@ WIDTH = 7.6  # inches; at 100 CSS pixels an inch the width of a notebook's text
 CSS_DPI = 100
 CHART_DPI, PHOTO_DPI = 135, 115  # some device pixels more than CSS pixels: sharp enough, and small
 MOST_COLOURS = 64  # of a chart's PNG
+MOST_NAMES = 60  # classes that a confusion matrix can name legibly
 
 INK, MUTED, LINE, SOFT = "#1b2430", "#536070", "#c4ccd4", "#e9edf1"
 BLUE, ORANGE = "#2b6a99", "#d55e00"  # right or usual, and wrong or special, everywhere
@@ -522,23 +523,17 @@ def _draw_gop(figure: AltFigure, types, shown, sizes) -> None:
     colours = [PICTURE_COLOURS.get(kind, UNKNOWN) for kind in types]
     high = 0.9 if sizes is not None else 0.0
     axes = figure.add_axes((0.1, 0.02, 0.89, 1 - (0.35 + high) / h))
-    end = n if shown is None else max(n, shown.max() + 1)
-    axes.set_xlim(-0.6, end - 0.4)
+    axes.set_xlim(-0.6, (n if shown is None else max(n, shown.max() + 1)) - 0.4)
     axes.set_ylim(0.6 if shown is None else -0.3, 1.3)
-    rows = {"decoded": (1.0, range(n))} | ({} if shown is None else {"shown": (0.0, shown)})
-    for y, places in rows.values():
-        known = [(place, kind) for place, kind in zip(places, types) if place >= 0]
-        squares = [PICTURE_COLOURS.get(kind, UNKNOWN) for _, kind in known]
-        places = [place for place, _ in known]
-        axes.scatter(places, [y] * len(known), c=squares, marker="s", s=min(220, (430 / end) ** 2), linewidths=0)
-        for place, kind in known if end <= 80 else ():
-            ink = INK if kind == "B" else "white"
-            axes.text(place, y, kind, ha="center", va="center", fontsize=max(4.0, min(9.0, 330 / end)), color=ink)
+    _row_of_pictures(axes, 1.0, np.arange(n), types, colours)
+    axes.set_yticks([1.0], ["decoded"])
+    if shown is not None:
+        _row_of_pictures(axes, 0.0, shown, types, colours)
+        axes.set_yticks([1.0, 0.0], ["decoded", "shown"])
     for place, target in enumerate(() if shown is None else shown):
         arrow = {"arrowstyle": "->", "lw": 0.8, "shrinkA": 8, "shrinkB": 8, "color": colours[place]}
         if target >= 0:
             axes.annotate("", (target, 0), (place, 1), arrowprops=arrow)
-    axes.set_yticks([y for y, _ in rows.values()], list(rows))
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     axes.tick_params(left=False)
@@ -548,6 +543,17 @@ def _draw_gop(figure: AltFigure, types, shown, sizes) -> None:
         bars.set_ylabel("kB")
         bars.tick_params(bottom=False, labelbottom=False)
     _letters_key(figure, types)
+
+
+def _row_of_pictures(axes, y: float, places: np.ndarray, types, colours) -> None:
+    """Squares with letters at each place that is known, which those below 0 are not."""
+    known = [place for place, at in enumerate(places) if at >= 0]
+    room = axes.get_xlim()[1]
+    area = min(220, (430 / room) ** 2)
+    axes.scatter(places[known], [y] * len(known), c=[colours[i] for i in known], marker="s", s=area, linewidths=0)
+    for i in known if room <= 80 else ():
+        look = {"fontsize": max(4.0, min(9.0, 330 / room)), "color": INK if types[i] == "B" else "white"}
+        axes.text(places[i], y, types[i], ha="center", va="center", **look)
 
 
 def _letters_key(figure: AltFigure, types) -> None:
@@ -566,7 +572,8 @@ def _gop_alt(types, shown, sizes, total: int) -> str:
     by_kind = [f"{counts[kind]} {kind}" for kind in sorted(counts, key=lambda kind: ("IPB".find(kind) % 9, kind))]
     alt += f" in the order of decoding: {', '.join(by_kind)}. "
     starts = [place for place, kind in enumerate(types) if kind == "I"]
-    alt += f"I pictures at {_listing([str(place) for place in starts], 8)}. " if starts else "None is an I picture. "
+    where = _listing([str(place) for place in starts], 8)
+    alt += f"{'I picture' if len(starts) == 1 else 'I pictures'} at {where}. " if starts else "None is an I picture. "
     if shown is not None:
         moved = int(((shown != np.arange(n)) & (shown >= 0)).sum())
         alt += f"{moved or 'None'} of them {'are' if moved > 1 else 'is'} shown at another place than decoded. "
@@ -652,8 +659,8 @@ def _truth_words(ranked, truth: str) -> str:
     """Where the true class stands."""
     for place, (label, score) in enumerate(ranked, 1):
         if label == truth:
-            return f"true class {truth}: place {place}, {score:.2f}"
-    return f"true class {truth}: not among them"
+            return f"true class at place {place} with {score:.2f}: {truth}"
+    return f"true class not among them: {truth}"
 
 
 def _ranked(value, name: str) -> list[tuple[str, float]]:
@@ -762,7 +769,7 @@ def _interval_bars(figure: AltFigure, lines, chance, axis: str, *, title=None) -
         axes.barh(y, value, color="#a9c6dc", height=0.62)
         axes.plot([low, high], [y, y], color=INK, lw=1.2, solid_capstyle="butt")
         axes.plot([low, low, np.nan, high, high], [y - 0.14, y + 0.14, np.nan, y - 0.14, y + 0.14], color=INK, lw=1.2)
-        axes.plot(value, y, "o", color=BLUE, ms=4.5)
+        axes.plot(value, y, "o", color=BLUE, ms=4.5, clip_on=False)
     for y, (_, line) in enumerate(lines):
         axes.text(104, y, _percent_n(line), va="center", fontsize=8, clip_on=False)
     if chance is not None:
@@ -817,56 +824,46 @@ def confusion(matrix, labels: Sequence[str], *, normalise: bool = True) -> AltFi
         raise ConfigError(f"matrix must be ({k}, {k}) or ({k}, {k + 1}) for {k} labels, got {counts.shape}.")
     if counts.dtype.kind not in "iuf" or not np.isfinite(counts).all() or (counts < 0).any():
         raise ConfigError("matrix must hold counts: numbers of at least 0.")
-    size = min(0.42, 5.6 / k)
-    room = 0.4 + (0.066 * max(len(_short(label, 20)) for label in labels) if k <= 60 else 0)
+    size = min(0.37, 5.6 / k)
+    room = 0.4 + (0.066 * max(len(_short(label, 20)) for label in labels) if k <= MOST_NAMES else 0)
     width = counts.shape[1] * size
-    figure = AltFigure((room + width + 0.3, room + k * size + 0.35), alt=_confusion_alt(counts, labels))
+    figure = AltFigure((room + width + 0.3, room + k * size + 0.12), alt=_confusion_alt(counts, labels))
     axes = _axes(figure, room, 0.05, width, k * size)
     _draw_confusion(axes, counts, labels, normalise, size)
     return figure
 
 
 def _draw_confusion(axes, counts: np.ndarray, labels, normalise: bool, size: float) -> None:
-    k = len(labels)
-    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    shares = counts / totals
-    on_diagonal = np.eye(*counts.shape, dtype=bool)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     blues = LinearSegmentedColormap.from_list("right", ["#ffffff", "#cfe2f0", BLUE])
     oranges = LinearSegmentedColormap.from_list("wrong", ["#ffffff", "#fbdfc0", "#b95d12"])
-    colours = np.where(on_diagonal[..., None], blues(shares**0.7), oranges(shares**0.7))  # so that a few percent show
+    strength = shares**0.7  # so that a few percent show
+    colours = np.where(np.eye(*counts.shape, dtype=bool)[..., None], blues(strength), oranges(strength))
     axes.imshow(colours, interpolation="nearest", aspect="auto")
-    if size >= 0.25:
-        for row, column in np.argwhere(counts > 0):
-            value = 100 * shares[row, column] if normalise else counts[row, column]
-            dark = colours[row, column, :3] @ (0.3, 0.6, 0.1) < 0.6
-            axes.text(
-                column,
-                row,
-                f"{value:.0f}",
-                ha="center",
-                va="center",
-                fontsize=min(8, 20 * size),
-                color="white" if dark else INK,
-            )
-    if k <= 60:
-        font = min(8, 55 * size)
-        names = [_short(label, 20) for label in labels]
-        axes.set_yticks(range(k), names, fontsize=font)
-        axes.set_xticks(range(counts.shape[1]), [*names, "none"][: counts.shape[1]], rotation=90, fontsize=font)
-    else:
-        axes.set_xticks([])
-        axes.set_yticks([])
+    for row, column in np.argwhere(counts > 0) if size >= 0.25 else ():
+        value = 100 * shares[row, column] if normalise else counts[row, column]
+        ink = "white" if colours[row, column, :3] @ (0.3, 0.6, 0.1) < 0.6 else INK
+        axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=min(8, 20 * size), color=ink)
     axes.xaxis.tick_top()
-    axes.tick_params(length=0, labelcolor=INK)
-    axes.set_ylabel("true class")
-    axes.set_xlabel(f"given class, {'% of the row' if normalise else 'videos'}")
     axes.xaxis.set_label_position("top")
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-    axes.set_xticks(np.arange(-0.5, counts.shape[1]), minor=True)
-    axes.set_yticks(np.arange(-0.5, k), minor=True)
-    if k <= 60:
-        axes.grid(which="minor", lw=0.5)
+    axes.set_xlabel(f"given class, {'% of the row' if normalise else 'videos'}")
+    axes.set_ylabel("true class")
+    axes.spines[:].set_visible(True)
+    axes.tick_params(length=0, labelcolor=INK)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if len(labels) <= MOST_NAMES:
+        _name_cells(axes, counts.shape, labels, min(8, 55 * size))
+
+
+def _name_cells(axes, shape: tuple[int, int], labels, font: float) -> None:
+    """Class names at the cells' rows and columns, and thin lines between the cells."""
+    names = [_short(label, 20) for label in labels]
+    axes.set_yticks(range(shape[0]), names, fontsize=font)
+    axes.set_xticks(range(shape[1]), [*names, "none"][: shape[1]], rotation=90, fontsize=font)
+    axes.set_xticks(np.arange(-0.5, shape[1]), minor=True)
+    axes.set_yticks(np.arange(-0.5, shape[0]), minor=True)
+    axes.grid(which="minor", lw=0.5)
     axes.tick_params(which="minor", length=0)
 
 
