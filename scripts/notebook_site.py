@@ -36,7 +36,7 @@ class Site:
         self.folder, self.chapters = folder, [chapter for chapter in chapters if chapter.name]
         self.pages = {path.resolve(): path.relative_to(self.course).with_suffix(".html") for path in notebooks}
         self.pages[(self.course / "README.md").resolve()] = Path("index.html")
-        style = (TEMPLATES / "course.css").read_text(encoding="utf-8") + pygments_style()
+        style = pygments_style() + (TEMPLATES / "course.css").read_text(encoding="utf-8")
         (folder / "course.css").write_text(style, encoding="utf-8")
         syllabus = (self.course / "README.md").read_text(encoding="utf-8").partition(FOR_AUTHORS)[0]
         written = [self._page(self.course / "README.md", "Syllabus", self._markdown(syllabus, self.course))]
@@ -129,7 +129,9 @@ class Site:
 
 
 def focusable(page: str) -> str:
-    """Code that may scroll sideways can be reached with the keyboard."""
+    """Code and tables that may scroll sideways can be reached with the keyboard."""
+    table = r'<div class="wide" role="group" aria-label="table" tabindex="0">\1</div>'
+    page = re.sub(r"(?s)(<table.*?</table>)", table, page)
     return re.sub(r"<pre(?=[ >])(?![^>]*tabindex)", '<pre tabindex="0"', page)
 
 

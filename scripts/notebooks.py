@@ -237,12 +237,13 @@ def without_addresses(text: str) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]{6,}", "", text)
 
 
-def run(notebook, folder: Path, **options):
+def run(notebook, folder: Path, env: dict[str, str] | None = None, **options):
     """Execute every cell in a fresh kernel that starts in ``folder``; a cell that fails raises."""
     from nbclient import NotebookClient
 
     settings = {"timeout": CELL_SECONDS, "kernel_name": "python3", "store_widget_state": False, "record_timing": False}
-    return NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}, **settings, **options).execute()
+    client = NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}, **settings, **options)
+    return client.execute(**({"env": env} if env else {}))
 
 
 def write(notebook, pair: Pair) -> None:
@@ -517,7 +518,7 @@ def stray_numbers(markdown: str, code: str) -> list[str]:
     """
     text = prose_of(markdown)
     literals = {plain(found) for found in re.findall(r"(?<![\w.])\d[\d_]*(?:\.\d+)?", code)}
-    numerals = re.findall(r"\d[\d,.]*(?:\.\d+)?", without_names(text))
+    numerals = re.findall(r"\d[\d_]*(?:[.,]\d+)*", without_names(text))
     found = [numeral for numeral in numerals if plain(numeral) not in literals]
     return found + [match.group() for pattern in MEASURING for match in re.finditer(pattern, text, re.I)]
 
@@ -529,8 +530,9 @@ def without_names(text: str) -> str:
 
 
 def plain(numeral: str) -> str:
-    """``1,000.0`` and ``1_000`` are the same number."""
-    return f"{float(numeral.rstrip('.,').replace(',', '').replace('_', '')):g}"
+    """``1,000.0`` and ``1_000`` are the same number; ``1.2.3`` is none."""
+    digits = numeral.replace(",", "").replace("_", "")
+    return f"{float(digits):.12g}" if digits.count(".") < 2 else digits
 
 
 def prose_of(markdown: str) -> str:

@@ -101,12 +101,14 @@ def _listed(card: DatasetCard, root: Path, split: str) -> tuple[list[VideoRecord
 
 def work_folder(name: str) -> Path:
     """A folder that may be written to, made where needed: ``results/notebooks/NAME`` in the checkout, or, where that is
-    read-only, one of the same name among the system's temporary files.
+    read-only, one of the same name among the system's temporary files. VIDBENCH_WORK_DIR names another parent.
 
     Raises:
         ConfigError: neither can be written to.
     """
-    for parent in (REPOSITORY / "results" / "notebooks", Path(tempfile.gettempdir()) / f"vidbench-{_user()}"):
+    chosen = os.environ.get("VIDBENCH_WORK_DIR")
+    usual = REPOSITORY / "results" / "notebooks", Path(tempfile.gettempdir()) / f"vidbench-{_user()}"
+    for parent in (Path(chosen),) if chosen else usual:
         folder = parent / name
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,507 @@
+"""The course: every chapter runs offline and twice in one kernel, and what the checks refuse is refused."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+ROOT = Path(__file__).resolve().parents[1]
+MEBIBYTE = 2**20
+GROWTH = 96 * MEBIBYTE  # between the end of the first and of the second run; a leaked clip or model is more
+CPU_SECONDS = 360  # of one run: under three minutes on two cores
+
+NO_NETWORK = """
+import sys
+
+LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "", None)
+
+def refuse(event, arguments):
+    if event == "socket.connect" and isinstance(arguments[1], tuple) and arguments[1][0] not in LOCAL:
+        raise OSError(f"the tests have no network; something asked for {arguments[1][0]}")
+    if event == "socket.getaddrinfo" and arguments[0] not in LOCAL:
+        raise OSError(f"the tests have no network; something asked for {arguments[0]}")
+
+sys.addaudithook(refuse)
+"""
+
+MEASURE = """
+import ctypes, gc, json, resource, psutil
+gc.collect()
+try:
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+except OSError:
+    pass
+spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+seconds = sum(use.ru_utime + use.ru_stime for use in spent)
+print(json.dumps({"rss": psutil.Process().memory_info().rss, "seconds": seconds}))
+"""
+
+
+def load_script():
+    folder = str(ROOT / "scripts")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    spec = importlib.util.spec_from_file_location("vidbench_notebooks", ROOT / "scripts" / "notebooks.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+tool = load_script()
+PAIRS = tool.all_pairs()
+
+
+# ---------------------------------------------------------------- the chapters as they are
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+def test_a_notebook_is_in_step_and_keeps_the_rules(pair):
+    assert tool.problems(pair) == []
+
+
+def test_every_chapter_has_solutions_and_a_row_in_the_syllabus():
+    chapters = {pair.name for pair in PAIRS if not pair.is_solutions}
+    assert chapters == {pair.name.removesuffix("_solutions") for pair in PAIRS if pair.is_solutions}
+    rows = tool.syllabus()
+    assert {row.name for row in rows if row.name} == chapters
+    assert [row.number for row in rows] == list(range(1, 11))
+    assert all(row.name.startswith(f"{row.number:02d}_") for row in rows if row.name)
+
+
+def test_the_syllabus_links_to_what_exists():
+    text = (tool.COURSE / "README.md").read_text(encoding="utf-8")
+    assert tool.link_problems(text, tool.COURSE) == []
+
+
+def kernel_environment(tmp_path) -> dict[str, str]:
+    """No network, caches and results of its own."""
+    guard = tmp_path / "guard"
+    guard.mkdir()
+    (guard / "sitecustomize.py").write_text(NO_NETWORK)
+    own = {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(guard), os.environ.get("PYTHONPATH")])),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "VIDBENCH_WORK_DIR": str(tmp_path / "work"),
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+    }
+    return {**os.environ, **own}
+
+
+def read_only_copy(pair, folder: Path) -> Path:
+    """A notebook alone in a folder that cannot be written to (where the system keeps to that)."""
+    folder.mkdir()
+    shutil.copy(pair.ipynb, folder)
+    folder.chmod(0o555)
+    return folder
+
+
+def errors_of(notebook) -> list[str]:
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [f"{output.ename}: {output.evalue}" for output in outputs if output.output_type == "error"]
+
+
+def measurements(notebook) -> list[dict]:
+    printed = [output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [json.loads(text.strip().splitlines()[-1]) for text in printed if '"rss"' in text]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if not pair.is_solutions], ids=lambda pair: pair.name)
+def test_a_chapter_runs_twice_offline_in_a_read_only_folder_and_does_not_grow(pair, tmp_path):
+    notebook = tool.read_text(pair)
+    once = [cell for cell in notebook.cells if cell.cell_type == "code"] + [new_code_cell(MEASURE)]
+    notebook.cells = [nbformat.from_dict(cell) for cell in (*once, *once)]
+    folder = read_only_copy(pair, tmp_path / "course")
+    tool.run(notebook, folder, env=kernel_environment(tmp_path))
+    assert errors_of(notebook) == []
+    first, second = measurements(notebook)
+    assert second["rss"] - first["rss"] < GROWTH
+    assert first["seconds"] < CPU_SECONDS
+    assert [path.name for path in folder.iterdir()] == [pair.ipynb.name], "it left something beside the notebook"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair.is_solutions], ids=lambda pair: pair.name)
+def test_solutions_run_offline(pair, tmp_path):
+    notebook = tool.read_text(pair)
+    tool.run(notebook, read_only_copy(pair, tmp_path / "course"), env=kernel_environment(tmp_path))
+    assert errors_of(notebook) == []
+
+
+def test_the_kernels_of_these_tests_have_no_network(tmp_path):
+    source = "import urllib.request\nurllib.request.urlopen('https://example.org', timeout=5)"
+    notebook = new_notebook(cells=[new_code_cell(source)])
+    tool.run(notebook, tmp_path, env=kernel_environment(tmp_path), allow_errors=True)
+    assert "the tests have no network" in errors_of(notebook)[0]
+
+
+# ---------------------------------------------------------------- bad input ends as a sentence
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("open_dataset('ucf101', '/nowhere')", r"UCF101 is not here: there is no folder .*nowhere\. Set DATA_DIR"),
+        ("open_dataset('ucf102')", r"No dataset is called 'ucf102'\. Did you mean 'ucf101'\?"),
+        ("read_clip('absent.mp4', [0])", "missing: no such file"),
+        ("load_model('mini2d.vidmini_v1', device='cuda')", "cuda|CUDA|GPU"),
+    ],
+)
+def test_a_mistake_in_a_cell_shows_one_sentence_and_no_traceback(tmp_path, source, sentence):
+    imports = (
+        "import torch\ntorch.cuda.is_available = lambda: False\n"
+        "from vidbench.notebook import open_dataset\nfrom vidbench.data.decode import read_clip\n"
+        "from vidbench.models import load_model"
+    )
+    notebook = new_notebook(cells=[new_code_cell(imports), new_code_cell(source)])
+    tool.run(notebook, tmp_path, allow_errors=True)
+    (output,) = [output for output in notebook.cells[1].outputs if output.output_type == "error"]
+    assert len(output.traceback) == 1
+    assert output.traceback[0] == output.evalue
+    assert re.search(sentence, output.evalue)
+
+
+# ---------------------------------------------------------------- the install cell
+
+
+def run_install_cell(monkeypatch, *, there: bool, status: int = 0) -> list:
+    calls = []
+
+    def pip(command, **options):
+        calls.append(command)
+        return subprocess.CompletedProcess(command, status)
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if there else None)
+    monkeypatch.setattr(subprocess, "run", pip)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    exec(compile(tool.INSTALL, "install cell", "exec"), {})
+    return calls
+
+
+def test_the_install_cell_does_nothing_where_the_kit_is(monkeypatch, capfd):
+    before = list(sys.path)
+    assert run_install_cell(monkeypatch, there=True) == []
+    assert sys.path == before
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_install_cell_fetches_the_kit_with_its_data_where_it_is_not(monkeypatch):
+    (command,) = run_install_cell(monkeypatch, there=False)
+    assert command[:4] == [sys.executable, "-m", "pip", "install"]
+    assert "--editable" in command  # a checkout, and so with data/vidmini; a wheel has none
+    assert command[-1] == f"git+https://github.com/{tool.REPOSITORY}.git#egg=vidbench"
+    assert sys.path[0] == "kit/vidbench"
+
+
+def test_the_install_cell_says_so_where_there_is_no_network(monkeypatch):
+    with pytest.raises(SystemExit, match="is there a network"):
+        run_install_cell(monkeypatch, there=False, status=1)
+
+
+def test_the_repository_is_named_in_one_place():
+    places = [path for path in (ROOT / "scripts").glob("*.py") if tool.REPOSITORY in path.read_text(encoding="utf-8")]
+    assert places == [ROOT / "scripts" / "notebooks.py"]
+
+
+# ---------------------------------------------------------------- what the checks refuse
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "H.264, BT.709, MP4, UCF101, R(2+1)D, 3-D and 2D, top-5, 8-bit, yuv420p and 4:2:0 are names.",
+        "See chapter 4 and exercise 2. The 95 % interval is drawn.",
+        "# 3. A heading with 17 in it\n\n1. first\n2. second",
+        "Read at 25 frames per second, 0.5 s apart and 1,000 in all.",
+        "```\n99 bottles\n```\nand `x[99]` and [text](file-99.html)",
+    ],
+)
+def test_names_and_settings_may_hold_digits(prose):
+    assert tool.stray_numbers(prose, "rate, gap, most = 25, 0.5, 1_000") == []
+
+
+@pytest.mark.parametrize(
+    ("prose", "stray"),
+    [
+        ("It took 31 ms.", ["31"]),
+        ("It took 3.1ms.", ["3.1"]),
+        ("Accuracy is 71.4 % (n=144).", ["71.4", "144"]),
+        ("`97 %` in quotes.", ["97"]),
+        (
+            "That is three times slower, twice as large, a tenfold more.",
+            ["three times slower", "tenfold more", "twice as large"],
+        ),
+        ("Fifty percent are right.", ["Fifty percent"]),
+        ("At 250 frames per second, with version 1.2.3.", ["250", "1.2.3"]),
+        ("**25** of 26", ["26"]),
+    ],
+)
+def test_measured_numbers_in_prose_are_found(prose, stray):
+    assert tool.stray_numbers(prose, "rate = 25") == stray
+
+
+def test_a_setting_counts_only_next_to_its_cell():
+    cells = [new_code_cell("rate = 25"), new_code_cell("pass"), new_markdown_cell("At 25."), new_code_cell("pass")]
+    assert tool.number_problems(new_notebook(cells=cells)) == ["cell 3 has a number in its prose: '25'"]
+    assert tool.number_problems(new_notebook(cells=cells[:1] + cells[2:])) == []
+
+
+def test_exercises_may_use_the_numbers_of_their_solutions():
+    cells = [new_code_cell("pass"), new_markdown_cell("## Exercises\n\n1. Try 40 frames, then 41.")]
+    assert tool.number_problems(new_notebook(cells=cells), "frames = 40") == ["cell 2 has a number in its prose: '41'"]
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("here.md", ""),
+        ("here.md#two-words", ""),
+        ("here.md#three", "leads to no heading"),
+        ("#A-Title", ""),
+        ("#Another", "leads to no heading"),
+        ("there.md", "leads to no file"),
+        ("https://example.org/a?b=c#d", ""),
+        ("http://example.org", "no https address"),
+        ("https://example", "no https address"),
+        ("", "leads nowhere"),
+    ],
+)
+def test_links_lead_somewhere(tmp_path, target, problem):
+    (tmp_path / "here.md").write_text("## Two words\n")
+    found = tool.link_problems(f"# A Title\n\nSee [this]({target}), not `[that](x)`.", tmp_path)
+    assert [text for text in found if problem in text] == found
+    assert bool(found) == bool(problem)
+
+
+def notebook_with(**output):
+    return new_notebook(cells=[new_code_cell("show()", outputs=[new_output("display_data", **output)])])
+
+
+def test_pictures_and_videos_need_words():
+    assert tool.alt_problems(notebook_with(data={"image/png": "aa"}))
+    assert tool.alt_problems(notebook_with(data={"image/png": "aa"}, metadata={"image/png": {"alt": " "}}))
+    assert tool.alt_problems(notebook_with(data={"text/html": "<video src='x'></video>"}))
+    assert tool.alt_problems(notebook_with(data={"text/html": '<img src="x" alt="">'}))
+    assert tool.alt_problems(new_notebook(cells=[new_markdown_cell("![](a.png)")]))
+    assert not tool.alt_problems(notebook_with(data={"image/png": "aa"}, metadata={"image/png": {"alt": "A ball."}}))
+    assert not tool.alt_problems(notebook_with(data={"text/html": '<video aria-label="A ball rolls"></video>'}))
+    assert not tool.alt_problems(new_notebook(cells=[new_markdown_cell("![A ball](a.png)")]))
+
+
+def test_large_outputs_and_private_paths_are_refused():
+    video = "data:video/mp4;base64," + "A" * 300_000
+    assert tool.size_problems(notebook_with(data={"text/html": f'<video src="{video}">'}), 10)
+    assert not tool.size_problems(notebook_with(data={"text/html": f'<video src="{video[:200_000]}">'}), 10)
+    assert tool.size_problems(new_notebook(), 1_000_001)
+    assert tool.private_problems(notebook_with(data={"text/plain": f"{tool.ROOT}/data"}))
+    assert not tool.private_problems(notebook_with(data={"text/plain": "data/vidmini"}))
+
+
+def chapter_of(**changes):
+    """A notebook that keeps every rule of order, or one that breaks those named."""
+    chapter = tool.Chapter(3, "Explore", "03_explore", "what is there?", "", "")
+    tags = {"links": "Links", "install": "import sys", "imports": "import os", "next": "Next"}
+    tags |= {"parameters": 'DATASET = "vidmini"\nDATA_DIR = None'} | changes
+    ending = changes.get("ending", "## Summary\n\n## Exercises\n\n1. One\n2. Two\n3. Three")
+    middle = [cell for _ in range(14) for cell in (new_markdown_cell("Ask."), new_code_cell("look()"))]
+    head = [new_markdown_cell(changes.get("title", chapter.heading)), new_markdown_cell(tags["links"])]
+    settings = [new_code_cell(tags[name]) for name in ("install", "imports", "parameters")]
+    cells = [*head, *settings, *middle, new_markdown_cell(ending), new_markdown_cell(tags["next"])]
+    for cell, tag in zip((*cells[1:5], cells[-1]), tool.TAGS):
+        cell.metadata["tags"] = [tag]
+    return new_notebook(cells=cells), chapter
+
+
+def test_a_chapter_in_order_has_no_problem():
+    assert tool.order_problems(*chapter_of()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"title": "# 3. Explore"}, "first line is not"),
+        ({"imports": "import os\nx = 1"}, "does more than import"),
+        ({"parameters": "DATASET = 'vidmini'"}, "does not set DATASET and DATA_DIR"),
+        ({"ending": "## Exercises\n\n1. One\n2. Two\n3. Three"}, "no section ## Summary"),
+        ({"ending": "## Summary\n\n## Exercises\n\n1. One\n2. Two"}, "numbered 1, 2; expected 1, 2, 3"),
+        ({"parameters": "DATASET = DATA_DIR = 0" + "\npass" * 20}, "21 lines"),
+    ],
+)
+def test_a_chapter_out_of_order_is_refused(changes, problem):
+    assert any(problem in found for found in tool.order_problems(*chapter_of(**changes)))
+
+
+def test_a_chapter_of_too_many_cells_is_refused():
+    notebook, chapter = chapter_of()
+    notebook.cells[5:5] = [new_code_cell("pass") for _ in range(40)]
+    assert any("cells; 30 to 60" in found for found in tool.order_problems(notebook, chapter))
+
+
+def test_a_pair_out_of_step_is_refused():
+    one, other = (new_notebook(cells=[new_code_cell(source)]) for source in ("x = 1", "x = 2"))
+    assert tool.pair_problems(one, one) == []
+    assert "differs" in tool.pair_problems(one, other)[0]
+    assert "1 cells, the .py 0" in tool.pair_problems(one, new_notebook())[0]
+
+
+# ---------------------------------------------------------------- building
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """A course of one chapter in a folder of its own."""
+    folder = tmp_path / "notebooks"
+    (folder / "py").mkdir(parents=True)
+    row = "| 3 | [Explore](03_explore.ipynb) | what is there? | 9 minutes | nothing |\n"
+    (folder / "README.md").write_text("# Course\n\n" + row)
+    cells = ['# %% tags=["install"]', '# %% [markdown] tags=["links"]', "# %%\nprint(1)\nobject()"]
+    (folder / "py" / "03_explore.py").write_text("\n\n".join(cells))
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
+    monkeypatch.setattr(tool, "COURSE", folder)
+    return folder
+
+
+def test_building_twice_gives_the_same_bytes(course):
+    pair = tool.Pair("03_explore")
+    tool.build(pair)
+    first = pair.ipynb.read_bytes(), pair.py.read_bytes()
+    tool.build(pair)
+    assert (pair.ipynb.read_bytes(), pair.py.read_bytes()) == first
+    assert b" at 0x" not in first[0]
+    notebook = nbformat.read(pair.ipynb, as_version=4)
+    assert [cell.get("execution_count") for cell in notebook.cells] == [1, None, 2]
+    assert notebook.cells[0].source == tool.INSTALL
+    assert "9 minutes" in notebook.cells[1].source
+    assert notebook.cells[2].outputs[0].text == "1\n"
+
+
+def test_refreshing_keeps_the_outputs(course, monkeypatch):
+    pair = tool.Pair("03_explore")
+    tool.build(pair)
+    monkeypatch.setattr(tool, "REPOSITORY", "someone/else")
+    assert any("run refresh" in found for found in tool.problems(pair))
+    tool.refresh_files(pair)
+    notebook = nbformat.read(pair.ipynb, as_version=4)
+    assert "someone/else" in notebook.cells[1].source
+    assert "someone/else" in pair.py.read_text()
+    assert notebook.cells[2].outputs[0].text == "1\n"
+
+
+def test_pulling_brings_edits_back_to_the_text(course):
+    pair = tool.Pair("03_explore")
+    tool.build(pair)
+    notebook = nbformat.read(pair.ipynb, as_version=4)
+    notebook.cells[2].source = "print(2)"
+    nbformat.write(notebook, pair.ipynb)
+    assert any("differs" in found for found in tool.problems(pair))
+    tool.pull(pair)
+    assert "print(2)" in pair.py.read_text()
+    assert not any("differs" in found for found in tool.problems(pair))
+
+
+def test_jupytext_takes_the_two_files_for_a_pair(course):
+    from jupytext.paired_paths import paired_paths
+
+    paths = [path for path, _ in paired_paths("notebooks/03_explore.ipynb", "ipynb", tool.FORMATS)]
+    assert paths == ["notebooks/03_explore.ipynb", "notebooks/py/03_explore.py"]
+
+
+def test_widgets_without_a_kernel_leave_their_stand_in():
+    live = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "Box()", "text/html": "<p>"}
+    output = tool.clean_output(new_output("display_data", data=live), 1)
+    assert set(output.data) == {"text/plain", "text/html"}
+
+
+def test_an_unknown_name_lists_the_known():
+    with pytest.raises(SystemExit, match="no notebook is called '99_x'; there are 01_video_is_data"):
+        tool.find_pairs(["99_x"])
+
+
+# ---------------------------------------------------------------- the web site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site") / "site"
+    return folder, tool.write_site(folder)
+
+
+def test_the_site_has_a_page_for_every_notebook(site):
+    folder, pages = site
+    expected = {"index.html"} | {
+        f"solutions/{pair.name}.html" if pair.is_solutions else f"{pair.name}.html" for pair in PAIRS
+    }
+    assert {page.relative_to(folder).as_posix() for page in pages} == expected
+
+
+def test_the_site_asks_nothing_of_the_net_and_its_links_lead_to_pages(site):
+    for page in site[1]:
+        text = re.sub(r'"data:[^"]*"', '""', page.read_text(encoding="utf-8"))
+        assert "<script" not in text.replace("&lt;script", "")
+        loaded = re.findall(r'(?:src|<link[^>]*href)="([^"]+)"', text)
+        assert all(not target.startswith(("http", "//")) for target in loaded)
+        local = [target for target in re.findall(r'(?:href|src)="([^"#]+)"', text) if "://" not in target]
+        missing = [target for target in local if not (page.parent / target).is_file()]
+        assert missing == [], page.name
+
+
+def test_links_out_of_the_course_lead_to_the_repository(site):
+    from notebook_site import Site
+
+    folder, _ = site
+    pages = Site(tool.COURSE, ROOT, "https://example.org/a/b")
+    pages.folder, pages.pages = folder, {}
+    target = pages._target("../docs/decisions.md#top", tool.COURSE)
+    assert target == "https://example.org/a/b/blob/main/docs/decisions.md#top"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    executable = next(
+        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    )
+    if executable is None:
+        pytest.skip("needs a Chromium of the system")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.slow
+def test_the_pages_are_accessible_and_fit_a_phone(site, browser):
+    from axe_playwright_python.sync_playwright import Axe
+
+    for path in site[1]:
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        complaints = []
+        page.on("console", lambda message, to=complaints: to.append(message.text))
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path.name
+        assert complaints == [], path.name  # axe itself adds to them below: it fetches the style sheet again
+        violations = Axe().run(page).response["violations"]
+        assert [(found["id"], found["nodes"][0]["html"][:90]) for found in violations] == [], path.name
+        page.close()
+
+
+def test_the_script_has_a_page_of_help():
+    script = ROOT / "scripts" / "notebooks.py"
+    done = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True, check=True)
+    assert "what must be true of them; runs nothing" in done.stdout
+    assert ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))).splitlines()[0] in done.stdout
