@@ -1,16 +1,20 @@
 """How long one forward pass takes in each memory format and precision, side by side in one run.
 
     python benchmarks/forward.py [--out benchmarks/forward.md] [--threads N] [--device auto]
+    python benchmarks/forward.py --kept-memory
 
 Every option of a model is timed in turn, round after round, so that whatever else the machine does hits all of them
 alike; the table shows medians. Shipped weights where there are any, else random ones: speed does not depend on them.
 The change of the probabilities is against fp32, contiguous; what `--precision auto` picks follows from both.
+
+`--kept-memory` compares a process that keeps its memory from batch to batch with one that does not, in turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -41,7 +45,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="cores for the network (default: torch's choice)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--models", default="", help="only models whose name contains this")
+    parser.add_argument("--kept-memory", action="store_true", help="compare keeping memory with giving it back")
     args = parser.parse_args()
+    if args.kept_memory:
+        print(KEPT_HEADING)
+        for case in CASES[1:]:
+            if args.models in case[0]:
+                print(kept_memory(case[0]), flush=True)
+        return
     device = choose_device(args.device)
     lines = heading(device, args.threads)
     for name, weights, num_frames, batch_size, rounds in CASES:
@@ -108,6 +119,45 @@ def measure(name, weights, num_frames, batch_size, rounds, device, threads) -> l
             f"| {statistics.median(cores[option]):.4f} | {change:.1e} |"
         )
     return rows
+
+
+KEPT_HEADING = """| model | n | seconds a batch of 8, given back | kept | ratio | peak MB, given back | kept |
+|---|---|---|---|---|---|---|"""
+KEPT_PROGRAM = """
+import sys, time
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from vidbench import evaluate, models, utils
+if sys.argv[3] == "kept":
+    utils.keep_freed_memory(large_blocks=True)
+card = models.find_card(sys.argv[2])
+model = models.load_model(sys.argv[2], "random", device="cpu")
+shape = (1, card.input.num_frames, *card.input.crop, 3)
+pixels = [np.random.default_rng(k).integers(0, 256, shape, dtype=np.uint8) for k in range(8)]
+model.logits(pixels, 8)
+times = []
+while len(times) < 5:
+    start = time.perf_counter()
+    model.logits(pixels, 8)
+    times.append(time.perf_counter() - start)
+print(sorted(times)[2], evaluate.peak_rss_mb())
+"""
+
+
+def kept_memory(name: str, rounds: int = 5) -> str:
+    """One table row: processes with and without kept memory, in turn."""
+    found = {"given back": [], "kept": []}
+    for _ in range(rounds):
+        for how, results in found.items():
+            command = [sys.executable, "-c", KEPT_PROGRAM, str(Path(__file__).resolve().parents[1]), name, how]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            results.append([float(word) for word in done.stdout.split()])
+    (back_s, back_mb), (kept_s, kept_mb) = (map(statistics.median, zip(*found[how])) for how in found)
+    ratios = [kept[0] / back[0] for back, kept in zip(found["given back"], found["kept"])]
+    return (
+        f"| {name} | {rounds} | {back_s:.3f} | {kept_s:.3f} | {statistics.median(ratios):.2f} "
+        f"({min(ratios):.2f}-{max(ratios):.2f}) | {back_mb:.0f} | {kept_mb:.0f} |"
+    )
 
 
 def copy_of(model, spec, option: tuple[str, str]) -> TorchNetwork:

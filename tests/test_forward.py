@@ -1,6 +1,10 @@
 """Torch networks on a device: what they are fed, how views are put together, how a fast way is chosen."""
 
 import json
+import os
+import subprocess
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -304,3 +308,36 @@ def test_bf16_of_a_real_network_agrees_within_the_tolerance(tmp_path):
     assert forward._difference(reference, model.logits([pixels])[0]) < forward.BF16_TOLERANCE
     model.settle("fp32", "contiguous")
     assert np.array_equal(model.logits([pixels])[0], reference), "the weights stay float32"
+
+
+FAULTS = """
+import resource, sys
+from vidbench.utils import keep_freed_memory
+kept = sys.argv[1] == "kept" and keep_freed_memory(large_blocks=True)
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+b"x" * 2**27
+before = faults()
+for _ in range(5):
+    b"x" * 2**27
+print(faults() - before, kept)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not os.confstr("CS_GNU_LIBC_VERSION"), reason="glibc only")
+def test_kept_memory_is_used_again_without_asking_the_system():
+    found = {}
+    for how in ("given back", "kept"):
+        command = [sys.executable, "-c", FAULTS, how]
+        found[how] = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert found["kept"][1] == "True"
+    assert int(found["kept"][0]) * 20 < int(found["given back"][0])
+
+
+@pytest.mark.parametrize(("device", "peak_mb", "kept"), [("cpu", 1.0, True), ("cpu", 1e9, False), ("cuda", 1.0, False)])
+def test_memory_is_kept_only_for_networks_that_leave_most_of_it_free(monkeypatch, device, peak_mb, kept):
+    asked = []
+    monkeypatch.setattr(forward, "keep_freed_memory", lambda large_blocks: asked.append(large_blocks) or True)
+    model = types.SimpleNamespace(network=types.SimpleNamespace(device=device))
+    assert forward.reuse_memory(model, peak_mb) is kept
+    assert asked == [True] * kept

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench import metrics, models, predict, report
+from vidbench import forward, metrics, models, predict, report
 from vidbench.data import catalog, decode, index, load
 from vidbench.records import ConfigError, InputSpec, Row, RunError, UnreadableVideo, VideoRecord, Views
 from vidbench.runs import SCHEMA, RunFolder, read_json, read_rows, refuse_differences
@@ -383,6 +383,9 @@ def predict_missing(config, plan: Plan, run: RunFolder, model: models.Model, pro
                 rows, logits = predict_batch(batch, plan, run, model, config, clock)
                 run.append(rows, logits)
                 skipped += sum(not row.predicted for row in rows)
+                if not clock.memory_kept and model.seconds.get("forward"):
+                    clock.memory_kept = True
+                    forward.reuse_memory(model, peak_rss_mb())
                 if progress:
                     progress.update(len(run.rows), skipped)
     finally:
@@ -477,7 +480,7 @@ class StageClock:
     def __init__(self):
         self.began = time.monotonic()
         self.seconds = {"decode": 0.0, "transform": 0.0, "tuning": 0.0}
-        self.num_videos = 0
+        self.num_videos, self.memory_kept = 0, False
 
     def add(self, many: Iterable[Views]) -> None:
         for views in many:
@@ -601,9 +604,9 @@ def measure_cost(config, plan: Plan, records: list[VideoRecord]) -> tuple[float,
     model.logits(pixels[:1], config.batch_size)
     began = time.monotonic()
     model.logits(pixels, config.batch_size)
-    forward = (time.monotonic() - began) / len(pixels)
+    network_s = (time.monotonic() - began) / len(pixels)
     read = sum(reading) / len(reading) / max(1, workers_of(config))
-    return (read + forward if device == "cpu" else max(read, forward)), sum(p.nbytes for p in pixels) / len(pixels)
+    return (read + network_s if device == "cpu" else max(read, network_s)), sum(p.nbytes for p in pixels) / len(pixels)
 
 
 # ---------------------------------------------------------------- the end

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vidbench.records import ConfigError, InputSpec
-from vidbench.utils import machine_facts, sha256_of_json, write_json
+from vidbench.utils import keep_freed_memory, machine_facts, sha256_of_json, write_json
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 MEMORY_FORMATS = ("contiguous", "channels_last")
@@ -190,6 +190,24 @@ def tune(model, pixels: list[np.ndarray], batch_size: int, precision="auto", cac
         _store(cache_file, key, tuning)
     network.configure(tuning.precision, tuning.memory_format)
     return tuning
+
+
+def reuse_memory(model, peak_mb: float) -> bool:
+    """Let a network on the CPU reuse its memory from batch to batch, where there is enough of it.
+
+    Each batch needs blocks of the same sizes. Fetched from the system every time they cost 20 to 35 % of a batch's
+    time (``benchmarks/forward.py --kept-memory``); kept, they may raise the peak, so that this is left alone where the
+    peak is above a quarter of the machine's memory.
+
+    Args:
+        model: a ``Model``.
+        peak_mb: peak resident memory of this process after a batch, in MB (2**20 bytes).
+
+    Returns:
+        Whether memory is kept from now on, in the whole process.
+    """
+    room_mb = machine_facts().get("memory_gb", 0.0) * 2**10 / 4
+    return model.network.device == "cpu" and peak_mb <= room_mb and keep_freed_memory(large_blocks=True)
 
 
 def tuning_file() -> Path:

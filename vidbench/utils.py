@@ -129,6 +129,30 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def keep_freed_memory(*, large_blocks: bool) -> bool:
+    """Let glibc keep freed memory for the next use: getting pages from the system anew costs a third of the time.
+
+    It holds for the whole process, and memory once used is not given back before its end.
+
+    Args:
+        large_blocks: keep blocks of any size; otherwise those below 32 MB. Large ones leave holes of odd sizes, so
+            that the peak may grow by half.
+
+    Returns:
+        Whether this system's library can do it.
+    """
+    import ctypes
+
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return False
+    trim_threshold, top_pad, mmap_threshold, mmap_max = -1, -2, -3, -4
+    if not large_blocks:
+        return bool(mallopt(trim_threshold, 256 * 2**20) and mallopt(mmap_threshold, 32 * 2**20))
+    return bool(mallopt(trim_threshold, -1) and mallopt(top_pad, 64 * 2**20) and mallopt(mmap_max, 0))
+
+
 def nearest(word: str, known, limit: int = 3) -> list[str]:
     """The known names most like ``word``, best first, for an error message."""
     import difflib

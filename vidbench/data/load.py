@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import ctypes
 import dataclasses
 import itertools
 import mmap
@@ -34,7 +33,7 @@ from vidbench.data.decode import Limits, VideoTable, decoder_version, open_video
 from vidbench.data.process import check_spec, views_from_frames
 from vidbench.data.sample import indices_for
 from vidbench.records import Clip, ConfigError, InputSpec, UnreadableVideo, VideoInfo, VideoRecord, Views
-from vidbench.utils import printable
+from vidbench.utils import keep_freed_memory, printable
 
 GRACE_S = 2.0  # seconds that a worker may take beyond the limit before it is killed
 LOST_S = 60.0  # seconds after which a worker that should long have been killed is given up
@@ -176,7 +175,7 @@ def _start_worker(parent: int, megabytes: int) -> None:
         import cv2
 
         cv2.setNumThreads(1)
-    _keep_memory()
+    keep_freed_memory(large_blocks=False)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     _bound_memory(megabytes)
@@ -186,14 +185,6 @@ def _leave_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
-
-
-def _keep_memory() -> None:
-    """Let glibc keep freed memory for the next video: asking the system for it anew costs up to a fifth of the time."""
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-1, 256 * 2**20)  # M_TRIM_THRESHOLD
-        libc.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD, the most that it takes
 
 
 def _bound_memory(megabytes: int) -> None:
