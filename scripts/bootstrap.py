@@ -41,7 +41,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 COMMANDS = {
     "evaluate": ["scripts/evaluate.py", "@scripts/config.txt"],
     "test": ["-m", "pytest"],
-    "lab": ["-m", "jupyterlab", "--ServerApp.root_dir=.", "--LabApp.default_url=/lab/tree/notebooks/README.md"],
+    "lab": ["-m", "jupyterlab", "--ServerApp.root_dir=.", "--LabApp.default_url=/lab/tree/notebooks"],
     "html": ["scripts/notebooks.py", "html"],
     "install": None,
     "clean": None,
