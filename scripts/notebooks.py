@@ -453,7 +453,8 @@ def code_problems(cells) -> list[str]:
 
 
 def assigned(tree: ast.Module) -> set[str]:
-    return {target.id for line in tree.body if isinstance(line, ast.Assign) for target in line.targets}
+    targets = [target for line in tree.body if isinstance(line, ast.Assign) for target in line.targets]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 def ending_problems(markdown: str) -> list[str]:
