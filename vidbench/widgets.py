@@ -89,7 +89,7 @@ class Panel(ipywidgets.VBox):
 
     Args:
         children: widgets, from top to bottom.
-        fallback: gives ``(html, figure)`` when the panel is displayed; the figure may be ``None``.
+        fallback: gives ``(html before, figure, html after)`` when the panel is displayed; the figure may be ``None``.
     """
 
     def __init__(self, children: Sequence[ipywidgets.Widget], fallback: Callable[[], tuple]):
@@ -104,15 +104,15 @@ class Panel(ipywidgets.VBox):
             return None
         _close_older(self)
         try:
-            words, figure = self.fallback()
+            before, figure, after = self.fallback()
         except VidbenchError as problem:
-            words, figure = sentence(problem), None
+            before, figure, after = sentence(problem), None, ""
         if figure is None:
-            bundle["text/html"] = f"<div>{words}</div>"
-            bundle["text/plain"] = html.unescape(re.sub(r"<[^>]*>", " ", words)).strip()
+            bundle["text/html"] = f"<div>{before}{after}</div>"
+            bundle["text/plain"] = html.unescape(re.sub(r"<[^>]*>", " ", before + after)).strip()
             return bundle
         picture, about = figure._repr_mimebundle_()
-        return bundle | picture | {"text/html": f"<div>{words}{picture['text/html']}</div>"}, about
+        return bundle | picture | {"text/html": f"<div>{before}{picture['text/html']}{after}</div>"}, about
 
     def close_all_within(self) -> None:
         """Close the panel and every widget in it; its picture in a saved notebook stays."""
@@ -157,6 +157,11 @@ def _within(box: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
         if isinstance(part := getattr(box, name, None), ipywidgets.Widget):
             yield part
     yield box
+
+
+def _only(words: str) -> Panel:
+    """A panel of some words."""
+    return Panel([ipywidgets.HTML(words)], lambda: (words, None, ""))
 
 
 def side_by_side(left: ipywidgets.Widget, right: ipywidgets.Widget) -> ipywidgets.HBox:
@@ -235,7 +240,7 @@ def video_html(path: str | Path, alt: str, *, max_kb: float = 8000) -> str:
     notes += [f"Only a part can be read: {video.problem}."] if video.problem else []
     width = shown_width(video.info.height, video.info.width)
     return (
-        f'<video controls loop muted playsinline aria-label="{text(alt, 400)}" src="{video.uri}" '
+        f'<video controls loop muted playsinline preload="auto" aria-label="{text(alt, 400)}" src="{video.uri}" '
         f'style="width: {width}px">{text(alt, 400)}</video>' + "".join(f"<p>{text(note, 400)}</p>" for note in notes)
     )
 
@@ -370,7 +375,7 @@ def clip_player(
         frames = load_frames(path_or_frames, frame_rate)
     except UnreadableVideo as problem:
         words = sentence(f"{title} cannot be shown: {problem}")
-        return Panel([ipywidgets.HTML(words)], lambda: (words, None))
+        return _only(words)
     return _player(frames, moments, title)
 
 
@@ -465,7 +470,9 @@ def _player_fallback(frames: Frames, moments: _Moments, title: str):
     figure = visualize.film_strip(
         np.stack([np.asarray(p) for p in pictures]), times, num=len(places), title=printable(title, 80)
     )
-    return moments.html(float(times[len(times) // 2])), figure
+    middle = float(times[len(times) // 2])
+    known = moments.html(middle)
+    return "", figure, f"<p>at {middle:.2f} s:</p>{known}" if known else ""
 
 
 # ---------------------------------------------------------------- sampling slider
@@ -502,7 +509,7 @@ def sampling_slider(
         thumbnails = _Thumbnails(path)
     except UnreadableVideo as problem:
         words = sentence(f"{Path(path).name} cannot be shown: {problem}")
-        return Panel([ipywidgets.HTML(words)], lambda: (words, None))
+        return _only(words)
     rate = frame_rate or round(thumbnails.rate / 2, 1)
     controls = {
         "rule": ipywidgets.Dropdown(options=[(words, name) for name, words in RULES.items()], value=rule),
@@ -520,18 +527,23 @@ def sampling_slider(
 
 
 class _Thumbnails:
-    """Every frame of a video, small; the times of all."""
+    """The times of a video's frames, and those frames that were asked for, small."""
 
     def __init__(self, path: str | Path):
-        self.name = printable(Path(path).name, 60)
+        self.path, self.name, self.kept = path, printable(Path(path).name, 60), {}
         with open_video(path) as video:
-            size = scaled_size(video.info.height, video.info.width, THUMBNAIL_SIDE)
-            self.frames = [pixels for _, pixels, _ in walk(video, size=size)]
-            self.pts_s, self.rate = video.pts_s, video.table.frame_rate
+            self.pts_s, self.rate, self.num_frames = video.pts_s, video.table.frame_rate, video.info.num_frames
+            self.size = scaled_size(video.info.height, video.info.width, THUMBNAIL_SIDE)
+
+    def frames(self, indices: np.ndarray) -> np.ndarray:
+        """Frames at ``indices`` (T,), uint8 (T, H, W, 3)."""
+        if missing := sorted(set(indices.tolist()) - set(self.kept)):
+            self.kept |= zip(missing, read_clip(self.path, missing, size=self.size).frames)
+        return np.stack([self.kept[index] for index in indices.tolist()])
 
     def choose(self, rule: str, num_frames: int, frame_rate: float, stride: int, num_clips: int) -> np.ndarray:
         """Indices (num_clips, T) by one of ``RULES``."""
-        num = len(self.frames)
+        num = self.num_frames
         if rule == "clips":
             return sample.clips(self.pts_s, self.rate, num_frames, frame_rate, num_clips)
         if rule == "dense":
@@ -544,12 +556,11 @@ def _sampling_panel(thumbnails: _Thumbnails, controls: dict) -> Panel:
 
     def figures() -> list[visualize.AltFigure]:
         indices = thumbnails.choose(**{name: control.value for name, control in controls.items()})
-        chosen = np.unique(indices[0])
-        frames = np.stack([thumbnails.frames[index] for index in indices[0]])
-        title = f"{thumbnails.name}: {len(indices[0])} frames of a clip, {len(chosen)} different ones"
+        num, different = len(indices[0]), len(np.unique(indices[0]))
+        title = f"{thumbnails.name}: {num} frames of a clip, {different} different ones"
         return [
-            visualize.sampling_diagram(indices, len(thumbnails.frames), pts_s=thumbnails.pts_s, title=title),
-            visualize.film_strip(frames, thumbnails.pts_s[indices[0]], num=min(8, len(frames))),
+            visualize.sampling_diagram(indices, thumbnails.num_frames, pts_s=thumbnails.pts_s, title=title),
+            visualize.film_strip(thumbnails.frames(indices[0]), thumbnails.pts_s[indices[0]], num=min(8, num)),
         ]
 
     def show(_=None) -> None:
@@ -566,7 +577,7 @@ def _sampling_panel(thumbnails: _Thumbnails, controls: dict) -> Panel:
 
     def fallback():
         first, second = figures()
-        return second.html(), first
+        return "", first, second.html()
 
     return Panel([*controls.values(), diagram, strip], fallback)
 
@@ -644,7 +655,7 @@ def dataset_browser(records: Sequence[VideoRecord], root: str | Path) -> Panel:
     records, root = tuple(records), Path(root)
     if not records:
         words = sentence("There is no video to show: the list is empty.")
-        return Panel([ipywidgets.HTML(words)], lambda: (words, None))
+        return _only(words)
     kinds = {"label": "class", "split": "split", "status": "status"}
     filters = {}
     for name, words in kinds.items():
@@ -714,9 +725,9 @@ def _dataset_fallback(records: tuple[VideoRecord, ...], root: Path):
     pictures = [(printable(record.label or "no label", 40), _middle_frame(root / record.path)) for record in firsts]
     pictures = [(label, frame) for label, frame in pictures if frame is not None]
     if not pictures:
-        return words, None
+        return words, None, ""
     titles, images = zip(*pictures)
-    return words, visualize.contact_sheet(images, titles, columns=6)
+    return words, visualize.contact_sheet(images, titles, columns=6), ""
 
 
 def _middle_frame(path: Path) -> np.ndarray | None:
@@ -755,7 +766,7 @@ def error_browser(run_folder: str | Path, root: str | Path) -> Panel:
         verdicts = review.read_verdicts(run)
     except VidbenchError as problem:
         words = sentence(problem)
-        return Panel([ipywidgets.HTML(words)], lambda: (words, None))
+        return _only(words)
     return _ErrorBrowser(run, Path(root), verdicts).panel
 
 
@@ -833,16 +844,16 @@ class _ErrorBrowser:
         self.accuracy.value = accuracy_html(self.run, self.verdicts)
 
     def fallback(self):
-        rows = review.choose_rows(self.run.rows)[:12]
+        rows = review.choose_rows(self.run.rows)[:6]
         names = [printable(f"{row.label} → {row.top[0][0]} {row.top[0][2]:.2f}", 60) for row in rows]
         pairs = [(name, _middle_frame(self.root / row.path)) for name, row in zip(names, rows)]
         pairs = [(words, frame) for words, frame in pairs if frame is not None]
         words = accuracy_html(self.run, self.verdicts)
         if not pairs:
             lines = [(row.video_id, row.label, row.top[0][0], f"{row.top[0][2]:.2f}") for row in rows]
-            return words + table(("video", "true", "predicted", "score"), lines, "most confident mistakes"), None
+            return words + table(("video", "true", "predicted", "score"), lines, "most confident mistakes"), None, ""
         titles, images = zip(*pairs)
-        return words, visualize.contact_sheet(images, titles, columns=4)
+        return words, visualize.contact_sheet(images, titles, columns=3), ""
 
 
 def accuracy_html(run: review.Run, verdicts: dict) -> str:
@@ -893,7 +904,7 @@ def run_comparison(run_a: str | Path, run_b: str | Path, root: str | Path) -> Pa
         comparison = review.compare(runs[0].rows, runs[1].rows)
     except VidbenchError as problem:
         words = sentence(problem)
-        return Panel([ipywidgets.HTML(words)], lambda: (words, None))
+        return _only(words)
     names = [run.name for run in runs]
     if names[0] == names[1]:
         names = [f"{letter}: {name}" for letter, name in zip("AB", names)]
@@ -915,7 +926,7 @@ def run_comparison(run_a: str | Path, run_b: str | Path, root: str | Path) -> Pa
     chooser.refill()
     words = comparison_html(comparison, names)
     head = ipywidgets.HTML(words)
-    return Panel([head, side_by_side(chooser.box, stage)], lambda: (words, _comparison_bars(comparison, names)))
+    return Panel([head, side_by_side(chooser.box, stage)], lambda: (words, _comparison_bars(comparison, names), ""))
 
 
 def _said(row: Row) -> str:
