@@ -8,6 +8,7 @@ import io
 import subprocess
 import sys
 
+import cv2
 import matplotlib
 import numpy as np
 import pytest
@@ -179,6 +180,33 @@ def test_a_chart_keeps_its_main_colours_exactly():
     for colour in visualize.SERIES[:3]:
         assert tuple(round(255 * part) for part in to_rgb(colour)) in seen
     assert len(seen) <= visualize.MOST_COLOURS
+
+
+# Linear RGB as the eye without one kind of cone sees it: G. M. Machado, M. M. Oliveira, L. A. F. Fernandes, 2009,
+# https://doi.org/10.1109/TVCG.2009.113, severity 1.
+CONES = {
+    "all": np.eye(3),
+    "no red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "no green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+}
+
+
+def seen_by(colours, cones) -> np.ndarray:
+    """CIELAB of colours as an eye sees them, (N, 3); two that are 10 apart are told apart at a glance."""
+    rgb = np.array([to_rgb(colour) for colour in colours])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = (linear @ np.transpose(cones)).clip(0, 1)
+    rgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return cv2.cvtColor(rgb[None].astype(np.float32), cv2.COLOR_RGB2LAB)[0]
+
+
+@pytest.mark.parametrize("eye", CONES)
+def test_colours_differ_for_colour_blind_eyes_too(eye):
+    series = seen_by(visualize.SERIES, CONES[eye])
+    apart = np.linalg.norm(series[:, None] - series[None], axis=-1)[np.triu_indices(len(series), 1)]
+    assert apart.min() > 20
+    for pair in ((visualize.BLUE, visualize.ORANGE), [visualize.PICTURE_COLOURS[kind] for kind in "PB"]):
+        assert np.linalg.norm(np.diff(seen_by(pair, CONES[eye]), axis=0)) > 25
 
 
 # --- in a notebook

@@ -35,7 +35,7 @@ MOST_NAMES = 60  # classes that a confusion matrix can name legibly
 
 INK, MUTED, LINE, SOFT = "#1b2430", "#536070", "#c4ccd4", "#e9edf1"
 BLUE, ORANGE = "#2b6a99", "#d55e00"  # right or usual, and wrong or special, everywhere
-SERIES = ("#2b6a99", "#d55e00", "#008f68", "#9a4c95", "#7a6200", "#4d4d4d")  # apart for colour-blind eyes too
+SERIES = ("#2b6a99", "#d55e00", "#008f73", "#6a1fa5", "#4f4000", "#1b2430")  # apart for colour-blind eyes too
 DASHES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (1, 3)))
 PICTURE_COLOURS, UNKNOWN = {"I": ORANGE, "P": BLUE, "B": "#9ec3de"}, "#737b84"
 
