@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from vidbench import forward
 from vidbench.forward import TorchNetwork, choose_device
+from vidbench.metrics import softmax
 from vidbench.models import find_card, load_model
 from vidbench.utils import atomic_writer, git_commit, machine_facts, package_versions
 
@@ -112,7 +113,7 @@ def measure(name, weights, num_frames, batch_size, rounds, device, threads) -> l
     rows = []
     for option in OPTIONS:
         median = statistics.median(times[option])
-        change = np.abs(forward._softmax(scores[OPTIONS[0]]) - forward._softmax(scores[option])).max()
+        change = np.abs(softmax(scores[OPTIONS[0]]) - softmax(scores[option])).max()
         rows.append(
             f"| {name}{' (random weights)' if weights else ''} | {num_frames} x {batch_size} | {' | '.join(option)} "
             f"| {rounds} | {median:.4f} ({min(times[option]):.4f}-{max(times[option]):.4f}) | {median / plain:.2f} "

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import logging
 import os
 from collections import Counter
 
@@ -514,3 +515,15 @@ def test_what_is_wrong_is_logged_in_one_line(tmp_path, caplog):
     rows = [f"zumba,AbCdEfGhI{number:02d},7,17,val" for number in range(50)] + ["nothing,AbCdEfGhIjK,7,17,val"]
     kinetics(tmp_path, rows)
     assert [record.getMessage() for record in caplog.records] == ["kinetics400: 50 missing, 1 unknown_label"]
+
+
+def test_what_lies_beside_the_videos_of_a_folder_of_classes_is_said(tmp_path, caplog):
+    for name in ("a/1.mp4", "a/2.mp4x", "b/3.mp4", "b/.hidden.txt", "loose.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    with caplog.at_level(logging.WARNING, logger="vidbench"):
+        records = load_records("folder", root=tmp_path, split="test")
+    assert [record.path for record in records] == ["a/1.mp4", "b/3.mp4"]
+    assert "1 videos directly in" in caplog.text
+    assert "1 files in the class folders" in caplog.text
+    assert "2.mp4x" in caplog.text

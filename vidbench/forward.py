@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vidbench.metrics import softmax
 from vidbench.records import ConfigError, InputSpec
 from vidbench.utils import keep_freed_memory, machine_facts, sha256_of_json, write_json
 
@@ -352,12 +353,7 @@ def _difference(reference: np.ndarray, scores: np.ndarray) -> float:
     """Largest change of a probability; infinite where a best class changed or a score is not finite."""
     if not np.isfinite(scores).all() or (reference.argmax(1) != scores.argmax(1)).any():
         return float("inf")
-    return float(np.abs(_softmax(reference) - _softmax(scores)).max())
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
+    return float(np.abs(softmax(reference) - softmax(scores)).max())
 
 
 def _tuning_key(model, shape: tuple, precision: str) -> str:

@@ -94,6 +94,12 @@ def true_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.where(labels < 0, -1, ranks).astype(np.int64)
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (..., K), float64, of logits (..., K); each row sums to 1."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
 def top_k_correct(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     """Whether the true class is among the ``k`` best, by the tie rule of ``true_ranks``; bool, shape (N,).
 

@@ -9,18 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from vidbench.metrics import softmax
 from vidbench.records import AnnotationError, ConfigError, InputSpec, Prediction, UnreadableVideo, VideoInfo
 from vidbench.utils import nearest_hint, printable, sha256_of_file
 
 HEADER = ("dataset_label", "model_label")
 WINDOW_S = 2.0  # seconds of a window where the card names no time
 PIECE_BYTES = 64 * 2**20  # of decoded pictures held at a time
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (..., K), float64, of logits (..., K); each row sums to 1."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
 
 
 def average(logits: np.ndarray, spec: InputSpec) -> np.ndarray:

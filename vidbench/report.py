@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vidbench import metrics as figures
+from vidbench.data.sample import middle_indices
 from vidbench.metrics import percent, summarise, summary_line
 from vidbench.records import PREDICTED, STATUSES, Row, RunError, UnreadableVideo
 from vidbench.runs import read_json, read_rows
@@ -644,14 +645,12 @@ def film_strip(path: Path) -> list[dict]:
 
     if not path.is_file():
         raise UnreadableVideo("missing", "the video is not at its place any more")
-    clip = read_clip(path, lambda table: middle_indices(table.num_frames), limits=Limits(seconds=10))
+
+    def choose(table):
+        return middle_indices(table.num_frames, min(NUM_FRAMES, table.num_frames))
+
+    clip = read_clip(path, choose, limits=Limits(seconds=10))
     return [{"time": f"{time:.1f} s", **thumbnail(frame)} for time, frame in zip(clip.pts_s, clip.frames)]
-
-
-def middle_indices(num_frames: int) -> list[int]:
-    """Frames from the middle of equal shares of a video, ``NUM_FRAMES`` or as many as there are."""
-    count = min(NUM_FRAMES, num_frames)
-    return [(2 * i + 1) * num_frames // (2 * count) for i in range(count)]
 
 
 def thumbnail(frame: np.ndarray) -> dict:

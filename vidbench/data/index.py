@@ -731,7 +731,22 @@ def _load_folder(root: Path, split: str, fold: int, labels, annotations) -> list
             listing.add(number, video_id, path, name)
     if others:
         log.warning("%d folders below %s are not named in labels.txt and left out", others, printable(root / below))
+    _say_what_is_left_out(root, below)
     return listing.records
+
+
+def _say_what_is_left_out(root: Path, below: str) -> None:
+    """Warn of videos that lie in no class folder, and of files that no suffix shows to be a video."""
+    if loose := sum(1 for _ in _walk(root, 1, below)):
+        log.warning("%d videos directly in %s have no class folder and are left out", loose, printable(root / below))
+    folders = [root / below / name for name in _class_folders(root / below)]
+    files = (entry.name for folder in folders for entry in os.scandir(folder) if entry.is_file())
+    others = [name for name in files if not name.startswith(".") and Path(name).suffix.lower() not in VIDEO_SUFFIXES]
+    if others:
+        log.warning(
+            "%d files in the class folders of %s are left out: no suffix of a video (such as %s)",
+            len(others), printable(root / below), printable(others[0], 80),
+        )  # fmt: skip
 
 
 def _split_folder(root: Path, split: str) -> str:
