@@ -213,6 +213,7 @@ def scored(true: int, said: int, second: int | None = None) -> Row:
         (scored(0, 1), "label_wrong", "run", 1, True),
         (scored(0, 0), "label_wrong", "run", 1, False),  # it was right for the wrong reason
         (scored(0, 1), "label_wrong", "sit", 1, False),
+        (scored(0, 1, 2), "label_wrong", "sit", 1, False),
         (scored(0, 1, 2), "label_wrong", "sit", 2, True),
         (scored(0, 0), "two_actions", "run", 1, True),
         (scored(0, 1), "two_actions", "run", 1, True),
