@@ -45,7 +45,7 @@ import subprocess
 import sys
 
 if importlib.util.find_spec("vidbench") is None:  # in Colab, say: fetch the kit with its mini set
-    kit = ["--src", "kit", "--editable", "git+{HOST}/{REPOSITORY}.git#egg=vidbench"]
+    kit = ["--src", "kit", "--editable", "git+{HOST}/{REPOSITORY}.git#egg=vidbench[course]"]
     if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *kit]).returncode:
         raise SystemExit("vidbench could not be fetched; is there a network? In a checkout, `make lab` installs it.")
     sys.path.insert(0, "kit/vidbench")
@@ -248,9 +248,13 @@ def run(notebook, folder: Path, env: dict[str, str] | None = None, **options):
 
 def write(notebook, pair: Pair) -> None:
     """Both files of a pair, from one notebook."""
+    write_notebook(notebook, pair)
+    write_text(notebook, pair)
+
+
+def write_notebook(notebook, pair: Pair) -> None:
     nbformat.validate(notebook)
     pair.ipynb.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
-    write_text(notebook, pair)
 
 
 def write_text(notebook, pair: Pair) -> None:
@@ -289,11 +293,15 @@ def pull(pair: Pair) -> None:
 
 
 def refresh_files(pair: Pair) -> None:
-    """The generated cells in both files; outputs stay."""
+    """The generated cells in both files, each by itself; outputs and edits stay."""
+    if pair.py.exists():
+        text = read_text(pair)
+        refresh(text, pair)
+        write_text(text, pair)
     if pair.ipynb.exists():
         notebook = nbformat.read(pair.ipynb, as_version=4)
         refresh(notebook, pair)
-        write(clean(notebook), pair)
+        write_notebook(clean(notebook), pair)
 
 
 # ---------------------------------------------------------------- what must be true of a notebook

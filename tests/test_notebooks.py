@@ -203,7 +203,7 @@ def test_the_install_cell_fetches_the_kit_with_its_data_where_it_is_not(monkeypa
     (command,) = run_install_cell(monkeypatch, there=False)
     assert command[:4] == [sys.executable, "-m", "pip", "install"]
     assert "--editable" in command  # a checkout, and so with data/vidmini; a wheel has none
-    assert command[-1] == f"git+https://github.com/{tool.REPOSITORY}.git#egg=vidbench"
+    assert command[-1] == f"git+https://github.com/{tool.REPOSITORY}.git#egg=vidbench[course]"
     assert sys.path[0] == "kit/vidbench"
 
 
@@ -505,3 +505,22 @@ def test_the_script_has_a_page_of_help():
     done = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True, check=True)
     assert "what must be true of them; runs nothing" in done.stdout
     assert ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))).splitlines()[0] in done.stdout
+
+
+def test_what_the_course_imports_is_installed_by_its_extra():
+    """Colab installs the package with the extra ``course``, not requirements.txt."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["course"]
+    names = {re.match(r"[\w-]+", line).group().lower() for line in wanted}
+    installs = {"cv2": "opencv-python", "IPython": "ipython", "PIL": "pillow", "sklearn": "scikit-learn"}
+    installs |= {"markupsafe": "jinja2"}
+    imported = set()
+    for source in [pair.py for pair in PAIRS] + sorted((ROOT / "vidbench").glob("*.py")):
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            imported |= {module.split(".")[0] for module in modules}
+    others = imported - set(sys.stdlib_module_names) - {"vidbench", "tensorflow", "tensorflow_hub", "tflite_runtime"}
+    assert {installs.get(name, name).replace("_", "-").lower() for name in others} <= names

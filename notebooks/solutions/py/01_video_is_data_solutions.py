@@ -21,7 +21,7 @@ import subprocess
 import sys
 
 if importlib.util.find_spec("vidbench") is None:  # in Colab, say: fetch the kit with its mini set
-    kit = ["--src", "kit", "--editable", "git+https://github.com/OWNER/vidbench.git#egg=vidbench"]
+    kit = ["--src", "kit", "--editable", "git+https://github.com/OWNER/vidbench.git#egg=vidbench[course]"]
     if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *kit]).returncode:
         raise SystemExit("vidbench could not be fetched; is there a network? In a checkout, `make lab` installs it.")
     sys.path.insert(0, "kit/vidbench")
