@@ -289,6 +289,8 @@ def test_mistakes_come_in_the_order_asked_for():
     assert confident == sorted(confident, reverse=True)
     classes = [row.label_index for row in choose_rows(rows, order="class")]
     assert classes == sorted(classes)
+    drawn = [row.index for row in choose_rows(rows, order="random")]
+    assert drawn == [row.index for row in choose_rows(rows[::-1], order="random")] != sorted(drawn)
     pairs = [pair_of(row) for row in choose_rows(rows, order="pair")]
     counts = [pairs.count(pair) for pair in pairs]
     assert counts == sorted(counts, reverse=True)

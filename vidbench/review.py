@@ -25,7 +25,7 @@ import filelock
 from vidbench.metrics import has_label, is_correct, percent, proportion
 from vidbench.records import ConfigError, Row, RunError
 from vidbench.runs import read_json, read_rows
-from vidbench.utils import nearest_hint, printable, write_json
+from vidbench.utils import nearest_hint, printable, sha256_of_json, write_json
 
 SCHEMA = 1
 FILE = "verdicts.json"
@@ -42,6 +42,7 @@ ORDERS = {
     "pair": "most frequent confusion first",
     "class": "by class",
     "listed": "as listed",
+    "random": "in random order",
 }
 SHOWN = {
     "wrong": "predicted, and wrongly",
@@ -349,7 +350,7 @@ def choose_rows(
         shown: one of ``SHOWN``.
         order: ``confident``: highest probability of the best class first. ``pair``: mistakes of the most frequent
             ``(true, predicted)`` pair first, then by probability. ``class``: by true class, then by probability.
-            ``listed``: as the list has them.
+            ``listed``: as the list has them. ``random``: drawn from the video ids, the same every time.
         label: only videos of this true class.
         verdicts: by video id, for ``shown="reviewed"``.
 
@@ -373,6 +374,7 @@ def choose_rows(
         "pair": lambda row: (-pairs[pair_of(row)], pair_of(row), -_confidence(row), row.index),
         "class": lambda row: (row.label_index < 0, row.label_index, -_confidence(row), row.index),
         "listed": lambda row: row.index,
+        "random": lambda row: (sha256_of_json(row.video_id), row.index),
     }
     return sorted(found, key=keys[order])
 
