@@ -524,3 +524,12 @@ def test_what_the_course_imports_is_installed_by_its_extra():
             imported |= {module.split(".")[0] for module in modules}
     others = imported - set(sys.stdlib_module_names) - {"vidbench", "tensorflow", "tensorflow_hub", "tflite_runtime"}
     assert {installs.get(name, name).replace("_", "-").lower() for name in others} <= names
+
+
+def test_the_linter_finds_nothing_in_the_code_of_the_notebooks():
+    """Lines of prose are as long as their paragraph wants; the import of a kit that was just installed comes late."""
+    command = [sys.executable, "-m", "ruff", "check", "--no-cache", "--isolated", "--line-length", "120"]
+    command += ["--select", "F,W,I,B,UP,C4,SIM,RET,PIE,NPY,E7", "--ignore", "E402,B018,B905,SIM108"]
+    files = [str(pair.py) for pair in PAIRS]
+    done = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
