@@ -196,7 +196,7 @@ def tune(model, pixels: list[np.ndarray], batch_size: int, precision="auto", cac
 def reuse_memory(model, peak_mb: float) -> bool:
     """Let a network on the CPU reuse its memory from batch to batch, where there is enough of it.
 
-    Each batch needs blocks of the same sizes. Fetched from the system every time they cost 20 to 35 % of a batch's
+    Each batch needs blocks of the same sizes. Fetched from the system every time they cost 20 to 40 % of a batch's
     time (``benchmarks/forward.py --kept-memory``); kept, they may raise the peak, so that this is left alone where the
     peak is above a quarter of the machine's memory.
 
