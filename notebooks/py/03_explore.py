@@ -25,7 +25,7 @@ import subprocess
 import sys
 
 if importlib.util.find_spec("vidbench") is None:  # in Colab, say: fetch the kit with its mini set
-    kit = ["--src", "kit", "--editable", "git+https://github.com/OWNER/vidbench.git#egg=vidbench"]
+    kit = ["--src", "kit", "--editable", "git+https://github.com/OWNER/vidbench.git#egg=vidbench[course]"]
     if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *kit]).returncode:
         raise SystemExit("vidbench could not be fetched; is there a network? In a checkout, `make lab` installs it.")
     sys.path.insert(0, "kit/vidbench")
@@ -123,7 +123,7 @@ contact_sheet([frame_at(data.of(label)[0]) for label in shown], shown)
 # %%
 label = data.classes[0]
 members = data.of(label)[:12]
-contact_sheet([frame_at(record) for record in members], [record.group.split("/")[-1] for record in members])
+contact_sheet([frame_at(record) for record in members], [Path(record.group or record.video_id).name for record in members])
 
 # %% [markdown]
 # Clips with the same group below them share their place. Keep that in mind.
@@ -204,10 +204,10 @@ contact_sheet([mean.astype(np.uint8) for mean in means], shown)
 
 # %%
 sizes = Counter(look.record.group for look in seen if look.record.group)
-largest = [group for group, size in sizes.most_common(3) if size > 1] or [""]
-alike = [look.record for group in largest for look in seen if look.record.group == group][:6]
+largest = [group for group, size in sizes.most_common(3) if size > 1]
+alike = [look.record for group in largest for look in seen if look.record.group == group][:6] or some[:6]
 print(f"{len(sizes)} groups, of {min(sizes.values(), default=0)} to {max(sizes.values(), default=0)} clips each")
-contact_sheet([frame_at(record) for record in alike], [record.group.split("/")[-1] for record in alike])
+contact_sheet([frame_at(record) for record in alike], [Path(record.group or record.video_id).name for record in alike])
 
 # %% [markdown]
 # Now the most stupid classifier there is. It has no weights and has never seen motion: it takes the thumbnail of a video, finds the
@@ -398,7 +398,7 @@ pd.Series(found, name="found").rename_axis("planted").to_frame()
 #    left, with and without the own group?
 # 2. **Can the file tell the class?** Use no picture at all: only the duration and the bytes per frame. Is that above chance, with its
 #    interval, once the own group is out of reach? What would it mean if it were?
-# 3. **A copy cut later.** Make a copy of a clip that leaves out its first 15 frames, check that `look_alikes` misses it, and write a search
+# 3. **A copy cut later.** Make a copy of a clip that leaves out its first 13 frames, check that `look_alikes` misses it, and write a search
 #    that finds it. What does it cost, and how many false alarms does it raise?
 
 # %% [markdown] tags=["next"]

@@ -26,7 +26,7 @@ import subprocess
 import sys
 
 if importlib.util.find_spec("vidbench") is None:  # in Colab, say: fetch the kit with its mini set
-    kit = ["--src", "kit", "--editable", "git+https://github.com/OWNER/vidbench.git#egg=vidbench"]
+    kit = ["--src", "kit", "--editable", "git+https://github.com/OWNER/vidbench.git#egg=vidbench[course]"]
     if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *kit]).returncode:
         raise SystemExit("vidbench could not be fetched; is there a network? In a checkout, `make lab` installs it.")
     sys.path.insert(0, "kit/vidbench")
@@ -128,7 +128,7 @@ for k in (2, 6):
     tiles = frame[: h // k * k, : w // k * k]
     averages = np.rint(tiles.reshape(h // k, k, w // k, k, 3).mean((1, 3))).astype(np.uint8)
     bilinear = resize(tiles[None], (h // k, w // k))[0]
-    print(f"a {k}th of the size: {np.abs(bilinear.astype(int) - averages).mean():.1f} levels apart on average")
+    print(f"1 in {k}: {np.abs(bilinear.astype(int) - averages).mean():.1f} levels apart on average")
 side_by_side({"average of all": averages, "bilinear": bilinear, "every 6th pixel": tiles[::k, ::k].copy()})
 
 # %% [markdown]
@@ -289,7 +289,7 @@ print(spec.layout, mine.shape, mine.dtype)
 # writes down what it is really given. If any step of ours differs, here it must show.
 
 # %%
-model = load_model("mini_r2plus1d.vidmini_v1")
+model = load_model("mini_r2plus1d.vidmini_v1", num_threads=1)
 views, caught = read_views(path, spec), []
 hook = model.network.module.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0].clone()))
 logits = model.logits([views.pixels])[0]

@@ -21,7 +21,7 @@ import subprocess
 import sys
 
 if importlib.util.find_spec("vidbench") is None:  # in Colab, say: fetch the kit with its mini set
-    kit = ["--src", "kit", "--editable", "git+https://github.com/OWNER/vidbench.git#egg=vidbench"]
+    kit = ["--src", "kit", "--editable", "git+https://github.com/OWNER/vidbench.git#egg=vidbench[course]"]
     if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *kit]).returncode:
         raise SystemExit("vidbench could not be fetched; is there a network? In a checkout, `make lab` installs it.")
     sys.path.insert(0, "kit/vidbench")
@@ -47,7 +47,7 @@ DATA_DIR = None
 
 # %%
 mini = open_dataset("vidmini")
-model = load_model("mini_r2plus1d.vidmini_v1")
+model = load_model("mini_r2plus1d.vidmini_v1", num_threads=1)
 spec = model.spec
 truth = np.array([record.label_index for record in mini.records])
 one_frame = np.array([record.label in APPEARANCE for record in mini.records])
@@ -97,8 +97,8 @@ bars(scores | {"shuffled": score([np.ascontiguousarray(views[:, shuffle]) for vi
 
 # %% [markdown]
 # The damage is small, and that is what makes this mistake last for years. The diagram shows why: the sort keeps runs of ten in order, and
-# only the single digits come between them, so most neighbouring frames of a clip still go forwards. Only the classes of order can notice
-# at all. Shuffling leaves no run, and these classes fall towards the coin's toss.
+# only the single digits come between them, so most neighbouring frames of a clip still go forwards. It is the classes of order
+# that can notice. Shuffling leaves no run, and these classes fall towards the coin's toss.
 #
 # ## 2. How small may it be?
 #
@@ -117,9 +117,11 @@ side_by_side({name: coarse(right[-1], *size)[0, 0] for name, size in sizes.items
 bars({name: score([coarse(views, *size) for views in right]) for name, size in sizes.items()})
 
 # %% [markdown]
-# Look at which half falls first, and how far the other can follow. What an object *is* sits in its details, in strings, spokes and
-# edges; where a figure *goes* can be seen when it is a blot. But these weights have never seen a blot: a part of the loss is not the
-# missing detail, it is an input unlike those of training. Only a network trained on coarse views could tell the two apart.
+# Both halves fall, and down to the third size their intervals overlap: neither falls first. One could have expected the classes of order to
+# hold out longer, because where a figure *goes* can be seen when it is a blot, while what it *holds* sits in strings and spokes. But
+# these weights have never seen a blot. So a part of the loss is no missing detail, it is an input unlike those of training, and only a network
+# trained on coarse views could tell the two apart. At the coarsest size the classes of order are not even at chance: the network hardly
+# gives these answers any more.
 #
 # ## 3. Seconds instead of shares
 #
@@ -142,7 +144,7 @@ bars({"the card's rule": score(right)} | {f"{rate:g} per second": score(at(rate)
 
 # %% [markdown]
 # The slowest rate covers the whole of each clip, with the last frame repeated in short ones, and does as well as the card's rule. The
-# fastest sees a window in the middle and misses the beginning or the end of slow actions; only the classes of order mind. So the rate
+# fastest sees a window in the middle and misses the beginning or the end of slow actions; it is the classes of order that mind. So the rate
 # matters through what it *covers*; and a network trained on shares has learnt no speed that a wrong rate could spoil.
 
 # %% [markdown] tags=["next"]
