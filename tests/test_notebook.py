@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vidbench import notebook
+from vidbench.data.decode import probe
 from vidbench.notebook import open_dataset, work_folder
 from vidbench.records import AnnotationError, ConfigError, UnreadableVideo
 
@@ -80,6 +81,15 @@ def test_real_data_open_by_name_and_folder(shared_dir):
 def test_exceptions_show_themselves_in_a_notebook_as_their_sentence():
     assert ConfigError("Set this.")._render_traceback_() == ["Set this."]
     assert UnreadableVideo("empty", "0 bytes")._render_traceback_() == ["empty: 0 bytes"]
+
+
+def test_an_unreadable_video_is_shown_with_its_file(tmp_path):
+    (tmp_path / "page.mp4").write_text("<html>not found</html>")
+    with pytest.raises(UnreadableVideo) as caught:
+        probe(tmp_path / "page.mp4")
+    (sentence,) = caught.value._render_traceback_()
+    assert sentence == f"{tmp_path}/page.mp4: {caught.value}"
+    assert "page.mp4" not in str(caught.value)  # rows name the path themselves
 
 
 def test_work_goes_to_results_in_the_checkout(tmp_path, monkeypatch):

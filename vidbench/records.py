@@ -40,8 +40,8 @@ class VidbenchError(Exception):
     """A user's mistake or a fact about their data: one sentence, shown without a traceback."""
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython, and so a notebook, shows in place of a traceback."""
-        return [str(self)]
+        """What IPython, and so a notebook, shows in place of a traceback: the sentence, after the file it is about."""
+        return [": ".join([*getattr(self, "__notes__", ()), str(self)])]
 
 
 class ConfigError(VidbenchError):

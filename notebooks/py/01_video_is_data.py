@@ -63,6 +63,7 @@ DATA_DIR = None
 # %%
 data = open_dataset(DATASET, DATA_DIR)
 path = data.path(data.records[0])
+probe(path)  # stops here, and says why, if this is no video
 print(f"{path.name}: {path.stat().st_size:,} bytes")
 path.read_bytes()[:48]
 

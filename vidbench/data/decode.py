@@ -189,12 +189,13 @@ def open_video(path: str | os.PathLike, *, decoder: str = "pyav", limits: Limits
         raise ConfigError(f"unknown decoder {decoder!r}.{nearest_hint(decoder, DECODERS)}")
     limits = limits or Limits()
     _need(decoder)
-    with _as_unreadable():
-        video = _VIDEOS[decoder](path, limits)
-    try:
-        yield video
-    finally:
-        video.close()
+    with _naming(path):
+        with _as_unreadable():
+            video = _VIDEOS[decoder](path, limits)
+        try:
+            yield video
+        finally:
+            video.close()
 
 
 def decoder_version(name: str) -> str:
@@ -245,6 +246,17 @@ def check_file(path: str | os.PathLike) -> int:
     if facts.st_size == 0:
         raise UnreadableVideo("empty", "the file has 0 bytes")
     return facts.st_size
+
+
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike):
+    """Note the file on an ``UnreadableVideo`` that carries no note yet; its reason leaves the path out."""
+    try:
+        yield
+    except UnreadableVideo as problem:
+        if not getattr(problem, "__notes__", None):
+            problem.add_note(printable(os.fspath(path), 200))
+        raise
 
 
 @contextlib.contextmanager
