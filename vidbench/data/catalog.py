@@ -21,15 +21,39 @@ class Source:
 
     Args:
         what: what is in it.
-        url: where it was published; not all of these still answer.
+        url: where it was published; not all of these still answer. ``{path}`` and ``{label}`` stand for a video's own.
         sha256: of the whole file, or ``None`` where nobody here has verified one.
         size_gb: of the download, ``None`` where unknown.
+        kind: what ``vidbench.data.fetch`` does with it: ``annotations`` (a list of videos), ``ids`` (identifiers that
+            select from such a list), ``archives`` (a list of archives), ``archive`` (videos), ``replacement`` (videos
+            that take the place of damaged ones), ``files`` (one address a video), ``splits`` (one address a split
+            file, or an archive of them), or nothing: a page for people.
+        split: the split that it belongs to; all where empty.
+        into: where it is kept below the data folder.
     """
 
     what: str
     url: str
     sha256: str | None = None
     size_gb: float | None = None
+    kind: str = ""
+    split: str = ""
+    into: str = ""
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """What the published copy of a split holds.
+
+    Args:
+        split: its name; empty for all splits in one.
+        num_videos: files in it.
+        gb: 10**9 bytes to download.
+    """
+
+    split: str
+    num_videos: int
+    gb: float
 
 
 @dataclass(frozen=True)
@@ -51,6 +75,13 @@ class DatasetCard:
         group: what two videos share that must not lie in two splits.
         citation: the paper.
         notes: traps, one sentence each.
+        aliases: other names that ``find_dataset`` takes.
+        comes: how it is fetched: ``archives``, ``files``, ``zip``, ``shipped``, ``by hand``, or nothing.
+        bases: beginnings of the addresses in ``sources`` that a mirror takes the place of.
+        hosted: what the published copy holds, by split; the rest of ``counts`` is not to be had.
+        damage: what is known to be wrong with the published copy, one sentence each.
+        by_hand: what people have to do themselves, and where to put it.
+        page: where the terms are.
     """
 
     name: str
@@ -67,6 +98,17 @@ class DatasetCard:
     group: str = ""
     citation: str = ""
     notes: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    comes: str = ""
+    bases: tuple[str, ...] = ()
+    hosted: tuple[Hosted, ...] = ()
+    damage: tuple[str, ...] = ()
+    by_hand: str = ""
+    page: str = ""
+
+    def sources_of(self, kind: str, split: str = "") -> list[Source]:
+        """Its sources of one kind, those of a split and those of all splits, in the order to be tried."""
+        return [source for source in self.sources if source.kind == kind and source.split in ("", split)]
 
 
 KINETICS_NOTES = (
@@ -76,35 +118,85 @@ KINETICS_NOTES = (
 )
 KINETICS_LICENCE = "annotations CC BY 4.0 (one paper lists CC BY-NC 4.0); videos belong to their uploaders"
 KINETICS_GROUP = "the YouTube identifier"
+KINETICS_BASE = "https://s3.amazonaws.com/kinetics"  # the copy of the Common Visual Data Foundation
+KINETICS_PAGE = "https://github.com/cvdfoundation/kinetics-dataset"
+KINETICS_SPLITS = ("train", "val", "test")
 
 
 def _raw(name: str) -> Path:
     return REPOSITORY / "data" / "raw" / name
 
 
-def _kinetics(version: str, title: str, folder: str, counts: tuple, citation: str, notes: tuple = ()) -> DatasetCard:
-    base = f"https://s3.amazonaws.com/kinetics/{folder}"
-    sources = [Source(f"annotations, {split}", f"{base}/annotations/{split}.csv") for split in ("train", "val", "test")]
-    sources += [
-        Source(f"list of archives, {split}", f"{base}/{split}/k{folder}_{split}_path.txt")
-        for split in ("train", "val", "test")
+def _kinetics_archives(folder: str, splits: tuple[str, ...] = KINETICS_SPLITS) -> list[Source]:
+    base = f"{KINETICS_BASE}/{folder}"
+    return [
+        Source(
+            f"list of archives, {split}",
+            f"{base}/{split}/k{folder}_{split}_path.txt",
+            kind="archives",
+            split=split,
+            into=f"annotations/k{folder}_{split}_path.txt",
+        )
+        for split in splits
     ]
+
+
+def _kinetics_lists(folder: str, splits: tuple[str, ...] = KINETICS_SPLITS, suffixes: dict | None = None):
+    suffixes = suffixes or {}
+    return [
+        Source(
+            f"annotations, {split}",
+            f"{KINETICS_BASE}/{folder}/annotations/{split}.{suffixes.get(split, 'csv')}",
+            kind="annotations",
+            split=split,
+            into=f"annotations/{split}.csv",
+        )
+        for split in splits
+    ]
+
+
+def _kinetics(version: str, title: str, folder: str, counts: tuple, citation: str, notes: tuple = (), **more):
+    complete = {"train": "txt", "val": "txt"} if version == "600" else {}
+    sources = _kinetics_lists(folder, suffixes=complete) + _kinetics_archives(folder)
     return DatasetCard(
         name=f"kinetics{version}",
         title=title,
         labels=f"kinetics{version}",
-        splits=("train", "val", "test"),
+        splits=KINETICS_SPLITS,
         default_split="val",
         layout="kinetics",
         default_dir=_raw(f"kinetics{version}"),
         licence=KINETICS_LICENCE,
-        sources=tuple(sources),
+        sources=tuple(sources) + more.pop("sources", ()),
         counts=counts,
         group=KINETICS_GROUP,
         citation=citation,
         notes=KINETICS_NOTES + notes,
+        comes="archives",
+        bases=(KINETICS_BASE,),
+        page=KINETICS_PAGE,
+        **more,
     )
 
+
+K400_DAMAGE = (
+    "About 1,400 files of train do not open (no moov atom); 1,392 of them have a replacement.",
+    "Some files have 0 bytes.",
+    "About 8,000 annotated videos of train are not in the copy, and 1,000 to 2,000 files of train are not annotated.",
+    "Archives were seen that hold macOS's ._ files, folders, or no gzip compression (part 120 of train).",
+)
+MINI_KINETICS_BASE = "https://raw.githubusercontent.com/s9xie/Mini-Kinetics-200/master"
+HMDB_BASES = (
+    "https://huggingface.co/datasets/CVML-TueAI/HMDB51/resolve/main",
+    "https://raw.githubusercontent.com/yjxiong/temporal-segment-networks/master/data",
+    "http://serre-lab.clps.brown.edu/wp-content/uploads/2013/10",
+)
+UCF_BASES = (
+    "https://storage.googleapis.com/thumos14_files",
+    "https://raw.githubusercontent.com/yjxiong/temporal-segment-networks/master/data",
+    "https://www.crcv.ucf.edu/data/UCF101",
+)
+SSV2_PAGE = "https://developer.qualcomm.com/software/ai-datasets/something-something"
 
 _CARDS = (
     DatasetCard(
@@ -120,6 +212,7 @@ _CARDS = (
         group="the scene, gNN within its class",
         citation="vidbench, vidbench/data/mini.py",
         notes=("Only the test split is in git; scripts/make_mini.py draws the train split.",),
+        comes="shipped",
     ),
     _kinetics(
         "400",
@@ -128,6 +221,16 @@ _CARDS = (
         (("train", 246534), ("val", 19906), ("test", 39805)),
         "W. Kay et al., The Kinetics Human Action Video Dataset, 2017, https://arxiv.org/abs/1705.06950",
         ("Most of its val split lies in Kinetics-600's and Kinetics-700's train or val splits.",),
+        sources=(
+            Source(
+                "replacement of damaged videos, train",
+                f"{KINETICS_BASE}/400/replacement_for_corrupted_k400.tgz",
+                kind="replacement",
+                split="train",
+            ),
+        ),
+        hosted=(Hosted("train", 240258, 370), Hosted("val", 19881, 30), Hosted("test", 38685, 56)),
+        damage=K400_DAMAGE,
     ),
     _kinetics(
         "600",
@@ -136,6 +239,11 @@ _CARDS = (
         (("val", 30000), ("test", 72924)),
         "J. Carreira et al., A Short Note about Kinetics-600, 2018, https://arxiv.org/abs/1808.01340",
         ("32 names of Kinetics-400 are not among its classes.", "Six identifiers occur twice in val with two labels."),
+        hosted=(Hosted("train", 427549, 648), Hosted("val", 29793, 43), Hosted("test", 72924, 88)),
+        damage=(
+            "Its train.csv and val.csv list about half of the videos; train.txt and val.txt are complete and are read.",
+            "Names of archives hold spaces.",
+        ),
     ),
     _kinetics(
         "700",
@@ -144,6 +252,47 @@ _CARDS = (
         (),
         "L. Smaira et al., A Short Note on the Kinetics-700-2020 Human Action Dataset, 2020, "
         "https://arxiv.org/abs/2010.10864",
+        aliases=("kinetics700_2020",),
+        hosted=(Hosted("train", 534073, 603), Hosted("val", 33914, 48), Hosted("test", 64260, 59)),
+        damage=("About 5 % of the clips of test are shorter than 9 s; that is how they were cut.",),
+    ),
+    DatasetCard(
+        name="mini_kinetics200",
+        title="Mini-Kinetics-200",
+        labels="mini_kinetics200",
+        splits=("train", "val"),
+        default_split="val",
+        layout="kinetics",
+        default_dir=_raw("mini_kinetics200"),
+        licence=f"{KINETICS_LICENCE}; its lists of identifiers state none",
+        sources=(
+            *_kinetics_lists("400", ("train", "val")),
+            *(
+                Source(
+                    f"identifiers, {split}",
+                    f"{MINI_KINETICS_BASE}/{split}_ytid_list.txt",
+                    kind="ids",
+                    split=split,
+                    into=f"annotations/{split}_ytid_list.txt",
+                )
+                for split in ("train", "val")
+            ),
+            *_kinetics_archives("400", ("train", "val")),
+        ),
+        counts=(("train", 80000), ("val", 5000)),
+        group=KINETICS_GROUP,
+        citation="S. Xie et al., Rethinking Spatiotemporal Feature Learning, ECCV 2018, "
+        "https://arxiv.org/abs/1712.04851",
+        notes=(
+            *KINETICS_NOTES[:1],
+            "400 train and 25 val videos of each of 200 classes of Kinetics-400, taken out of its archives.",
+            "Its authors give no class order; here it is the sort of the names, others use another one.",
+        ),
+        comes="archives",
+        bases=(KINETICS_BASE, MINI_KINETICS_BASE),
+        hosted=(Hosted("train", 240258, 370), Hosted("val", 19881, 30)),
+        damage=K400_DAMAGE,
+        page=KINETICS_PAGE,
     ),
     DatasetCard(
         name="ucf101",
@@ -156,8 +305,18 @@ _CARDS = (
         licence="none stated; research use",
         folds=3,
         sources=(
-            Source("videos", "https://www.crcv.ucf.edu/data/UCF101/UCF101.rar", size_gb=6.48),
-            Source("splits", "https://www.crcv.ucf.edu/data/UCF101/UCF101TrainTestSplits-RecognitionTask.zip"),
+            Source("videos, zip", f"{UCF_BASES[0]}/UCF101_videos.zip", size_gb=6.96, kind="zip"),
+            Source("videos", f"{UCF_BASES[2]}/UCF101.rar", size_gb=6.48),
+            *(
+                Source(
+                    f"split file {name}",
+                    f"{UCF_BASES[1]}/ucf101_splits/{name}.txt",
+                    kind="splits",
+                    into=f"ucfTrainTestlist/{name}.txt",
+                )
+                for name in ("classInd", *(f"{split}list0{fold}" for fold in (1, 2, 3) for split in ("train", "test")))
+            ),
+            Source("splits", f"{UCF_BASES[2]}/UCF101TrainTestSplits-RecognitionTask.zip"),
         ),
         counts=(
             *(("train1", 9537), ("test1", 3783)),
@@ -171,6 +330,11 @@ _CARDS = (
             "Files of HandstandPushups begin with v_HandStandPushups.",
             "The server's certificate chain is incomplete.",
         ),
+        comes="zip",
+        bases=UCF_BASES,
+        hosted=(Hosted("", 13320, 6.96),),
+        damage=("Its authors' RAR lies on a server whose certificate chain is incomplete; the zip is a copy of it.",),
+        page="https://www.crcv.ucf.edu/data/UCF101.php",
     ),
     DatasetCard(
         name="hmdb51",
@@ -183,8 +347,15 @@ _CARDS = (
         licence="CC BY 4.0",
         folds=3,
         sources=(
-            Source("videos", "http://serre-lab.clps.brown.edu/wp-content/uploads/2013/10/hmdb51_org.rar", size_gb=2.16),
-            Source("splits", "http://serre-lab.clps.brown.edu/wp-content/uploads/2013/10/test_train_splits.rar"),
+            Source("videos, one by one", f"{HMDB_BASES[0]}/{{path}}", kind="files"),
+            Source("videos", f"{HMDB_BASES[2]}/hmdb51_org.rar", size_gb=2.16),
+            Source(
+                "split files, one by one",
+                f"{HMDB_BASES[1]}/hmdb51_splits/{{label}}_test_split{{fold}}.txt",
+                kind="splits",
+                into="testTrainMulti_7030_splits/{label}_test_split{fold}.txt",
+            ),
+            Source("splits", f"{HMDB_BASES[2]}/test_train_splits.rar"),
         ),
         counts=tuple((f"{split}{fold}", n) for fold in (1, 2, 3) for split, n in (("train", 3570), ("test", 1530))),
         group="the source film, the file name up to its class",
@@ -194,6 +365,11 @@ _CARDS = (
             "536 file names hold characters that shells and glob() read as patterns.",
             "The frame count in the files' headers is often wrong by one.",
         ),
+        comes="files",
+        bases=HMDB_BASES,
+        hosted=(Hosted("", 6766, 2.16),),
+        damage=("Its authors' RAR of RARs no longer answers; the videos come one by one from a copy.",),
+        page="https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/",
     ),
     DatasetCard(
         name="somethingv2",
@@ -204,10 +380,16 @@ _CARDS = (
         layout="somethingv2",
         default_dir=_raw("somethingv2"),
         licence="Qualcomm's research terms; must not be passed on",
-        sources=(Source("all", "https://developer.qualcomm.com/software/ai-datasets/something-something"),),
+        sources=(Source("all", SSV2_PAGE),),
         counts=(("train", 168913), ("val", 24777), ("test", 27157)),
         citation="R. Goyal et al., The something something video database, ICCV 2017, https://arxiv.org/abs/1706.04261",
         notes=("Classes name left and right: flipping a video changes its class.",),
+        aliases=("ssv2",),
+        comes="by hand",
+        hosted=(Hosted("", 220847, 19.4),),
+        by_hand=f"Register at {SSV2_PAGE}, download the parts of the videos (20bn-something-something-v2-00, -01, ...) "
+        "and the labels (something-something-v2-*.json, or labels/*.json), and put them",
+        page=SSV2_PAGE,
     ),
     DatasetCard(
         name="folder",
@@ -233,6 +415,7 @@ _CARDS = (
     ),
 )
 DATASETS = {card.name: card for card in _CARDS}
+ALIASES = {alias: card.name for card in _CARDS for alias in card.aliases}
 
 
 def quoted(text: object, limit: int = 80) -> str:
@@ -241,9 +424,10 @@ def quoted(text: object, limit: int = 80) -> str:
 
 
 def find_dataset(name: str) -> DatasetCard:
-    """The card of a dataset; raises ``ConfigError`` with the nearest names for one we do not know."""
+    """The card of a dataset, by name or alias; raises ``ConfigError`` with the nearest names for one we do not know."""
+    name = ALIASES.get(name, name)
     if name not in DATASETS:
-        raise ConfigError(f"No dataset is called {quoted(name, 80)}.{nearest_hint(name, DATASETS)}")
+        raise ConfigError(f"No dataset is called {quoted(name, 80)}.{nearest_hint(name, [*DATASETS, *ALIASES])}")
     return DATASETS[name]
 
 
