@@ -16,11 +16,12 @@ PACKAGE = ROOT / "vidbench"
 
 LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records",
-    "metrics flags data.catalog data.sample data.process",
-    "data.fetch data.index data.decode data.cache data.mini data.barcode nets.inflate checkpoints runs progress",
+    "metrics flags data.catalog data.sample data.process data.web data.archives",
+    "data.download",
+    "data.fetch data.index data.decode data.cache data.journal data.mini data.barcode nets.inflate checkpoints runs progress",
     "data.load nets",
     "hubs forward report review notebook data.survey",
-    "models transcode",
+    "models transcode data.check",
     "predict train explain",
     "evaluate export",
     "distribute serve visualize browse",

@@ -64,6 +64,28 @@ class RunError(VidbenchError):
     """A run folder that cannot be continued: another manifest, another process, damage."""
 
 
+class FetchError(VidbenchError):
+    """A file that cannot be had, or is not the one promised.
+
+    Args:
+        text: one sentence.
+        http_status: the server's answer where that was the reason (404: not hosted), or ``None``.
+        spoils: what else cannot work for the same reason: nothing but this ``address``; the ``file``, wherever it
+            comes from; or ``all``, as with a full disk.
+    """
+
+    def __init__(self, text: str, *, http_status: int | None = None, spoils: str = "address"):
+        super().__init__(text)
+        self.http_status, self.spoils = http_status, spoils
+
+
+class ArchiveError(FetchError):
+    """An archive that is damaged, hostile, or of a kind that cannot be opened here."""
+
+    def __init__(self, text: str):
+        super().__init__(text, spoils="file")
+
+
 class UnreadableVideo(VidbenchError):
     """A video that gives no usable clip.
 
