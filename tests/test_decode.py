@@ -14,7 +14,16 @@ import pytest
 from conftest import barcode_frame, read_barcode
 
 from vidbench.data import decode
-from vidbench.data.decode import DECODERS, Limits, VideoTable, decoder_version, open_video, probe, read_clip
+from vidbench.data.decode import (
+    DECODERS,
+    Limits,
+    VideoTable,
+    decoder_version,
+    open_video,
+    probe,
+    read_clip,
+    read_header,
+)
 from vidbench.records import ConfigError, UnreadableVideo
 
 # name: (file name, codec, pixel format, encoder options, container options, whether the sparse way applies)
@@ -423,6 +432,25 @@ def test_damage_within_the_file_is_partial_and_counted(encoded, tmp_path):
     assert info.num_frames == clip.info.num_frames == len(full_decode(tmp_path / "hurt.mp4"))
 
 
+def test_decoding_all_finds_damage_that_the_wanted_frames_do_not_meet(make_video, tmp_path):
+    content = bytearray(
+        make_video(tmp_path / "whole.mp4", num_frames=60, b_frames=0, gop=10, draw=busy_frame).read_bytes()
+    )
+    table = decode.packet_table(tmp_path / "whole.mp4")
+    start = content.index(b"mdat") + 4 + int(table.sizes[:25].sum())
+    content[start + 60 : start + 160] = b"\x55" * 100  # inside picture 25, far from the first and the last
+    (tmp_path / "damaged.mp4").write_bytes(content)
+    with open_video(tmp_path / "damaged.mp4") as video:
+        video.read([0, 59])
+        assert video.status == "ok"
+        video.decode_all()
+        assert video.status == "partial"
+        assert "damaged" in video.reason or "refused" in video.reason
+    with open_video(tmp_path / "whole.mp4") as video:
+        video.decode_all()
+        assert (video.status, video.info.num_frames) == ("ok", 60)
+
+
 def test_pictures_of_changing_size_are_refused(make_video, tmp_path):
     parts = [
         encode(tmp_path / f"{k}.h264", "libx264", "yuv420p", {}, {}, 10, *size)
@@ -433,6 +461,34 @@ def test_pictures_of_changing_size_are_refused(make_video, tmp_path):
 
 
 # ---------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_header_tells_what_a_whole_file_holds(encoded, name):
+    path, pictures = encoded(name)
+    header, info = read_header(path), probe(path)
+    assert (header.width, header.height, header.codec) == (info.width, info.height, info.codec)
+    assert header.num_frames in (0, len(pictures))
+    assert header.duration_s == 0 or header.duration_s == pytest.approx(info.duration_s, rel=0.1)
+    assert name == "h264, raw" or header.duration_s > 0
+
+
+def test_the_header_of_a_turned_video_gives_its_upright_size(make_video, tmp_path):
+    plain = make_video(tmp_path / "plain.mp4", num_frames=3, width=128, height=96)
+    (tmp_path / "turned.mp4").write_bytes(with_matrix(plain.read_bytes(), (0, ONE, 0, -ONE, 0, 0, 0, 0, UNIT)))
+    assert (read_header(plain).width, read_header(plain).height) == (128, 96)
+    header = read_header(tmp_path / "turned.mp4")
+    assert (header.width, header.height) == (96, 128)
+
+
+def test_a_file_without_a_usable_header_is_named(make_video, tmp_path):
+    (tmp_path / "page.mp4").write_text("<html>404 Not Found</html>")
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    wide = make_video(tmp_path / "wide.mp4", num_frames=2)
+    for path, status in (("page.mp4", "not_media"), ("empty.mp4", "empty"), ("no.mp4", "missing"), (wide, "too_large")):
+        with pytest.raises(UnreadableVideo) as caught:
+            read_header(tmp_path / path, limits=Limits(max_pixels=128 * 95))
+        assert caught.value.status == status
 
 
 def test_limits_are_kept(encoded):

@@ -527,3 +527,67 @@ def test_what_lies_beside_the_videos_of_a_folder_of_classes_is_said(tmp_path, ca
     assert "1 videos directly in" in caplog.text
     assert "1 files in the class folders" in caplog.text
     assert "2.mp4x" in caplog.text
+
+
+# --- tables of what is listed
+
+
+class Fact:
+    """Stands for what a probe or a survey found."""
+
+    def __init__(self, record, **values):
+        self.values = {name: getattr(record, name) for name in ("video_id", "label", "split", "group", "status")}
+        known = {"file_size": 0, "duration_s": None, "frame_rate": None, "width": None, "height": None, "codec": None}
+        self.values |= known | values
+
+    def facts(self):
+        return self.values
+
+
+def listed():
+    rows = [("a", "run", "g1", "ok"), ("b", "run", "g1", "ok"), ("c", "run", "g2", "missing"), ("d", "jump", "", "ok")]
+    return [VideoRecord(name, name, label, 0, "test", group, status=status) for name, label, group, status in rows]
+
+
+def test_a_table_of_classes_counts_what_is_listed():
+    table = index.describe(listed())
+    assert list(table.index) == ["run", "jump"]
+    assert table.loc["run"].to_dict() == {"videos": 3, "usable": 2, "groups": 2}
+    assert table.loc["jump"].to_dict() == {"videos": 1, "usable": 1, "groups": 0}
+    assert int(table["videos"].sum()) == len(listed())
+
+
+def test_a_table_with_facts_sums_and_names_what_files_hold():
+    records = listed()
+    told = [(3_000_000, 2.0, 25.0, 320, 240), (1_000_000, 4.0, 29.97, 320, 240), None, (500_000, 1.0, 25.0, 64, 48)]
+    names = ("file_size", "duration_s", "frame_rate", "width", "height")
+    facts = [
+        Fact(record, **(dict(zip(names, values, strict=True), codec="h264") if values else {}))
+        for record, values in zip(records, told, strict=True)
+    ]
+    run = index.describe(records, facts).loc["run"]
+    assert (run["megabytes"], run["seconds"]) == (4.0, 6.0)
+    assert (run["shortest_s"], run["median_s"], run["longest_s"]) == (2.0, 3.0, 4.0)
+    assert (run["frame_rates"], run["sizes"], run["codecs"]) == ("25, 29.97", "320x240", "h264")
+    by_size = index.describe(records, facts, by="size")
+    assert by_size.loc["320x240", "videos"] == 2
+    assert int(by_size["videos"].sum()) == len(records)  # one without a size keeps its row
+
+
+def test_many_different_values_are_counted_not_listed():
+    records = [VideoRecord(str(n), str(n), "run", 0) for n in range(5)]
+    facts = [Fact(record, frame_rate=10.0 + min(n, 4), codec="h264") for n, record in enumerate(records)]
+    assert index.describe(records, facts).loc["run", "frame_rates"] == "10, 11, 12, and 2 more"
+
+
+def test_facts_of_another_list_and_unknown_columns_are_refused():
+    records = listed()
+    with pytest.raises(ValueError, match="not those of these 4 records"):
+        index.describe(records, [Fact(record) for record in records[:3]])
+    with pytest.raises(ValueError, match="no column 'codec'"):
+        index.describe(records, by="codec")
+
+
+def test_an_empty_list_is_an_empty_table():
+    assert len(index.describe([])) == 0
+    assert len(index.describe([], [])) == 0

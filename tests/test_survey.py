@@ -10,7 +10,7 @@ import pytest
 from vidbench.data import survey as module
 from vidbench.data.mini import draw_clip, encode_clip
 from vidbench.data.process import resize
-from vidbench.data.survey import Look, look_alikes, picture_code, same_bytes, survey
+from vidbench.data.survey import Look, equal_files, look_alikes, picture_code, probe_all, same_bytes, survey
 from vidbench.records import VideoRecord
 
 
@@ -155,3 +155,62 @@ def test_real_clips_of_one_source_look_more_alike_than_others(shared_dir):
     pairs = look_alikes(survey(listed, root), 5)
     assert pairs
     assert all(a.record.group == b.record.group for a, b, _ in pairs)
+
+
+# --- headers only
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_headers_of_whole_files_agree_with_what_is_counted(folder, num_workers):
+    listed = records("OpenDoor", "SitDown", "PlayGuitar")
+    probes = probe_all(listed, folder, num_workers=num_workers)
+    names = ("num_frames", "frame_rate", "duration_s", "width", "height", "codec")
+    for probe, look in zip(probes, survey(listed, folder, num_workers=0), strict=True):
+        assert probe.record is look.record
+        told, counted = probe.facts(), look.facts()
+        assert [told[name] for name in names] == [pytest.approx(counted[name]) for name in names]
+        assert told["file_size"] == counted["file_size"]
+
+
+def test_what_has_no_header_is_a_probe_with_its_status(folder):
+    listed = [*records("empty", "page", "folder", "nowhere"), VideoRecord("line 7", "", status="bad_row", reason="x")]
+    probes = probe_all(listed, folder, num_workers=0)
+    assert [probe.status for probe in probes] == ["empty", "not_media", "not_regular", "missing", "bad_row"]
+    assert all(probe.reason for probe in probes)
+    assert probes[0].facts()["num_frames"] is None
+    assert set(probes[0].facts()) == set(probe_all(records("SitDown"), folder, num_workers=0)[0].facts())
+
+
+def test_a_file_listed_twice_is_read_once_and_told_twice(folder, monkeypatch):
+    read = []
+    original = module.read_header
+    monkeypatch.setattr(module, "read_header", lambda path, **more: read.append(path) or original(path, **more))
+    probes = probe_all([*records("SitDown"), *records("SitDown")], folder, num_workers=0)
+    assert [probe.status for probe in probes] == ["ok", "ok"]
+    assert len(read) == 1
+
+
+def test_a_cached_header_is_read_again_only_after_a_change(clips, tmp_path, monkeypatch):
+    for name in ("SitDown", "PlayGuitar"):
+        (tmp_path / f"{name}.mp4").write_bytes(encode_clip(clips[name]))
+    listed, cache = records("SitDown", "PlayGuitar"), tmp_path / "notes" / "headers.jsonl"
+    first = probe_all(listed, tmp_path, num_workers=0, cache=cache)
+    read = []
+    original = module.read_header
+    monkeypatch.setattr(module, "read_header", lambda path, **more: read.append(path) or original(path, **more))
+    assert probe_all(listed, tmp_path, num_workers=0, cache=cache) == first
+    assert read == []
+    (tmp_path / "SitDown.mp4").write_bytes(b"")
+    again = probe_all(listed, tmp_path, num_workers=0, cache=cache)
+    assert [probe.status for probe in again] == ["empty", "ok"]
+    assert len(read) == 1
+
+
+def test_equal_files_are_told_by_their_place(tmp_path):
+    contents = [b"one", b"two", b"one", b"", b"", b"two", b"longer"]
+    paths = [tmp_path / str(number) for number in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    found = equal_files([*paths, tmp_path, tmp_path / "nowhere"])
+    assert sorted(places for _, places in found) == [[0, 2], [1, 5]]
+    assert {size for size, _ in found} == {3}

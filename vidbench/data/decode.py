@@ -134,6 +134,59 @@ def read_clip(
         return video.read(indices, size=size)
 
 
+@dataclass(frozen=True, slots=True)
+class VideoHeader:
+    """What a file says of its video before any picture is counted; it may be wrong, see ``VideoInfo``.
+
+    Args:
+        num_frames: pictures promised, 0 where the file does not say.
+        frame_rate: frames per second, 0 where the file does not say.
+        duration_s: seconds, 0 where the file does not say.
+        width: pixels, upright.
+        height: pixels, upright.
+        codec: FFmpeg's name of the codec.
+    """
+
+    num_frames: int
+    frame_rate: float
+    duration_s: float
+    width: int
+    height: int
+    codec: str
+
+
+def read_header(path: str | os.PathLike, *, limits: Limits | None = None) -> VideoHeader:
+    """Read a video's header, and its first picture where the container can turn pictures; 0.3 to 5 ms.
+
+    Raises:
+        UnreadableVideo: the file has no header, or no video; its ``status`` says why.
+    """
+    limits = limits or Limits()
+    check_file(path)
+    with _as_unreadable():
+        clock = _Clock(limits)
+        with _open_container(os.path.abspath(os.fspath(path)), _most_pixels(limits), clock) as container:
+            stream = _pick_stream(container)
+            codec = stream.codec_context
+            _check_pixels(codec.width, codec.height, limits)
+            width, height = codec.width, codec.height
+            if container.format.name.startswith(("mov,", "matroska,")) and _lies_on_its_side(container, stream):
+                width, height = height, width
+            duration = (stream.duration or 0) * (stream.time_base or 0) or (container.duration or 0) / av.time_base
+            rate = float(stream.average_rate or 0)
+            name = codec.codec.canonical_name
+            return VideoHeader(max(0, stream.frames), rate, max(0.0, float(duration)), width, height, name)
+
+
+def _lies_on_its_side(container, stream) -> bool:
+    """Whether the first picture is to be turned by a quarter; one that cannot be decoded is not."""
+    stream.codec_context.thread_type = "NONE"
+    with contextlib.suppress(av.error.FFmpegError, UnicodeError):
+        for frame in container.decode(stream):
+            return _Orientation.of(frame).swaps
+    return False
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PacketTable:
     """The packets of a video in the order in which the file holds them, which is the order of decoding.
@@ -450,6 +503,20 @@ class _PyAVVideo(Video):
             self.starts = _start_points(self.name, str(self.codec.codec_tag), self.packets)
             self._set_table([self.packets.pts[k] for k in self.order], self.packets.durations[self.order[-1]])
 
+    def decode_all(self) -> None:
+        """Decode every picture once, so that damage anywhere in the file shows in ``status`` and ``reason``.
+
+        Raises:
+            UnreadableVideo: as ``open_video``; the time limit holds for this call anew.
+        """
+        self.clock.go_on()
+        try:
+            if not self.counted:
+                with _as_unreadable():
+                    self._count()
+        finally:
+            self.clock.rest()
+
     def close(self) -> None:
         self.kept = None
         self.packets = None
@@ -502,22 +569,7 @@ class _PyAVVideo(Video):
         return missing
 
     def _open(self):
-        options = {
-            "format_whitelist": FORMATS,
-            "protocol_whitelist": "file",
-            "max_pixels": self._most_pixels,
-            "threads": "1",
-            "ignore_editlist": str(int(self.ignores_edits)),
-        }
-        try:
-            return av.open("file:" + self.path, metadata_errors="ignore", timeout=self.clock.left, options=options)
-        except PermissionError:
-            raise UnreadableVideo("missing", "no permission to read it") from None
-        except MemoryError:
-            raise
-        except Exception as problem:
-            self.clock.check()
-            raise UnreadableVideo("not_media", _words(problem)) from None
+        return _open_container(self.path, self._most_pixels, self.clock, self.ignores_edits)
 
     def _codec(self, stream):
         codec = stream.codec_context
@@ -528,8 +580,7 @@ class _PyAVVideo(Video):
 
     @property
     def _most_pixels(self) -> str:
-        """For FFmpeg, which counts the rows as padded in memory; ``_see`` keeps the limit itself."""
-        return str(min(2 * self.limits.max_pixels + 2**16, 2**31 - 1))
+        return _most_pixels(self.limits)
 
     def _set_table(self, pts: list, last_duration: int | None) -> None:
         self.table = _table(pts, self.stream.time_base, self.stream.average_rate)
@@ -665,6 +716,30 @@ class _PyAVVideo(Video):
         elif (frame.width, frame.height) != self.turn[:2]:
             was, now = f"{self.turn[0]}x{self.turn[1]}", f"{frame.width}x{frame.height}"
             raise UnreadableVideo("size_changed", f"the picture size changes from {was} to {now}")
+
+
+def _open_container(path: str, most_pixels: str, clock: _Clock, ignores_edits: bool = False):
+    options = {
+        "format_whitelist": FORMATS,
+        "protocol_whitelist": "file",
+        "max_pixels": most_pixels,
+        "threads": "1",
+        "ignore_editlist": str(int(ignores_edits)),
+    }
+    try:
+        return av.open("file:" + path, metadata_errors="ignore", timeout=clock.left, options=options)
+    except PermissionError:
+        raise UnreadableVideo("missing", "no permission to read it") from None
+    except MemoryError:
+        raise
+    except Exception as problem:
+        clock.check()
+        raise UnreadableVideo("not_media", _words(problem)) from None
+
+
+def _most_pixels(limits: Limits) -> str:
+    """For FFmpeg, which counts the rows as padded in memory; ``_PyAVVideo._see`` keeps the limit itself."""
+    return str(min(2 * limits.max_pixels + 2**16, 2**31 - 1))
 
 
 def _check_claims(codec, packets: _Packets, limits: Limits) -> None:

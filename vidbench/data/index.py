@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from vidbench.data.catalog import check_labels, find_dataset, load_labels, quoted, read_labels, read_text
-from vidbench.records import AnnotationError, VideoRecord
+from vidbench.records import PREDICTED, AnnotationError, VideoRecord
 from vidbench.utils import nearest_hint, printable
 
 log = logging.getLogger(__name__)
@@ -170,6 +170,73 @@ def records_fingerprint(records: Iterable[VideoRecord]) -> str:
         line = json.dumps([r.video_id, r.label, r.label_index, r.split, r.group, r.start_s, r.end_s])
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()
+
+
+def describe(records: Iterable[VideoRecord], facts: Iterable | None = None, *, by: str = "label"):
+    """A table of what is listed, and with ``facts`` of what is in the files: one row a class, or a split, or a codec.
+
+    Args:
+        records: the list.
+        facts: what ``vidbench.data.survey.probe_all`` or ``survey`` gave for these records, in the same order.
+        by: the column to group by: ``label``, ``split``, ``group``, ``status``; with facts also ``codec`` and ``size``.
+
+    Returns:
+        A ``pandas.DataFrame``, indexed by ``by`` in order of appearance: ``videos`` listed, ``usable`` (status ``ok``
+        or ``partial``), ``groups`` (different sources); with facts also ``megabytes``, ``seconds`` (all together),
+        ``shortest_s``, ``median_s``, ``longest_s``, and the different ``frame_rates``, ``sizes`` (width x height) and
+        ``codecs``, the most frequent first. What no file of a row tells is missing.
+
+    Raises:
+        ValueError: facts of another list, or a column that is not there.
+    """
+    import pandas as pd
+
+    records = list(records)
+    table = pd.DataFrame([_plain_facts(r) for r in records], columns=list(_plain_facts(VideoRecord("", ""))))
+    if facts is not None:
+        rows = [look.facts() for look in facts]
+        if [row["video_id"] for row in rows] != [r.video_id for r in records]:
+            raise ValueError(f"{len(rows)} facts are not those of these {len(records)} records, in the same order")
+        table = pd.DataFrame(rows, columns=list(rows[0]) if rows else [*table.columns, *_FILE_FACTS])
+        table["size"] = [_size_words(row["width"], row["height"]) for row in rows]
+    if by not in table.columns:
+        raise ValueError(f"there is no column {by!r};{nearest_hint(by, table.columns)}")
+    groups = table.groupby(by, sort=False, dropna=False)
+    found = pd.DataFrame({"videos": groups.size()})
+    found["usable"] = groups["status"].agg(lambda column: int(column.isin(PREDICTED).sum()))
+    found["groups"] = groups["group"].agg(lambda column: column[column != ""].nunique())
+    return found if facts is None else found.join(_file_columns(groups))
+
+
+_FILE_FACTS = ("file_size", "num_frames", "frame_rate", "duration_s", "width", "height", "codec")
+
+
+def _plain_facts(record: VideoRecord) -> dict:
+    return {name: getattr(record, name) for name in ("video_id", "label", "split", "group", "status")}
+
+
+def _size_words(width, height) -> str | None:
+    return f"{width}x{height}" if width else None
+
+
+def _file_columns(groups):
+    """What the files of each group say, as columns."""
+    import pandas as pd
+
+    seconds = groups["duration_s"]
+    columns = {"megabytes": groups["file_size"].sum() / 1e6, "seconds": seconds.sum()}
+    columns |= {"shortest_s": seconds.min(), "median_s": seconds.median(), "longest_s": seconds.max()}
+    columns["frame_rates"] = groups["frame_rate"].agg(lambda column: _most_frequent(column.dropna().round(2)))
+    columns["sizes"] = groups["size"].agg(_most_frequent)
+    columns["codecs"] = groups["codec"].agg(_most_frequent)
+    return pd.DataFrame(columns)
+
+
+def _most_frequent(column) -> str:
+    """The different values, the most frequent first, in words: at most three."""
+    counted = Counter(column.dropna().tolist()).most_common()
+    words = [f"{value:g}" if isinstance(value, float) else str(value) for value, _ in counted[:3]]
+    return ", ".join([*words, f"and {len(counted) - 3} more"] if len(counted) > 3 else words)
 
 
 def check_groups(train: Iterable[VideoRecord], test: Iterable[VideoRecord]) -> None:
