@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -120,3 +121,15 @@ def test_nowhere_to_write_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("VIDBENCH_WORK_DIR", str(tmp_path / "file"))
     with pytest.raises(ConfigError, match="Nothing can be written"):
         work_folder("06_evaluate")
+
+
+def test_every_run_of_a_notebook_gets_a_folder_of_its_own_and_old_ones_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebook, "REPOSITORY", tmp_path)
+    first = notebook.scratch_folder("06_evaluate")
+    (first / "rows.jsonl").write_text("{}")
+    second = notebook.scratch_folder("06_evaluate")
+    assert first != second
+    assert first.parent == second.parent == tmp_path / "results" / "notebooks" / "06_evaluate"
+    os.utime(first, (1e9, 1e9))
+    third = notebook.scratch_folder("06_evaluate")
+    assert sorted(second.parent.iterdir()) == sorted([second, third])

@@ -5,9 +5,12 @@ Everything that can be missing (a name, a folder, videos) ends as one sentence t
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
+import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,6 +123,20 @@ def work_folder(name: str) -> Path:
         f"Nothing can be written, neither below {REPOSITORY} nor in {tempfile.gettempdir()}; "
         "set the environment variable TMPDIR to a folder with room and start the notebook again."
     )
+
+
+def scratch_folder(name: str, *, keep_s: float = 86_400) -> Path:
+    """A new folder in ``work_folder(name)``, for one run of a notebook; two at a time do not meet.
+
+    A kernel that is shut down cleans nothing up, so folders there that nobody has touched for ``keep_s`` seconds are
+    removed first.
+    """
+    parent = work_folder(name)
+    for old in parent.iterdir():
+        with contextlib.suppress(OSError):
+            if time.time() - old.stat().st_mtime > keep_s:
+                shutil.rmtree(old)
+    return Path(tempfile.mkdtemp(dir=parent))
 
 
 def _user() -> str:

@@ -44,7 +44,7 @@ from vidbench.data import mini
 from vidbench.evaluate import evaluate
 from vidbench.metrics import is_correct, percent, proportion, row_confusion, summarise, summary_line, wilson
 from vidbench.models import CARDS
-from vidbench.notebook import open_dataset, work_folder
+from vidbench.notebook import open_dataset, scratch_folder
 from vidbench.report import cautions, protocol_table
 from vidbench.review import Verdict, compare, read_run, rescore
 from vidbench.visualize import accuracy_bars, confusion, histogram, per_class_bars
@@ -66,8 +66,7 @@ OTHER_OPTIONS = {}
 
 # %%
 data = open_dataset(DATASET, DATA_DIR)
-RUNS = work_folder("06_evaluate")
-shutil.rmtree(RUNS)  # begin afresh; only what this chapter wrote is in there
+RUNS = scratch_folder("06_evaluate")  # its own folder; those of earlier days are removed
 logging.getLogger("vidbench").setLevel(logging.ERROR)  # what is missing is said in the rows
 if data.num_listed > len(data.records):  # a partial copy: evaluate what is there, and have the report say so
     OPTIONS, OTHER_OPTIONS = ({"present_only": True, **options} for options in (OPTIONS, OTHER_OPTIONS))
