@@ -86,7 +86,8 @@ path = data.path(data.records[-1])
 with open_video(path) as video:
     table, info = video.table, video.info
 clip = read_clip(path, sample.middle_indices(table.num_frames, 32))
-film_strip(clip.frames, clip.pts_s, num=6, title=f"{info.width} x {info.height} pixels, {table.num_frames} frames")
+title = f"{info.width} x {info.height} pixels, {table.num_frames} frames"
+film_strip(clip.frames, clip.pts_s, num=6, title=title)
 
 
 # %% [markdown]
@@ -129,11 +130,12 @@ for k in (2, 6):
     averages = np.rint(tiles.reshape(h // k, k, w // k, k, 3).mean((1, 3))).astype(np.uint8)
     bilinear = resize(tiles[None], (h // k, w // k))[0]
     print(f"1 in {k}: {np.abs(bilinear.astype(int) - averages).mean():.1f} levels apart on average")
-side_by_side({"average of all": averages, "bilinear": bilinear, "every 6th pixel": tiles[::k, ::k].copy()})
+kth = tiles[::k, ::k].copy()
+side_by_side({"average of all": averages, "bilinear": bilinear, "every 6th pixel": kth})
 
 # %% [markdown]
 # Halving is exact. Far below that the bilinear rule looks at a few pixels and jumps over the rest, while an average looks at all of them;
-# thin lines flicker from frame to frame, and a network takes that for motion. Both are called "resize", and libraries differ in what
+# thin lines flicker from frame to frame, and a network may take that for motion. Both are called "resize", and libraries differ in what
 # they do when nobody asks.
 #
 # ## Which frames?
@@ -145,7 +147,7 @@ side_by_side({"average of all": averages, "bilinear": bilinear, "every 6th pixel
 n, t = table.num_frames, spec.num_frames
 mine = np.array([int((share + 0.5) * n / t) for share in range(t)])
 print("the same as the library's rule:", np.array_equal(mine, sample.uniform(n, t)[0]))
-sampling_diagram(mine, n, frame_rate=info.frame_rate, title="uniform: the whole video, whatever its length")
+sampling_diagram(mine, n, frame_rate=info.frame_rate, title="uniform: the whole video")
 
 # %% [markdown]
 # The second idea: neighbouring frames in a window somewhere (or every second one, the *stride*; papers write frames times stride).
@@ -153,7 +155,7 @@ sampling_diagram(mine, n, frame_rate=info.frame_rate, title="uniform: the whole 
 
 # %%
 dense = sample.dense(n, t, stride=1)[0]
-sampling_diagram(dense, n, frame_rate=info.frame_rate, title=f"dense: {t} neighbouring frames, in the middle")
+sampling_diagram(dense, n, frame_rate=info.frame_rate, title=f"dense: {t} neighbouring frames")
 
 # %%
 rows = {"uniform": mine[::2], "dense": dense[::2]}
@@ -173,7 +175,7 @@ sampling_diagram(epochs, n, frame_rate=info.frame_rate, title="segments: the sam
 
 # %%
 windows = sample.dense(n, 8, stride=2, num_clips=5)
-sampling_diagram(windows, n, frame_rate=info.frame_rate, title="five clips from the first frame to the last")
+sampling_diagram(windows, n, frame_rate=info.frame_rate, title="five clips of the same video")
 
 
 # %% [markdown]
@@ -200,7 +202,7 @@ up = on_screen(np.arange(16) / 40)
 for rate, ours in ((15, down), (40, up)):
     library = sample.clips(table.pts_s, info.frame_rate, 16, rate, from_start=True)[0]
     print(f"{rate} frames per second: the same as the library's rule:", np.array_equal(ours, library))
-sampling_diagram(up, n, frame_rate=info.frame_rate, title="up-sampled to 40 frames per second: orange is repeated")
+sampling_diagram(up, n, frame_rate=info.frame_rate, title="up-sampled; orange is repeated")
 
 # %% [markdown]
 # Steps of unequal length below, repeated frames above: no picture is made up, and none is mixed from two. Sampling in time never adds
@@ -225,7 +227,7 @@ for rule in ("repeat", "loop"):
 stalled = np.concatenate([np.arange(30) / 30, 2 + np.arange(30) / 30])
 by_count, by_time = sample.uniform(60, 12)[0], sample.clips(stalled, 20.0, 12, 4.0)[0]
 print("by count:", by_count, "\nby time: ", by_time)
-sampling_diagram(np.stack([by_count, by_time]), 60, pts_s=stalled, title="a camera that stalls: by count, by time")
+sampling_diagram(np.stack([by_count, by_time]), 60, pts_s=stalled, title="by count, by time")
 
 # %% [markdown]
 # By count, the stall vanishes: the clip jumps over it. By time, the frame that stood on the screen is repeated, as a viewer saw it. The kit
@@ -240,8 +242,9 @@ sampling_diagram(np.stack([by_count, by_time]), 60, pts_s=stalled, title="a came
 mean, std = np.array(spec.mean), np.array(spec.std)
 pixels = resize(clip.frames, spec.resize)
 measured = pixels.reshape(-1, 3) / 255
-pd.DataFrame({"card mean": mean, "mean here": measured.mean(0), "card spread": std, "spread here": measured.std(0)},
-             index=["red", "green", "blue"]).round(3)  # fmt: skip
+values = {"card mean": mean, "mean here": measured.mean(0)}
+values |= {"card spread": std, "spread here": measured.std(0)}
+pd.DataFrame(values, index=["red", "green", "blue"]).round(3)
 
 # %% [markdown]
 # No: the card's. The numbers come from the training set (or from a habit of its time) and are part of the weights. Measuring one's own set and
@@ -251,7 +254,7 @@ pd.DataFrame({"card mean": mean, "mean here": measured.mean(0), "card spread": s
 by_hand = (pixels / 255 - mean) / std
 library = normalise(pixels, replace(spec, layout="NTHWC"))
 print(f"largest difference to the library: {np.abs(by_hand - library).max():.1e}")
-histogram(by_hand[::4, ::2, ::2].ravel(), unit="value after scaling", title="What the network gets, all channels", bins=40)
+histogram(by_hand[::4, ::2, ::2].ravel(), unit="value after scaling", title="All channels", bins=40)
 
 # %% [markdown]
 # ## Which order of axes?
@@ -262,9 +265,9 @@ histogram(by_hand[::4, ::2, ::2].ravel(), unit="value after scaling", title="Wha
 # %%
 tiny = resize(clip.frames, (60, 80))
 moved = np.moveaxis(tiny, -1, 0)
-reshaped = tiny.reshape(moved.shape)
-print(moved.shape, reshaped.shape, moved.dtype == reshaped.dtype)
-first = {"moveaxis": moved, "reshape": reshaped, "channels reversed": moved[::-1]}
+confetti = tiny.reshape(moved.shape)
+print(moved.shape, confetti.shape, moved.dtype == confetti.dtype)
+first = {"moveaxis": moved, "reshape": confetti, "channels reversed": moved[::-1]}
 side_by_side({name: np.moveaxis(array[:, 0], 0, -1).copy() for name, array in first.items()})
 
 # %% [markdown]
@@ -291,12 +294,18 @@ print(spec.layout, mine.shape, mine.dtype)
 # %%
 model = load_model("mini_r2plus1d.vidmini_v1", num_threads=1)
 views, caught = read_views(path, spec), []
-hook = model.network.module.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0].clone()))
+
+
+def write_down(module, inputs):
+    caught.append(inputs[0].clone())
+
+
+hook = model.network.module.register_forward_pre_hook(write_down)
 logits = model.logits([views.pixels])[0]
 hook.remove()
 print(f"{(views.pixels[0] != chosen).sum()} of {chosen.size} pixels differ")
 print(f"largest difference of what went in: {np.abs(caught[0].numpy() - mine).max():.1e}")
-film_strip(views.pixels[0], num=8, title=f"{spec.num_frames} frames of {spec.crop[1]} x {spec.crop[0]} pixels")
+film_strip(views.pixels[0], num=8, title="all that the network sees")
 
 # %% [markdown]
 # Not one pixel differs, and what is left is the last digit of a fraction in single precision. So this strip, and nothing else, is what the
@@ -319,9 +328,10 @@ def seconds_to_read(**options):
     return time.perf_counter() - start
 
 
-runs = {"no cache": {}, "filling it": {"cache_dir": folder.name}, "from the cache": {"cache_dir": folder.name}}
+cached = {"cache_dir": folder.name}
+runs = {"no cache": {}, "filling it": cached, "from the cache": cached}
 spent = {name: seconds_to_read(**options) for name, options in runs.items()}
-pd.DataFrame({"ms per video": [1000 * s / len(data.records) for s in spent.values()]}, index=spent).round(1)
+(pd.Series(spent, name="ms per video") * 1000 / len(data.records)).round(1).to_frame()
 
 # %%
 arrays = sorted(Path(folder.name).glob("*/*.npy"))
@@ -334,7 +344,7 @@ sizes = {"video file": in_files, "views as uint8": in_cache, "views as float32":
 real = find_card("r2plus1d_18.kinetics400_v1").input
 videos = dict(find_dataset("kinetics400").counts)["train"]
 each = real.num_views * real.num_frames * real.crop[0] * real.crop[1] * 3
-print(f"Kinetics-400 train: {videos} videos of {real.num_views} views, {videos * each / 1e12:.2f} TB as uint8")
+print(f"Kinetics-400, {videos} videos of {real.num_views} views: {videos * each / 1e12:.2f} TB as uint8")
 
 # %% [markdown]
 # Time for disk. Filling costs extra, because every byte is written and hashed. Keep *whole numbers* and scale later: as fractions the same
@@ -346,11 +356,10 @@ print(f"Kinetics-400 train: {videos} videos of {real.num_views} views, {videos *
 # %%
 cache, note = ClipCache(folder.name), json.loads(arrays[0].with_suffix(".json").read_text())
 print(f"{np.load(arrays[0], mmap_mode='r').shape}, vouched for by {', '.join(note)}")
-changes = {"another mean": {"mean": (0.4,) * 3}, "another crop": {"crop": (48, 64)}, "another count": {"num_frames": 8}}
-for name, change in changes.items():
+for change in ({"mean": (0.4,) * 3}, {"crop": (48, 64)}, {"num_frames": 8}):
     before = len(list(Path(folder.name).glob("*/*.npy")))
     read_views(path, replace(spec, **change), cache=cache)
-    print(f"{name}: {len(list(Path(folder.name).glob('*/*.npy'))) - before} new entries")
+    print(f"{len(list(Path(folder.name).glob('*/*.npy'))) - before} new entries for {change}")
 folder.cleanup()
 
 # %% [markdown]
@@ -384,13 +393,19 @@ right = read_all(spec)
 results = {"as the card says": answers(right)}
 print(f"{(results['as the card says'].argmax(1) == truth).sum()} of {len(truth)} right")
 
+
 # %% [markdown]
 # Each of the mistakes below is easily made and has been. There are those of pixels and order ...
 
 # %%
+def reshaped(views):
+    """Views put into the network's order of axes by a reshape, shown in ours."""
+    return np.moveaxis(np.moveaxis(views, -1, 2).reshape(1, 3, -1, *spec.crop), 1, -1)
+
+
 mistakes = {
     "blue and red swapped": lambda views: views[..., ::-1],
-    "reshaped axes": lambda views: np.moveaxis(np.moveaxis(views, -1, 2).reshape(1, 3, -1, 56, 72), 1, -1),
+    "reshaped axes": reshaped,
     "upside down": lambda views: views[:, :, ::-1],
     "mirrored": lambda views: views[:, :, :, ::-1],
     "backwards": lambda views: views[:, ::-1],
@@ -414,7 +429,8 @@ for name, other in choices.items():
     results[name] = answers(read_all(other))
 results["no mean, no spread"] = answers(right, replace(spec, mean=(0.0,) * 3, std=(1.0,) * 3))
 results["not divided by 255"] = answers(right, replace(spec, mean=(0.0,) * 3, std=(1 / 255,) * 3))
-accuracy_bars({name: (int((p.argmax(1) == truth).sum()), len(truth)) for name, p in results.items()}, chance=1 / 12)
+counts = {name: int((p.argmax(1) == truth).sum()) for name, p in results.items()}
+accuracy_bars({name: (count, len(truth)) for name, count in counts.items()}, chance=1 / 12)
 
 # %% [markdown]
 # Not one error, not one warning. And "in silence" can be measured: how sure is the network of its answers? Split them by what can be told
@@ -432,13 +448,13 @@ columns = {
 # %% [markdown]
 # Read it line by line, with the truth at hand.
 #
-# * **Backwards**: classes of one frame do not notice. Those of order are *all* wrong, and the network is as sure as ever. It is even
+# * **Backwards**: classes of one frame hardly notice. Those of order are *all* wrong, and the network is as sure as ever. It is even
 #   right: a sitting-down played backwards *is* a standing-up. What is wrong is the label that we hold against it.
 # * **First frames**: far below a coin's toss inside pairs. The action has barely begun: the network sees a held pose, or takes the state
 #   at the start, a door still open, for the end of the partner.
 # * **Not divided**: still confident. High confidence says nothing about whether the input was right.
 # * **Blue and red**: next to nothing, *here*. The mini set's colours are drawn at random, so the network had to learn to ignore them. On
-#   data with grass and skin the same mistake costs. A test set can be blind to a mistake, so compare pixels and not accuracies.
+#   data with grass and skin the same mistake will cost. A test set can be blind to a mistake, so compare pixels and not accuracies.
 #
 # Mirrored is the strangest line: order suffers a little, and only that. Which classes?
 
@@ -448,7 +464,7 @@ np.add.at(matrix, (truth, results["mirrored"].argmax(1)), 1)
 confusion(matrix, mini.labels, normalise=False)
 
 # %% [markdown]
-# One pair, swapped as a whole: the one whose names hold *left* and *right*. Mirroring is the most common augmentation of all, and for such
+# One pair, swapped as a whole: the one whose names hold *left* and *right*. Mirroring is among the most common augmentations, and for such
 # classes it trains on wrong labels. Something-Something names sides in many of its classes.
 #
 # ## Summary
@@ -457,7 +473,7 @@ confusion(matrix, mini.labels, normalise=False)
 # * Stretch, crop and pad are all right, and all wrong where training did something else.
 # * Sampling by count ignores speed and stalls, sampling by time does not. Up-sampling repeats, down-sampling drops.
 # * A cache trades disk for time. Whole numbers, scaled later, under a name that knows everything that shaped the pixels.
-# * Wrong preprocessing raises no error and keeps its confidence. Compare what goes into the network, pixel by pixel, with what should.
+# * Wrong preprocessing raises no error, and the network often stays confident. Compare what goes into the network, pixel by pixel, with what should.
 #
 # ## Exercises
 #

@@ -110,7 +110,7 @@ later = Path(scratch.name) / "later.mp4"
 later.write_bytes(encode_clip(resize(frames[13:], (96, 128)), quantiser=32))
 (copy,) = survey([VideoRecord("later", later.name, labels[0], 0)], scratch.name)
 pairs = look_alikes([*looks, copy])
-print([(one.record.video_id, other.record.video_id, bits) for one, other, bits in pairs if copy in (one, other)])
+print([(one.record.video_id, bits) for one, other, bits in pairs if copy in (one, other)])
 
 
 # %% [markdown]
@@ -123,18 +123,19 @@ print([(one.record.video_id, other.record.video_id, bits) for one, other, bits i
 def codes_of(path):
     """The picture codes of every fifth frame; bool (M, 64)."""
     frames = read_clip(path, lambda table: range(0, table.num_frames, 5), size=LOOK.crop).frames
-    return np.array([code for frame in frames if (code := picture_code(frame)) is not None]).reshape(-1, 64)
+    codes = [code for frame in frames if (code := picture_code(frame)) is not None]
+    return np.array(codes).reshape(-1, 64)
 
 
 known = [codes_of(data.path(look.record)) for look in looks]
 searched = codes_of(later)
 closest = np.array([min((a != b).sum() for a in codes for b in searched) for codes in known])
 best = int(closest.argmin())
-print(f"closest: {looks[best].record.video_id}, {closest[best]} bits; the next one: {np.sort(closest)[1]} bits")
+print(f"closest: {looks[best].record.video_id}, {closest[best]} bits; next: {np.sort(closest)[1]}")
 scratch.cleanup()
 
 # %%
-histogram(closest, unit="bits between the most similar moments", title="The copy, compared with every video of the set")
+histogram(closest, unit="bits between the most similar moments", title="The copy and each video")
 
 # %% [markdown]
 # The original stands alone on the left. The price: as many codes a video as it has fifths of frames, and a comparison of all with all, so

@@ -64,7 +64,8 @@ def score(batches):
 
 
 def bars(scores):
-    return accuracy_bars({f"{name}: {half}": pair for name, both in scores.items() for half, pair in both.items()})
+    both = [(name, half) for name in scores for half in scores[name]]
+    return accuracy_bars({f"{name}: {half}": scores[name][half] for name, half in both})
 
 
 # %% [markdown]
@@ -78,7 +79,7 @@ num_frames = len(read_clip(mini.path(record), lambda table: range(table.num_fram
 order = sorted(range(num_frames), key=lambda number: f"{number + 1}.jpg")
 print("read as 1, 10, 11, ...:", [number + 1 for number in order][:16])
 taken = np.array(order)[sample.uniform(num_frames, spec.num_frames)[0]]
-sampling_diagram(taken, num_frames, frame_rate=25, title="16 frames, spread evenly over the wrong order")
+sampling_diagram(taken, num_frames, frame_rate=25, title="spread evenly over the wrong order")
 
 
 # %%
