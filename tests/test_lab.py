@@ -270,6 +270,14 @@ def wait_until(true, what: str, seconds: float = 60.0):
     pytest.fail(f"not within {seconds:g} s: {what}")
 
 
+def wait_for(area, *words: str) -> None:
+    """Until each of these words is in a part of the page; what is there instead is in the failure."""
+    end = time.monotonic() + STEP_MS / 1000
+    while not all(word in area.inner_text() for word in words):
+        assert time.monotonic() < end, f"{words} never came; there is: {area.inner_text()}"
+        time.sleep(0.1)
+
+
 def plays(video) -> bool:
     return video.evaluate("v => v.readyState >= 2 && v.videoWidth > 0")
 
@@ -298,7 +306,7 @@ def test_the_player_steps_slides_and_plays(lab):
     for _ in range(30):
         handle.press("ArrowRight")
     wait_until(lambda: caption.inner_text().startswith("frame 31 of "), "30 steps by the slider")
-    wait_until(lambda: "true class: c" in area.inner_text(), "the class at that time")
+    wait_for(area, "true class: c")
     assert "frame 31 of" in image.get_attribute("alt")
     area.get_by_title("one frame back").click()
     wait_until(lambda: caption.inner_text().startswith("frame 30 of "), "one step back")
@@ -325,7 +333,7 @@ def test_the_dataset_browser_filters_and_plays(lab):
     area = lab.cell("dataset")
     wait_until(lambda: plays(area.locator("video")), "the first video to play")
     area.get_by_label("class").select_option("OpenDoor")
-    wait_until(lambda: "12 videos" in area.inner_text(), "the class's videos")
+    wait_for(area, "\n12 videos\n")
     wait_until(lambda: area.locator("video").get_attribute("aria-label").startswith("OpenDoor"), "its first video")
     first = area.locator("video").get_attribute("aria-label")
     area.get_by_title("next video").click()
@@ -334,10 +342,9 @@ def test_the_dataset_browser_filters_and_plays(lab):
     lab.shoot("4-dataset", "dataset")
     area.get_by_label("class").select_option("all")
     area.get_by_label("split").select_option("val")
-    wait_until(lambda: "2 videos" in area.inner_text(), "the split's videos")
-    wait_until(lambda: "broken.mp4 cannot be shown: not_media" in area.inner_text(), "a sentence on the broken file")
+    wait_for(area, "\n2 videos\n", "broken.mp4 cannot be shown: not_media")
     area.get_by_title("next video").click()
-    wait_until(lambda: "no such file" in area.inner_text(), "a sentence on the missing file")
+    wait_for(area, "no such file")
     lab.shoot("4-dataset-broken", "dataset")
 
 
@@ -351,17 +358,17 @@ def test_a_verdict_is_saved_and_the_accuracy_scored_again(lab):
     wait_until(lambda: read_verdicts(run), "the verdict in its file")
     verdict = read_verdicts(run)[mistake.video_id]
     assert (verdict.verdict, verdict.label) == ("label_wrong", mistake.top[0][0])
-    wait_until(lambda: "41.7 %" in area.inner_text(), "the accuracy scored again")
+    wait_for(area, "41.7 %")
     assert "33.3 %" in area.inner_text()
     lab.shoot("5-errors", "errors")
     area.get_by_role("button", name="take back").click()
     wait_until(lambda: not read_verdicts(run), "the verdict taken back")
-    wait_until(lambda: "No verdicts yet" in area.inner_text(), "the raw accuracy again")
+    wait_for(area, "No verdicts yet")
     area.get_by_label("order").select_option("by class")
     area.get_by_label("which").select_option("could not be predicted")
-    wait_until(lambda: "1 video" in area.inner_text() and "made for the test" in area.inner_text(), "the skipped video")
+    wait_for(area, "\n1 video\n", "made for the test")
     area.get_by_label("which").select_option("predicted, and wrongly")
-    wait_until(lambda: "7 videos" in area.inner_text(), "the mistakes again")
+    wait_for(area, "\n7 videos\n")
     area.get_by_role("button", name="ambiguous").click()
     wait_until(lambda: read_verdicts(run), "the second verdict")
 
@@ -369,10 +376,10 @@ def test_a_verdict_is_saved_and_the_accuracy_scored_again(lab):
 def test_the_comparison_names_who_is_right(lab):
     area = lab.cell("comparison")
     assert "b minus a: +33.3 points" in area.inner_text()
-    wait_until(lambda: "4 videos" in area.inner_text(), "the videos that only b has right")
+    wait_for(area, "\n4 videos\n")
     wait_until(lambda: plays(area.locator("video")), "the first of them to play")
     area.get_by_label("which").select_option("neither is right")
-    wait_until(lambda: "decode_error" in area.inner_text(), "the skipped video among those")
+    wait_for(area, "decode_error")
     lab.shoot("6-comparison", "comparison")
 
 
@@ -403,7 +410,7 @@ def test_widgets_come_back_after_a_reload(lab):
     before = area.locator("figcaption").inner_text()
     area.get_by_title("one frame on").click()
     wait_until(lambda: area.locator("figcaption").inner_text() != before, "a step after the reload")
-    wait_until(lambda: "1 ambiguous" in lab.cell("errors").inner_text(), "the verdict after the reload")
+    wait_for(lab.cell("errors"), "1 ambiguous")
     lab.shoot("8-reloaded", "player")
 
 

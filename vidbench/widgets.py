@@ -32,6 +32,7 @@ from vidbench.utils import printable
 MOST_FRAMES = 600  # of one player; a longer video is stepped through in larger steps
 MOST_LISTED = 500  # entries of one list of videos
 PLAYER_WIDTH = 400  # CSS pixels
+LIST_WIDTH = "380px"  # so that list and player fit beside each other on a laptop
 STORED_SIDE = 360  # pixels, short side of the frames that a player keeps
 THUMBNAIL_SIDE = 120  # pixels, short side of the frames of a strip
 TOP = 5
@@ -596,13 +597,13 @@ class _Chooser:
 
     def __init__(self, find: Callable[[], list], filters: Sequence[ipywidgets.Widget], show: Callable):
         self.find, self.show, self.items, self.quiet = find, show, [], False
-        self.list = ipywidgets.Select(description="videos", rows=8, layout={"width": "440px"})
+        self.list = ipywidgets.Select(description="videos", rows=8, layout={"width": LIST_WIDTH})
         self.count = ipywidgets.HTML()
         self.back = ipywidgets.Button(description="previous", icon="chevron-left", tooltip="previous video")
         self.forth = ipywidgets.Button(description="next", icon="chevron-right", tooltip="next video")
         for control in filters:
             control.style.description_width = "60px"
-            control.layout.width = "440px"
+            control.layout.width = LIST_WIDTH
             control.observe(lambda _: self.refill(), names="value")
         self.list.style.description_width = "60px"
         self.list.observe(self._chosen, names="index")
