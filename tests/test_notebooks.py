@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -215,7 +216,7 @@ def test_a_clip_that_cannot_be_decoded_is_one_sentence_in_its_cell(tmp_path):
 # ---------------------------------------------------------------- the install cell
 
 
-def run_install_cell(monkeypatch, *, there: bool, status: int = 0) -> list:
+def run_install_cell(monkeypatch, folder, *, there: bool, status: int = 0) -> list:
     calls = []
 
     def pip(command, **options):
@@ -225,28 +226,30 @@ def run_install_cell(monkeypatch, *, there: bool, status: int = 0) -> list:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if there else None)
     monkeypatch.setattr(subprocess, "run", pip)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    exec(compile(tool.INSTALL, "install cell", "exec"), {})
+    cell = folder / "install_cell.py"
+    cell.write_text(tool.INSTALL)
+    runpy.run_path(str(cell))
     return calls
 
 
-def test_the_install_cell_does_nothing_where_the_kit_is(monkeypatch, capfd):
+def test_the_install_cell_does_nothing_where_the_kit_is(monkeypatch, tmp_path, capfd):
     before = list(sys.path)
-    assert run_install_cell(monkeypatch, there=True) == []
+    assert run_install_cell(monkeypatch, tmp_path, there=True) == []
     assert sys.path == before
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_install_cell_fetches_the_kit_with_its_data_where_it_is_not(monkeypatch):
-    (command,) = run_install_cell(monkeypatch, there=False)
+def test_the_install_cell_fetches_the_kit_with_its_data_where_it_is_not(monkeypatch, tmp_path):
+    (command,) = run_install_cell(monkeypatch, tmp_path, there=False)
     assert command[:4] == [sys.executable, "-m", "pip", "install"]
     assert "--editable" in command  # a checkout, and so with data/vidmini; a wheel has none
     assert command[-1] == f"git+https://github.com/{tool.REPOSITORY}.git#egg=vidbench[course]"
     assert sys.path[0] == "kit/vidbench"
 
 
-def test_the_install_cell_says_so_where_there_is_no_network(monkeypatch):
+def test_the_install_cell_says_so_where_there_is_no_network(monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match="is there a network"):
-        run_install_cell(monkeypatch, there=False, status=1)
+        run_install_cell(monkeypatch, tmp_path, there=False, status=1)
 
 
 def test_the_repository_is_named_in_one_place():
