@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ HOW = "how the work is done (changes speed, not which videos are listed)"
 READING = "how videos are read"
 RESULTS = "where results go"
 MODES = "instead of a full run"
+WHAT_TO_FETCH = "what is fetched"
+HOW_TO_FETCH = "how, and where to"
 
 
 def device(value) -> str:
@@ -324,6 +327,323 @@ class EvaluateConfig(Options):
         return filled
 
 
+CHECKED = "what is checked"
+LEAKS = "leaks: what two splits have in common (instead of reading each video of one split)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckConfig(Options):
+    """What ``vidbench.data.check.check`` does: the flags of ``scripts/check.py``, with underscores.
+
+    Raises:
+        ConfigError: a value out of its range; the message says which are in it.
+    """
+
+    dataset: str = option(
+        text,
+        "the dataset, such as vidmini, ucf101 or kinetics400; may stand first, without the flag",
+        group=CHECKED,
+        metavar="NAME",
+    )
+    data_dir: str | None = option(
+        path,
+        "the dataset's folder, which is only read",
+        group=CHECKED,
+        metavar="DIR",
+        default=None,
+        shown="default: as on the dataset's card",
+    )
+    annotations: str | None = option(
+        path,
+        "annotation file that lists the videos. Use it where the file lies outside the data folder",
+        group=CHECKED,
+        metavar="FILE",
+        default=None,
+        shown="default: found in the data folder",
+    )
+    split: tuple[str, ...] | None = option(
+        texts,
+        "one split or several, or the word all for those whose lists are there",
+        group=CHECKED,
+        metavar="NAME",
+        default=None,
+        shown="default: the one that papers report; all with --leaks",
+    )
+    fold: int = option(
+        whole(1, 99),
+        "official train/test division, where the dataset has several (UCF101 and HMDB51: 1 to 3)",
+        group=CHECKED,
+        default=1,
+    )
+    classes: tuple[str, ...] | None = option(
+        texts, "check the videos of these classes only", group=CHECKED, metavar="CLASS", default=None,
+        shown="default: all",
+    )  # fmt: skip
+    limit: int | None = option(
+        whole(1, 10**9),
+        "check N videos of a split, drawn once by --seed from all classes alike. "
+        "300 without a fault leave at most 1 % of faulty ones, with 95 % confidence",
+        group=CHECKED,
+        default=None,
+        shown="default: all",
+    )
+    seed: int = option(whole(0, 2**32 - 1), "draws the --limit subset", group=CHECKED, default=0)
+    min_frames: int = option(
+        whole(1, 10**7), "a video with fewer frames is too short", group=CHECKED, default=1
+    )  # fmt: skip
+    depth: str = option(
+        one_of("container", "frames", "full"),
+        "how far each video is read: container (every packet's time stamp, first picture), frames (also middle and "
+        "last), full (every picture). What is not decoded can be damaged unseen",
+        group=HOW,
+        metavar="NAME",
+        default="frames",
+    )
+    num_workers: int | None = option(
+        whole(0, 256, "auto"),
+        "processes that read videos. 0 reads in this process, where a damaged video can end the check",
+        group=HOW,
+        default=None,
+        shown="default: auto, one per usable core",
+    )
+    timeout: float = option(
+        number(0, 86400, "seconds"),
+        "seconds that reading one video may take. Beyond it the video counts as undecodable",
+        group=HOW,
+        metavar="S",
+        default=60.0,
+        shown="default: 60",
+    )
+    memory: int = option(
+        whole(64, 2**20),
+        "MB (2**20 bytes) that reading one video may take. Beyond it the video counts as undecodable",
+        group=HOW,
+        metavar="MB",
+        default=2048,
+    )
+    leaks: bool = option(
+        switch,
+        "look for what lies in more than one split. Reads no video with --compare names or bytes",
+        group=LEAKS,
+        default=False,
+    )
+    compare: str = option(
+        one_of("names", "bytes", "pictures"),
+        "how far: names (ids and sources), bytes (also files that are equal), pictures (also videos that look alike)",
+        group=LEAKS,
+        metavar="NAME",
+        default="pictures",
+    )
+    against: tuple[str, ...] | None = option(
+        texts,
+        "other datasets to compare with, each as NAME=DIR for all of its splits, or NAME:SPLIT=DIR for one. "
+        "Kinetics 400, 600 and 700 share videos",
+        group=LEAKS,
+        metavar="NAME=DIR",
+        default=None,
+        shown="default: none",
+    )
+    results_dir: str = option(
+        path,
+        "folder for tables and for what is known already. The same command continues a check that was stopped, and "
+        "reads only new and changed files of one that was not",
+        group=RESULTS,
+        metavar="DIR",
+        default="results/checks",
+    )
+
+    def checked(self) -> CheckConfig:
+        """This configuration once more, with the data folder filled in from the card.
+
+        Raises:
+            ConfigError: an unknown dataset, split or fold, or an option that would do nothing.
+        """
+        from vidbench.data import catalog
+
+        with _about("dataset"):
+            card = catalog.find_dataset(self.dataset)
+        for split in self.split or ():
+            if card.splits and split not in (*card.splits, "all"):
+                known = ", ".join(card.splits)
+                raise OptionError("split", f"must be one of {known} or all for {card.name}, not {quoted(split)}")
+        if not 1 <= self.fold <= max(1, card.folds):
+            raise OptionError("fold", f"must be from 1 to {max(1, card.folds)} for {card.name}, not {self.fold}")
+        if self.against and not self.leaks:
+            raise OptionError("against", "needs --leaks: there is nothing to compare with otherwise")
+        filled = dataclasses.replace(self, data_dir=self.data_dir or str(card.default_dir))
+        filled.others  # noqa: B018 - says what is wrong with --against now, before any work
+        return filled
+
+    @property
+    def others(self) -> list[tuple[str, str, str]]:
+        """``--against`` as ``(dataset, split or "all", folder)``."""
+        from vidbench.data import catalog
+
+        found = []
+        for item in self.against or ():
+            match = re.fullmatch(r"(\w+)(?::(\w+))?=(.+)", item)
+            if not match:
+                raise OptionError("against", f"must be NAME=DIR or NAME:SPLIT=DIR, not {quoted(item)}")
+            with _about("against"):
+                card = catalog.find_dataset(match[1])
+            found.append((card.name, match[2] or "all", path(match[3])))
+        return found
+
+
+# ------------------------------------------------------------------------------------- fetch
+
+
+def address(value) -> str:
+    """The beginning of http or https addresses."""
+    if not isinstance(value, str) or not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value) or len(value) > 2000:
+        raise ValueError(f"must begin with https:// or http://, not {quoted(value)}")
+    return value
+
+
+def addresses(value) -> tuple[str, ...]:
+    """Several of them, with commas between them where they are one text."""
+    return tuple(address(item) for item in (value.split(",") if isinstance(value, str) else value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchConfig(Options):
+    """What ``scripts/fetch.py`` does: its flags, with underscores; ``order`` is the same for ``vidbench.data.fetch``.
+
+    Raises:
+        ConfigError: a value out of its range; the message says which are in it.
+    """
+
+    dataset: str = option(
+        text,
+        "the dataset, such as kinetics400 or hmdb51; may be given as the first word. "
+        "An unknown name is answered with the known ones",
+        group=WHAT_TO_FETCH,
+        metavar="NAME",
+    )
+    split: str | None = option(
+        text,
+        "the split, or all. Kinetics' train splits have 370 to 650 GB",
+        group=WHAT_TO_FETCH,
+        metavar="NAME",
+        default=None,
+        shown="default: the one that papers report",
+    )
+    fold: int = option(
+        whole(1, 99), "official train/test division, for UCF101 and HMDB51", group=WHAT_TO_FETCH, default=1
+    )
+    classes: tuple[str, ...] | None = option(
+        texts,
+        "only videos of these classes, with commas or as several words. Kinetics' archives are read all the same, "
+        "the other videos in them are not kept",
+        group=WHAT_TO_FETCH,
+        metavar="CLASS",
+        default=None,
+        shown="default: all",
+    )
+    per_class: int | None = option(
+        whole(1, 10**9),
+        "at most N videos of each class. Kinetics' archives are read until there are enough",
+        group=WHAT_TO_FETCH,
+        default=None,
+        shown="default: all",
+    )
+    limit: int | None = option(
+        whole(1, 10**9),
+        "at most N videos of a split, of all classes alike. Of UCF101 and HMDB51 these are the videos that "
+        "an evaluation with the same --limit and --seed draws; of Kinetics they are those that its archives hold "
+        "first, so evaluate them with --present-only",
+        group=WHAT_TO_FETCH,
+        default=None,
+        shown="default: all",
+    )
+    seed: int = option(
+        whole(0, 2**32 - 1),
+        "draws the videos, or the order in which Kinetics' archives are read. A larger number with the same seed "
+        "adds to what is there",
+        group=WHAT_TO_FETCH,
+        default=0,
+    )
+    data_dir: str | None = option(
+        path,
+        "folder to fetch to. Videos that are there are kept and counted",
+        group=HOW_TO_FETCH,
+        metavar="DIR",
+        default=None,
+        shown="default: as on the dataset's card, below data/raw",
+    )
+    mirror: tuple[str, ...] = option(
+        addresses,
+        "address that takes the place of the official one's beginning. Nothing else is asked then; "
+        "several are separated by commas and tried in order",
+        group=HOW_TO_FETCH,
+        metavar="URL",
+        default=(),
+        shown="default: none",
+    )
+    ca_bundle: str | None = option(
+        path,
+        "PEM file of certificates to trust besides the usual ones. For a company's own, or one that a server leaves "
+        "out",
+        group=HOW_TO_FETCH,
+        metavar="FILE",
+        default=None,
+        shown="default: none",
+    )
+    parallel: int = option(
+        whole(1, 32), "files or archives at a time. Each archive needs 1 to 2 GB of disk while it is read",
+        group=HOW_TO_FETCH, default=4,
+    )  # fmt: skip
+    retry_failed: bool = option(
+        switch,
+        "ask again for videos that were damaged or not there, and look for damage in those that are",
+        group=HOW_TO_FETCH,
+        default=False,
+    )
+    dry_run: bool = option(
+        switch,
+        "say what it takes (archives, bytes, time, disk) and stop. A few small lists and 8 MB of an archive are read, "
+        "nothing is kept. Exit status 1 where the disk cannot hold it",
+        group=HOW_TO_FETCH,
+        default=False,
+    )
+
+    def checked(self) -> FetchConfig:
+        """This configuration, with names of classes taken apart; opens nothing.
+
+        Raises:
+            ConfigError: an unknown dataset, split, fold or class.
+        """
+        from vidbench.data import catalog, order
+
+        with _about("dataset"):
+            card = catalog.find_dataset(self.dataset)
+        classes = order.class_names(self.classes, catalog.load_labels(card.labels)) if card.labels else self.classes
+        filled = dataclasses.replace(self, dataset=card.name, classes=classes)
+        if card.splits:
+            _ = filled.order.splits  # raises for one that the dataset does not have
+        return filled
+
+    @property
+    def order(self):
+        """The same as a ``vidbench.data.fetch.Order``."""
+        from vidbench.data.order import Order
+
+        return Order(
+            name=self.dataset,
+            split=self.split,
+            fold=self.fold,
+            classes=self.classes,
+            per_class=self.per_class,
+            limit=self.limit,
+            seed=self.seed,
+            data_dir=self.data_dir,
+            mirrors=self.mirror,
+            ca_bundle=self.ca_bundle,
+            retry_failed=self.retry_failed,
+            num_parallel=self.parallel,
+        )
+
+
 # ------------------------------------------------------------------------------------- checks across options
 
 
@@ -540,3 +860,55 @@ def parse_evaluate(arguments: Sequence[str] | None = None) -> EvaluateConfig:
     Notes go to standard error. A mistake is said there in one sentence, and ends the program with status 2.
     """
     return parse_or_exit(EvaluateConfig, arguments, EVALUATE)
+
+
+CHECK = Program(
+    name="check.py",
+    description="Check a local copy of a dataset against its list, or look for leaks between splits and datasets.",
+    usage="""check.py [-h] NAME [options]
+       check.py NAME --leaks [options]""",
+    epilog="""\
+Writes ledger.csv (a row a video, each in exactly one state), classes.csv and broken.csv, or leaks.csv. The data folder
+is only read.
+
+exit status
+  0    every listed video was read, or nothing leaks
+  1    the check could not be done: tables in use or a folder that cannot be written, or a fault of ours
+  2    a bad option or annotation file; nothing was begun
+  3    done and written: some video is not ok, or something leaks
+  130  stopped by Ctrl-C; the same command continues""",
+)
+
+
+def parse_check(arguments: Sequence[str] | None = None) -> CheckConfig:
+    """Options of ``scripts/check.py``; see ``parse_evaluate``. The dataset's name may stand first."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and not words[0].startswith(("-", "@")):
+        words.insert(0, "--dataset")
+    return parse_or_exit(CheckConfig, words, CHECK)
+
+
+FETCH = Program(
+    name="fetch.py",
+    description="Fetch a dataset, or a part of it: resumed where it stopped, checked, and accounted for.",
+    usage="""fetch.py [-h] NAME [options]
+       fetch.py kinetics400 --split val --classes "arm wrestling,bungee jumping" --dry-run""",
+    epilog="""\
+NAME is kinetics400, kinetics600, kinetics700_2020, mini_kinetics200, ucf101, hmdb51 or ssv2; docs/datasets.md tells
+what each takes and how it comes. Ctrl-C at any time: the same command goes on where it stopped.
+
+exit status
+  0    all videos asked for are there (with --dry-run: the disk can hold them)
+  1    something failed that may work another time: the server, the disk, another fetch in that folder
+  2    a bad option, or a dataset that has to be downloaded by hand first
+  3    done, but the published copy lacks some of the videos; they are named in the folder's .fetch/SPLIT.json
+  130  stopped by Ctrl-C""",
+)
+
+
+def parse_fetch(arguments: Sequence[str] | None = None) -> FetchConfig:
+    """Options of ``scripts/fetch.py``; a first word without dashes is the dataset's name. See ``parse_evaluate``."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words and not words[0].startswith(("-", "@")):
+        words = ["--dataset", *words]
+    return parse_or_exit(FetchConfig, words, FETCH)
