@@ -304,3 +304,110 @@ def test_the_cache_never_evaluates_a_header(tmp_path):
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + b"x" * 64)
     with pytest.raises(CacheError, match="another header"):
         read_array(path)
+
+
+# --- what it will take, and how much it may
+
+
+def key_of(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def folder_bytes(folder) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != "limit.json")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"num_clips": 5, "num_crops": 3},
+        {"sampling": "uniform", "frame_rate": None, "num_frames": 7},
+        {"num_frames": 0, "sampling": "stream", "frame_rate": 5.0},
+    ],
+    ids=str,
+)
+def test_the_size_on_disk_is_known_before_anything_is_read(make_video, tmp_path, changes):
+    from vidbench.data.load import read_views
+    from vidbench.records import InputSpec
+
+    third = (0.5, 0.5, 0.5)
+    spec = InputSpec(**{"num_frames": 16, "frame_rate": 12.5, "resize": 64, "crop": (56, 48), "mean": third} | changes
+                     | {"std": third})  # fmt: skip
+    path = make_video(tmp_path / "a.mp4", num_frames=50, frame_rate=25)
+    views = read_views(path, spec, cache=ClipCache(tmp_path / "clips"))
+    assert not views.pixels.flags.writeable or views.pixels.dtype == np.uint8
+    taken = folder_bytes(tmp_path / "clips")
+    assert taken == pytest.approx(cache.predict_bytes(spec, num_frames=50, frame_rate=25.0), abs=300)
+
+
+def test_the_least_recently_used_goes_first(tmp_path):
+    entries = ClipCache(tmp_path)
+    array = clip(3, (1, 2, 20, 30, 3))
+    for number in range(6):
+        assert entries.put(key_of(number), array, {})
+        stamp = 1_000_000 + number
+        for path in entries._paths(key_of(number)):
+            os.utime(path, (stamp, stamp))
+    assert entries.get(key_of(1)) is not None  # used now
+    each = folder_bytes(tmp_path) // 6
+    entries.set_limit(4 * each + 50)
+    assert [n for n in range(6) if entries.get(key_of(n)) is not None] == [1, 3, 4, 5]
+    for number in (4, 5, 3, 1):
+        entries.get(key_of(number))
+        time.sleep(0.01)
+    assert entries.put(key_of(9), array, {})
+    assert [n for n in (1, 3, 4, 5, 9) if entries.get(key_of(n)) is not None] == [1, 3, 5, 9]
+
+
+@pytest.mark.parametrize("region_bytes", [1 << 30, 1 << 13])
+def test_the_limit_holds_whatever_is_written_and_another_process_keeps_to_it_too(tmp_path, monkeypatch, region_bytes):
+    monkeypatch.setattr(cache, "REGION_BYTES", region_bytes)
+    ClipCache(tmp_path).set_limit(100_000)
+    rng = np.random.default_rng(6)
+    kept = 0
+    for number in range(150):
+        entries = ClipCache(tmp_path)  # as each video's worker makes its own
+        kept += entries.put(key_of(number), clip(number, (1, int(rng.integers(1, 9)), 12, 14, 3)), {})
+        assert folder_bytes(tmp_path) <= 100_000
+    assert kept == 150
+    assert folder_bytes(tmp_path) > 50_000
+    assert sum(entry.num_bytes for entry in ClipCache(tmp_path).entries()) == folder_bytes(tmp_path)
+
+
+def test_an_entry_over_the_limit_is_not_kept_and_nothing_is_removed_for_it(filled, caplog):
+    filled.set_limit(folder_bytes(filled.folder) + 10)
+    assert not filled.put(key_of(1), clip(0, (1, 9, 50, 50, 3)), {})
+    assert "is not kept" in caplog.text
+    assert filled.get(KEY) is not None
+
+
+def test_arrays_that_a_killed_process_left_count_and_go_too(filled):
+    files(filled)[".json"].unlink()
+    (entry,) = filled.entries()
+    assert entry.num_bytes == files(filled)[".npy"].stat().st_size
+    filled.set_limit(100)
+    assert filled.entries() == []
+
+
+def test_a_limit_is_taken_back_and_an_unusable_one_is_none(filled, caplog):
+    with pytest.raises(ValueError, match="at least 1 byte"):
+        filled.set_limit(0)
+    filled.set_limit(10**9)
+    assert ClipCache(filled.folder).limit == 10**9
+    filled.set_limit(None)
+    assert filled.limit is None
+    for text in ("", "[1]", '{"most_bytes": "all"}', '{"most_bytes": true}'):
+        (filled.folder / "limit.json").write_text(text)
+        assert filled.limit is None
+    assert "no limit" in caplog.text
+    assert filled.put(key_of(1), clip(), {})
+
+
+@pytest.mark.parametrize("limit", [1, 2**30, 2**31, 10**10, 10**11, 10**12, 10**14])
+def test_regions_share_all_folders(limit):
+    regions = cache._regions(limit)
+    assert [number for region in regions for number in region] == list(range(256))
+    assert len({len(region) for region in regions}) == 1
+    assert len(regions) == 1 or limit // len(regions) >= cache.REGION_BYTES
+    assert len(regions) == 256 or limit // len(regions) < 2 * cache.REGION_BYTES

@@ -6,6 +6,10 @@ changed one never does. The array is written first and the side file last, both 
 name and then renamed, so an entry without a side file does not exist. Nobody waits for a lock: two
 processes that make the same entry make the same bytes.
 
+A limit on the size belongs to the folder, in its ``limit.json``, so that all programs that share it keep to one. The
+entries that were used least recently go first. Keys are hashes, so a large folder is parted into regions of about 1 GB
+by the key's first bits, each with its share of the limit: making room looks through one region only.
+
 An entry is read back only after its header, size, settings and SHA-256 agree. Headers are matched
 against the one form that we write and never evaluated; pickles are never loaded.
 """
@@ -22,18 +26,24 @@ import os
 import re
 import stat
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from vidbench.data.process import resize_backend
-from vidbench.records import CacheError
-from vidbench.utils import atomic_writer, printable, sha256_of_json
+from vidbench.data.sample import indices_for
+from vidbench.records import CacheError, InputSpec
+from vidbench.utils import atomic_writer, printable, sha256_of_json, write_json
 
 log = logging.getLogger(__name__)
 
 SCHEMA = 1
 DAY_S = 86400.0
+LIMIT_FILE = "limit.json"
+REGION_BYTES = 1 << 30  # a region holds this at least, and less than twice as much
+NUM_FOLDERS = 256
+SIDE_BYTES = 640  # of a side file without its indices, which take about six characters each
 MOST_HEADER = 1024  # bytes; ours take 128
 MOST_SIDE = 16 << 20  # bytes of a side file
 HEADER = re.compile(rb"\{'descr': '\|u1', 'fortran_order': False, 'shape': \(((?:\d{1,12}, ?)+\d{1,12})\), \} *\n")
@@ -74,7 +84,10 @@ class ClipCache:
         array_path, side_path = self._paths(key)
         try:
             side = read_side(side_path)
-            return read_array(array_path, side, settings={"key": key}), side.get("stored", {})
+            found = read_array(array_path, side, settings={"key": key}), side.get("stored", {})
+            with contextlib.suppress(OSError):
+                os.utime(side_path)  # when it was used last
+            return found
         except FileNotFoundError:
             return None
         except CacheError as problem:
@@ -109,6 +122,8 @@ class ClipCache:
         side |= {"settings": {"key": key}, "stored": stored}
         text = json.dumps(side, allow_nan=False)
         try:
+            if not self._make_room(key, len(header) + data.nbytes + len(text)):
+                return False
             array_path.parent.mkdir(parents=True, exist_ok=True)
             remove_debris(array_path.parent)
             with atomic_writer(array_path) as file:
@@ -121,11 +136,139 @@ class ClipCache:
             return False
         return True
 
+    @property
+    def limit(self) -> int | None:
+        """Bytes that the folder may hold, or ``None`` where nobody set a limit. A file that says nothing usable is
+        logged, and no limit."""
+        path = self.folder / LIMIT_FILE
+        try:
+            value = read_side(path).get("most_bytes")
+        except FileNotFoundError:
+            return None
+        except (OSError, CacheError) as problem:
+            log.warning("the cache has no limit: %s", printable(problem))
+            return None
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+        log.warning("the cache has no limit: %s names none", printable(path, 160))
+        return None
+
+    def set_limit(self, most_bytes: int | None) -> None:
+        """Set the limit of the folder for all who use it from now on, and make the cache that small at once.
+
+        Processes that write at the same moment may exceed it by one entry each until the next is written.
+
+        Raises:
+            ValueError: a limit below 1.
+            OSError: the folder cannot be written.
+        """
+        path = self.folder / LIMIT_FILE
+        if most_bytes is None:
+            path.unlink(missing_ok=True)
+            return
+        if most_bytes < 1:
+            raise ValueError(f"a limit is at least 1 byte, got {most_bytes}")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"most_bytes": most_bytes})
+        for region in _regions(most_bytes):
+            self._shrink(region, most_bytes // len(_regions(most_bytes)))
+
+    def entries(self) -> list[Stored]:
+        """All finished entries, in no order."""
+        return [entry for region in _regions(None) for entry in self._stored(region)]
+
+    def _make_room(self, key: str, size: int) -> bool:
+        """Remove what was used least recently where ``size`` more bytes would exceed the limit."""
+        limit = self.limit
+        if limit is None:
+            return True
+        regions = _regions(limit)
+        share = limit // len(regions)
+        if size > share:
+            log.warning("an entry of %d bytes is not kept: the cache's limit leaves %d", size, share)
+            return False
+        self._shrink(regions[int(key[:2], 16) * len(regions) // NUM_FOLDERS], share - size)
+        return True
+
+    def _shrink(self, region: range, most_bytes: int) -> None:
+        stored = sorted(self._stored(region), key=lambda entry: entry.used_s)
+        total = sum(entry.num_bytes for entry in stored)
+        for entry in stored:
+            if total <= most_bytes:
+                return
+            for path in entry.paths:  # the side file first: without it there is no entry
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            total -= entry.num_bytes
+
+    def _stored(self, region: range) -> list[Stored]:
+        """Entries in some folders, arrays without a side file among them: someone is writing one, or was killed."""
+        found = []
+        for number in region:
+            sizes: dict[str, dict[str, os.stat_result]] = {}
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                for item in os.scandir(self.folder / f"{number:02x}"):
+                    stem, suffix = os.path.splitext(item.name)
+                    if suffix in (".npy", ".json") and re.fullmatch(r"[0-9a-f]{64}", stem):
+                        with contextlib.suppress(FileNotFoundError):
+                            sizes.setdefault(stem, {})[suffix] = item.stat(follow_symlinks=False)
+            for stem, files in sizes.items():
+                used = files.get(".json", files.get(".npy")).st_mtime
+                paths = tuple(self.folder / f"{number:02x}" / f"{stem}{suffix}" for suffix in sorted(files))
+                found.append(Stored(paths, sum(facts.st_size for facts in files.values()), used))
+        return found
+
     def _paths(self, key: str) -> tuple[Path, Path]:
         if not re.fullmatch(r"[0-9a-f]{64}", key):
             raise ValueError(f"{printable(key, 80)!r} is no key of this cache")
         stem = self.folder / key[:2] / key
         return stem.with_suffix(".npy"), stem.with_suffix(".json")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An entry on the disk.
+
+    Args:
+        paths: its side file and its array, or the one of them that is there.
+        num_bytes: of both.
+        used_s: when it was written or read last, in seconds as ``time.time`` gives them.
+    """
+
+    paths: tuple[Path, ...]
+    num_bytes: int
+    used_s: float
+
+
+def _regions(limit: int | None) -> list[range]:
+    """Numbers of the folders that share a part of the limit; ``None`` gives all in one."""
+    number = 1
+    while limit is not None and number < NUM_FOLDERS and limit // (2 * number) >= REGION_BYTES:
+        number *= 2
+    width = NUM_FOLDERS // number
+    return [range(start, start + width) for start in range(0, NUM_FOLDERS, width)]
+
+
+def predict_bytes(spec: InputSpec, *, num_frames: int = 300, frame_rate: float = 30.0) -> int:
+    """Bytes of disk that the views of one video will take in the cache: pixels, header and side file.
+
+    Exact to within a hundred bytes of the side file, before any video is read, for a card that takes a fixed number of
+    frames.
+
+    Args:
+        spec: the card's input. Only the frames that it samples are kept, cropped, 8 bits a value.
+        num_frames: pictures in the video; matters for cards that take a whole video (``spec.num_frames`` is 0).
+        frame_rate: of the video in frames per second; likewise.
+
+    >>> from vidbench.records import InputSpec
+    >>> half = (0.5, 0.5, 0.5)
+    >>> predict_bytes(InputSpec(64, 25.0, 256, (224, 224), half, half)) // 10**5 / 10  # MB
+    9.6
+    """
+    indices = indices_for(spec, np.arange(num_frames) / frame_rate, frame_rate)
+    shape = (*indices.shape[:1], indices.shape[1], *spec.crop, 3)
+    pixels = math.prod(shape) * spec.num_crops
+    return len(_header((shape[0] * spec.num_crops, *shape[1:]))) + pixels + SIDE_BYTES + 5 * indices.size
 
 
 def read_array(path: str | os.PathLike, side: dict | str | os.PathLike | None = None, *, settings: dict | None = None):
