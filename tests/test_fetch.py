@@ -5,22 +5,31 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
+import os
+import signal
+import subprocess
+import sys
 import tarfile
 import threading
 import time
 import urllib.parse
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import filelock
 import pytest
 
+from vidbench.arguments import FetchConfig, parse_fetch
 from vidbench.data import fetch as fetching
-from vidbench.data.catalog import load_labels
-from vidbench.data.fetch import Order, fetch
-from vidbench.data.index import load_records
-from vidbench.data.order import Known, lost
+from vidbench.data.arriving import Arriving, RangeFile, Restarted
+from vidbench.data.catalog import find_dataset, load_labels
+from vidbench.data.fetch import Order, fetch, make_plan
+from vidbench.data.index import draw_subset, load_records
+from vidbench.data.order import Known, addresses, class_names, kinetics_rows, lost, mp4_damage, shares
 from vidbench.data.web import Patience
-from vidbench.records import AnnotationError, FetchError
+from vidbench.records import AnnotationError, ConfigError, FetchError
 
 ROOT = Path(__file__).resolve().parents[1]
 HASTY = Patience(tries=2, connect_s=5, read_s=5, wait_s=0.01)
@@ -391,3 +400,418 @@ def test_real_clips_come_through_unchanged_and_pass_the_look_at_their_boxes(serv
     assert clips_in(tmp_path) == clips
     assert outcome.lost == {}
     assert outcome.not_hosted == outcome.num_wanted - 4 > 90
+
+
+# ---------------------------------------------------------------- plans
+
+
+def test_a_dry_run_says_what_it_takes_and_writes_nothing(server, tmp_path):
+    cvdf = Cvdf(server, size=30000)
+    plan = make_plan(cvdf.order(tmp_path / "data", classes=cvdf.labels[:1]), dry=True, patience=HASTY)
+    text = plan.text()
+    assert "24 videos listed, 6 wanted, 0 of them there" in text
+    assert "3 of 3 to be read" in text
+    assert "CC BY 4.0" in text
+    assert " free at " in text
+    assert "MB/s" in text
+    assert plan.costs[0].download_bytes == pytest.approx(cvdf.num_bytes, rel=0.01)
+    assert plan.fits
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_part_is_expected_to_read_less(server, tmp_path):
+    cvdf = Cvdf(server, per_class=60, num_archives=8)
+    whole = make_plan(cvdf.order(tmp_path), dry=True, patience=HASTY)
+    part = make_plan(cvdf.order(tmp_path, limit=8), dry=True, patience=HASTY)
+    assert part.costs[0].download_bytes < whole.costs[0].download_bytes / 3
+    assert part.costs[0].num_clips == 8
+
+
+def test_a_disk_that_cannot_hold_it_is_refused_before_anything_is_fetched(server, tmp_path, monkeypatch):
+    cvdf = Cvdf(server)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 200 * 10**6})())
+    with pytest.raises(FetchError, match=r"needs .*but its disk has 200 MB free; ask for fewer"):
+        fetch(cvdf.order(tmp_path), patience=HASTY)
+    assert not make_plan(cvdf.order(tmp_path), dry=True, patience=HASTY).fits
+    assert clips_in(tmp_path) == {}
+
+
+def test_archives_named_after_other_classes_are_left_out(server, tmp_path):
+    cvdf = Cvdf(server)
+    label, other = cvdf.labels[:2]
+    official = "https://s3.amazonaws.com/kinetics/400/val/"
+    names = {}
+    for wanted in (label, other):
+        clips = {f"{name}.mp4": data for name, data in cvdf.clips.items() if cvdf.label_of[name] == wanted}
+        names[wanted] = f"{wanted}.tar.gz"
+        server.files[f"/m/400/val/{wanted}.tar.gz"] = tar_gz(clips)
+    server.files["/m/400/val/k400_val_path.txt"] = "\n".join(official + name for name in names.values()).encode()
+    fetch(cvdf.order(tmp_path, classes=(label,)), patience=HASTY)
+    assert not any(other in path for path in server.asked)
+    assert {cvdf.label_of[name] for name in clips_in(tmp_path)} == {label}
+
+
+# ---------------------------------------------------------------- stopped, full, and two at once
+
+
+def command(cvdf: Cvdf, root: Path, *more: str) -> list[str]:
+    words = [sys.executable, str(ROOT / "scripts" / "fetch.py"), "kinetics400", "--split", cvdf.split]
+    return [*words, "--mirror", cvdf.mirror, "--data-dir", str(root), *more]
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run(words, capture_output=True, text=True, timeout=120)
+
+
+def test_the_command_fetches_and_its_exit_status_tells_what_lacks(server, tmp_path):
+    cvdf = Cvdf(server)
+    done = run(command(cvdf, tmp_path))
+    assert done.returncode == 3, done.stderr
+    assert "21 of 24 videos wanted are in" in done.stdout
+    assert "1 no moov atom" in done.stdout
+    assert "1 are not in the published copy" in done.stdout
+    assert set(clips_in(tmp_path)) == cvdf.good
+    done = run(command(cvdf, tmp_path, "--classes", ",".join(cvdf.labels[:1]), "--dry-run"))
+    assert done.returncode == 0, done.stderr
+    assert "0 of 3 to be read" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [(), ("--limit", "150")], ids=["whole", "part"])
+def test_a_fetch_killed_twenty_times_ends_the_same_and_reads_little_twice(server, tmp_path, part):
+    cvdf = Cvdf(server, per_class=60, num_archives=4, size=25000)
+    undisturbed = run(command(cvdf, tmp_path / "once", *part))
+    assert undisturbed.returncode == (0 if part else 3), undisturbed.stderr
+    sent_once, server.sent = server.sent, 0
+    server.rate = 1_000_000
+    kills = 0
+    root = tmp_path / "killed"
+    words = command(cvdf, root, *part)
+    while kills < 20:
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = server.sent
+        deadline = time.monotonic() + 20
+        while process.poll() is None and server.sent < before + sent_once // 30 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+        good = {name: cvdf.clips[name] for name in cvdf.good}
+        assert clips_in(root).items() <= good.items()
+    server.rate = 0
+    run(words)
+    assert kills >= 15
+    assert clips_in(root) == clips_in(tmp_path / "once")
+    assert leftovers(root) == []
+    assert server.sent <= 1.2 * sent_once
+
+
+def test_a_second_fetch_into_the_same_folder_waits_for_nothing_and_says_so(server, tmp_path):
+    cvdf = Cvdf(server)
+    (tmp_path / ".fetch").mkdir()
+    with filelock.FileLock(tmp_path / ".fetch" / "held"), pytest.raises(FetchError, match="Another fetch is working"):
+        fetch(cvdf.order(tmp_path), patience=HASTY)
+    assert fetch(cvdf.order(tmp_path), patience=HASTY).num_there == 21
+
+
+def test_a_disk_that_fills_is_said_in_one_sentence_and_the_next_call_goes_on(server, tmp_path, monkeypatch):
+    cvdf = Cvdf(server)
+    real, left = os.replace, [5]
+
+    def replace(source, target):
+        if str(target).endswith(".mp4"):
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(28, "No space left on device", str(target))
+        return real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(FetchError, match=r"cannot be written: No space left on device; what is there is kept"):
+        fetch(cvdf.order(tmp_path), patience=HASTY)
+    assert len(clips_in(tmp_path)) == 5
+    monkeypatch.setattr(os, "replace", real)
+    fetch(cvdf.order(tmp_path), patience=HASTY)
+    assert set(clips_in(tmp_path)) == cvdf.good
+    assert leftovers(tmp_path) == []
+
+
+# ---------------------------------------------------------------- what is read while it comes
+
+
+def test_a_file_that_changes_on_the_server_while_it_is_read_is_read_anew(server, tmp_path):
+    server.files["/a"] = b"old" * 200_000
+    server.rate = 2_000_000
+    file = Arriving([server.url + "/a"], tmp_path / "a", patience=HASTY)
+    assert file.read(6) == b"oldold"
+    file.close()
+    assert (tmp_path / "a.part").stat().st_size
+    server.files["/a"], server.rate = b"new" * 200_000, 0
+    file = Arriving([server.url + "/a"], tmp_path / "a", patience=HASTY)
+    try:
+        data = b"".join(iter(lambda: file.read(1 << 16), b""))
+    except Restarted:  # the old beginning was read before the server said that it is another file now
+        pass
+    else:
+        assert data == server.files["/a"]
+    finally:
+        file.close()
+    with Arriving([server.url + "/a"], tmp_path / "a", patience=HASTY) as file:
+        assert file.readall() == server.files["/a"]
+
+
+def test_an_arriving_file_gives_all_bytes_in_order_and_its_hash(server, tmp_path):
+    server.files["/a"] = os.urandom(700_001)
+    with Arriving([server.url + "/a"], tmp_path / "a", patience=HASTY) as file:
+        data = b"".join(iter(lambda: file.read(100_000), b""))
+    assert data == server.files["/a"]
+    assert file.result.sha256 == hashlib.sha256(data).hexdigest()
+    file.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_remote_file_is_read_at_any_place(server):
+    server.files["/z"] = os.urandom(3_000_000)
+    remote = RangeFile([server.url + "/none", server.url + "/z"], patience=HASTY)
+    with io.BufferedReader(remote, 1 << 16) as file:
+        for start, size in ((2_900_000, 90_000), (5, 40), (100_000, 300_000), (2_999_999, 50), (0, 1)):
+            file.seek(start)
+            assert file.read(size) == server.files["/z"][start : start + size]
+        file.seek(0, os.SEEK_END)
+        assert file.read(10) == b""
+        assert file.tell() == 3_000_000
+
+
+# ---------------------------------------------------------------- UCF101, HMDB51, Something-Something, vidmini
+
+
+def ucf_server(server) -> dict[str, bytes]:
+    """A zip of flat files like the published one, and split files, of two classes."""
+    stems = [f"{label}_g{group:02d}" for label in ("Archery", "HandStandPushups") for group in (1, 2, 9)]
+    names = [f"v_{stem}_c{clip:02d}.avi" for stem in stems for clip in (1, 2)]
+    clips = {name: b"RIFF" + hashlib.shake_256(name.encode()).digest(50_000) for name in names}
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in clips.items():
+            archive.writestr(f"UCF101/{name}", data)
+    server.files["/m/UCF101_videos.zip"] = memory.getvalue()
+    labels = load_labels("ucf101")
+    folder = {"Archery": "Archery", "HandStandPushups": "HandstandPushups"}
+    paths = {name: f"{folder[name.split('_')[1]]}/{name}" for name in names}
+    for fold in (1, 2, 3):
+        tested = [paths[name] for name in names if ("_g01_" in name or "_g02_" in name)]
+        trained = [f"{paths[n]} {labels.index(paths[n].split('/')[0]) + 1}" for n in names if paths[n] not in tested]
+        server.files[f"/m/ucf101_splits/testlist0{fold}.txt"] = ("\r\n".join(tested) + "\r\n").encode()
+        server.files[f"/m/ucf101_splits/trainlist0{fold}.txt"] = ("\r\n".join(trained) + "\r\n").encode()
+    numbered = "\n".join(f"{number} {label}" for number, label in enumerate(labels, 1))
+    server.files["/m/ucf101_splits/classInd.txt"] = numbered.encode()
+    return {f"UCF-101/{paths[name]}": data for name, data in clips.items()}
+
+
+def test_ucf101_comes_out_of_the_remote_zip_video_by_video(server, tmp_path):
+    files = ucf_server(server)
+    order = Order("ucf101", "test", data_dir=tmp_path, mirrors=(server.url + "/m",))
+    outcome = fetch(order, patience=HASTY)
+    assert (outcome.num_wanted, outcome.num_there, outcome.exit_status) == (8, 8, 0)
+    for path, data in files.items():
+        assert (tmp_path / path).exists() == ("_g09_" not in path)
+        assert "_g09_" in path or (tmp_path / path).read_bytes() == data
+    assert all(record.status == "ok" for record in load_records("ucf101", tmp_path, "test"))
+
+
+def test_a_few_videos_of_ucf101_cost_a_few_bytes_and_are_those_that_an_evaluation_draws(server, tmp_path):
+    ucf_server(server)
+    order = Order("ucf101", "test", limit=2, seed=5, data_dir=tmp_path, mirrors=(server.url + "/m",))
+    fetch(order, patience=HASTY)
+    records = load_records("ucf101", tmp_path, "test")
+    there = [record.video_id for record in records if record.status == "ok"]
+    assert there == [record.video_id for record in draw_subset(records, 2, 5)]
+
+
+def test_a_damaged_zip_is_said(server, tmp_path):
+    ucf_server(server)
+    data = server.files["/m/UCF101_videos.zip"]
+    server.files["/m/UCF101_videos.zip"] = data[:20_000] + b"\0" * 100 + data[20_100:]
+    with pytest.raises(FetchError, match="is damaged"):
+        fetch(Order("ucf101", "test", data_dir=tmp_path, mirrors=(server.url + "/m",)), patience=HASTY)
+
+
+def hmdb_server(server) -> dict[str, bytes]:
+    """Three videos of each class of HMDB51, with names that shells trip over, and all its split files."""
+    files = {}
+    for label in load_labels("hmdb51"):
+        names = [f"a#1 [x]&;({n})!_{label}_f_nm_np1_fr_med_{n}.avi" for n in range(3)]
+        for name in names:
+            files[f"hmdb51_org/{label}/{name}"] = b"RIFF" + name.encode() * 9
+        for fold in (1, 2, 3):
+            lines = "".join(f"{name} {code} \n" for name, code in zip(names, (1, 2, 0)))
+            server.files[f"/m/hmdb51_splits/{label}_test_split{fold}.txt"] = lines.encode()
+    server.files |= {f"/m/{path}": data for path, data in files.items()}
+    return files
+
+
+def test_hmdb51_comes_one_by_one_with_the_names_as_they_are(server, tmp_path):
+    files = hmdb_server(server)
+    lost_path = next(path for path in files if path.endswith("_wave_f_nm_np1_fr_med_1.avi"))
+    del server.files["/m/" + lost_path]
+    outcome = fetch(Order("hmdb51", "test", data_dir=tmp_path, mirrors=(server.url + "/m",)), patience=HASTY)
+    assert (outcome.num_wanted, outcome.num_there, outcome.exit_status) == (51, 50, 3)
+    assert list(outcome.lost.values()) == ["the server answered 404"]
+    found = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*.avi")}
+    assert found == {path: data for path, data in files.items() if path.endswith("_1.avi") and path != lost_path}
+    assert sum(record.status == "ok" for record in load_records("hmdb51", tmp_path, "test")) == 50
+
+
+def test_what_needs_a_registration_is_told_with_its_folder(tmp_path):
+    with pytest.raises(ConfigError, match=rf"Register at https://.* and put them into {tmp_path}; then the same"):
+        fetch(Order("ssv2", data_dir=tmp_path))
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_parts_of_something_something_are_read_as_one_archive(tmp_path, zipped):
+    labels = load_labels("somethingv2")
+    videos = {f"20bn-something-something-v2/{number}.webm": os.urandom(4000 + number) for number in (7, 8, 9)}
+    entries = [{"id": str(n), "template": labels[n].replace("something", "[something]")} for n in (7, 9)]
+    (tmp_path / "something-something-v2-validation.json").write_text(json.dumps(entries))
+    whole = tar_gz(videos)
+    for number, start in enumerate(range(0, len(whole), 5000)):
+        name, data = f"20bn-something-something-v2-{number:02d}", whole[start : start + 5000]
+        if zipped:
+            with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+                archive.writestr(name, data)
+        else:
+            (tmp_path / name).write_bytes(data)
+    outcome = fetch(Order("ssv2", data_dir=tmp_path))
+    assert (outcome.num_wanted, outcome.num_there) == (2, 2)
+    found = {path.name: path.read_bytes() for path in tmp_path.rglob("*.webm")}
+    assert found == {f"{n}.webm": videos[f"20bn-something-something-v2/{n}.webm"] for n in (7, 9)}
+    (tmp_path / ("20bn-something-something-v2-01" + (".zip" if zipped else ""))).unlink()
+    next(tmp_path.rglob("*.webm")).unlink()
+    with pytest.raises(FetchError, match=r"Part 01 .* is not in"):
+        fetch(Order("ssv2", data_dir=tmp_path))
+
+
+def test_vidmini_is_there_and_its_train_split_is_drawn(tmp_path):
+    assert fetch(Order("vidmini")).num_there == 144
+    outcome = fetch(Order("vidmini", "train", per_class=1, data_dir=tmp_path))
+    assert (outcome.num_there, outcome.num_new) == (12, 12)
+    assert len(load_records("vidmini", tmp_path, "train")) == 12
+
+
+# ---------------------------------------------------------------- small rules
+
+
+def test_shares_differ_by_one_unless_a_class_has_no_more():
+    available = {"a": 9, "b": 2, "c": 9, "d": 9}
+    for seed in range(5):
+        for limit in range(1, 30):
+            found = shares(available, None, limit, seed)
+            assert sum(found.values()) == min(limit, 29)
+            rich = [found[name] for name in "acd"]
+            assert max(rich) - min(rich) <= 1
+            assert found["b"] == 2 or max(rich) - found["b"] <= 1
+            smaller = shares(available, None, limit - 1, seed)
+            assert all(smaller[name] <= found[name] for name in available)
+    assert shares(available, 3, None, 0) == {"a": 3, "b": 2, "c": 3, "d": 3}
+
+
+def test_classes_may_be_named_with_commas_or_hold_commas():
+    labels = load_labels("somethingv2")
+    name = next(label for label in labels if "," in label)
+    assert class_names([name, labels[0]], labels) == (name, labels[0])
+    assert class_names(["arm wrestling,bungee jumping"], load_labels("kinetics400")) == (
+        "arm wrestling",
+        "bungee jumping",
+    )
+    with pytest.raises(ConfigError, match=r"'arm wresting'.*'arm wrestling'"):
+        class_names(["arm wresting"], load_labels("kinetics400"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "label,youtube_id,time_start,time_end,split\nyoga,-0123456789,5,15,val\n",
+        "yoga,-0123456789,5,15,validate\n",
+        "-0123456789,5,15,yoga\n",
+        "-0123456789\t5.0\t15.0\tyoga\n",
+        "yoga/-0123456789_000005_000015.mp4\n",
+        "yoga/-0123456789_000005_000015\n",
+    ],
+)
+def test_lists_of_kinetics_are_read_in_the_forms_in_use(text):
+    header, row = kinetics_rows(text, load_labels("kinetics600"), "val", "here")
+    assert header[:4] == ["label", "youtube_id", "time_start", "time_end"]
+    assert row[:2] == ["yoga", "-0123456789"]
+    assert [float(value) for value in row[2:4]] == [5, 15]
+
+
+def test_what_is_no_list_of_kinetics_is_refused():
+    with pytest.raises(AnnotationError, match="2 of 2 lines are no video"):
+        kinetics_rows("<html>\n<p>hello</p>\n", ("yoga",), "val", "here")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "empty"),
+        (box(b"ftyp", b"isom") + box(b"mdat", b"x" * 50), "no moov atom"),
+        (clip_bytes("a")[:200], "cut: 200 of"),
+        (b"<html>not a video</html>", "not an MP4 file"),
+        (box(b"ftyp", b"isom") + bytes(100), "no box at byte 12"),
+        (clip_bytes("a"), ""),
+        (box(b"ftyp", b"isom") + box(b"moov", b"") + (1).to_bytes(4) + b"mdat" + (66).to_bytes(8) + b"x" * 50, ""),
+        (box(b"ftyp", b"isom") + box(b"moov", b"") + bytes(4) + b"mdat" + b"x" * 50, ""),
+    ],
+)
+def test_damage_shows_in_the_outermost_boxes(data, words):
+    found = mp4_damage(io.BytesIO(data), len(data))
+    assert found.startswith(words) if words else found == ""
+
+
+def test_official_addresses_are_given_to_the_mirrors_in_order():
+    order = Order("kinetics400", mirrors=("http://a/x/", "http://b"))
+    official = "https://s3.amazonaws.com/kinetics/400/val/part 1.tar.gz"
+    assert addresses(order, official) == ["http://a/x/400/val/part 1.tar.gz", "http://b/400/val/part 1.tar.gz"]
+    assert addresses(Order("kinetics400"), official) == [official]
+    with pytest.raises(FetchError, match="leads elsewhere"):
+        addresses(order, "https://s3.amazonaws.com/kineticsx/400/val/part.tar.gz")
+
+
+def test_the_command_line_is_the_order():
+    config = parse_fetch(
+        ["hmdb51", "--split", "all", "--classes", "golf,kick", "pour", "--limit", "9", "--parallel", "2"]
+    )
+    assert config.order == Order("hmdb51", "all", classes=("golf", "kick", "pour"), limit=9, num_parallel=2)
+    assert config.order.splits == ("train", "test")
+    assert FetchConfig(dataset="ssv2").checked().dataset == "somethingv2"
+    assert parse_fetch(["kinetics400", "--mirror", "http://a,http://b"]).order.mirrors == ("http://a", "http://b")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["kinetics4000"], "No dataset is called 'kinetics4000'"),
+        (["kinetics400", "--split", "vol"], "--split must be one of train, val, test, all"),
+        (["kinetics400", "--mirror", "ftp://x"], "--mirror must begin with https:// or http://"),
+        (["hmdb51", "--fold", "4"], "--fold must be from 1 to 3"),
+        (["csv"], "a list of paths and labels is not fetched"),
+    ],
+)
+def test_a_wrong_order_is_said_before_anything_is_done(words, message, tmp_path):
+    done = run([sys.executable, str(ROOT / "scripts" / "fetch.py"), *words, "--data-dir", str(tmp_path / "x")])
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["kinetics400", "kinetics600", "kinetics700_2020", "mini_kinetics200", "ucf101", "hmdb51"]
+)
+def test_every_source_of_a_card_is_below_one_of_its_bases(name):
+    card = find_dataset(name)
+    fetched = [source for source in card.sources if source.kind]
+    assert fetched
+    for source in fetched:
+        assert addresses(Order(name), source.url) == [source.url]

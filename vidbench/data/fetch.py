@@ -25,10 +25,12 @@ from pathlib import Path
 
 import filelock
 
+from vidbench.data import index
 from vidbench.data.archives import stream_members
 from vidbench.data.arriving import Arriving, Joined, RangeFile, Restarted, Traffic
-from vidbench.data.catalog import load_labels
+from vidbench.data.catalog import REPOSITORY, load_labels
 from vidbench.data.download import open_stream
+from vidbench.data.mini import make_mini
 from vidbench.data.order import (
     STATE,
     Job,
@@ -54,6 +56,7 @@ MOST_CLIP_BYTES = 200 * MB
 MOST_PROBES = 4  # archives whose size is asked for before
 PROBE_BYTES = 8 * MB  # over which the rate is measured
 RESERVE_BYTES = 200 * MB  # of disk that a fetch leaves free
+MINI = {"test": 12, "train": 100}  # clips of a class of vidmini, as shipped and as used for training
 CLIP_NAME = re.compile(r"([A-Za-z0-9_-]{11}_\d{6}_\d{6})\.mp4")  # ID_START_END
 
 
@@ -170,7 +173,7 @@ def fetch_files(job: Job, traffic: Traffic, patience=None) -> None:
         url = template.format(path=urllib.parse.quote(f"hmdb51_org/{label}/{name}"))
         try:
             get(
-                job.order, url, job.root / "hmdb51_org" / label / name,
+                job.order, url, job.root / record.path,
                 progress=traffic.report(record.video_id), patience=patience,
             )  # fmt: skip
         except FetchError as problem:
@@ -256,11 +259,10 @@ def estimate(job: Job, patience=None, *, probe: bool = True) -> Cost:
         keep = clips * hosted.gb * GB / hosted.num_videos
         return Cost(clips, keep, keep)
     hosted = next((item for item in job.order.card.hosted if item.split == job.split), None)
+    if probe:
+        _probe(job, patience)
     known = [facts["num_bytes"] for facts in job.known.archives.values() if facts["state"] == "read"]
-    rate = 0.0
-    if probe and job.archives:
-        sizes, rate = _probe(job, patience)
-        known += sizes
+    known += job.known.sizes.values()
     each = sum(known) / len(known) if known else hosted.gb * GB / max(1, job.num_archives) if hosted else 1.5 * GB
     whole = each * max(1, job.num_archives)
     per_clip = whole / hosted.num_videos if hosted and not job.order.mirrors else CLIP_BYTES
@@ -268,29 +270,30 @@ def estimate(job: Job, patience=None, *, probe: bool = True) -> Cost:
     download_bytes = min(each * len(job.archives), whole * part)
     at_once = 1 if job.order.is_part else job.order.num_parallel
     passing = each * min(at_once, len(job.archives))
-    return Cost(clips, download_bytes, min(clips * per_clip, whole), min(passing, download_bytes), len(known), rate)
+    keep_bytes, passing = min(clips * per_clip, whole), min(passing, download_bytes)
+    return Cost(clips, download_bytes, keep_bytes, passing, len(known), job.known.rate)
 
 
-def _probe(job: Job, patience) -> tuple[list[int], float]:
-    """Sizes of the first archives to be read, and bytes a second over the beginning of the first."""
-    sizes, rate = [], 0.0
-    unknown = [url for url in job.archives if url not in job.known.archives]
-    for url in unknown[:MOST_PROBES]:
+def _probe(job: Job, patience) -> None:
+    """Ask for the sizes of the first archives to be read, and measure the rate over the beginning of one."""
+    known = job.known
+    unknown = [url for url in job.archives[:MOST_PROBES] if url not in known.archives and url not in known.sizes]
+    for url in unknown:
         first, *others = addresses(job.order, url)
         try:
             with open_stream(first, mirrors=others, ca_bundle=job.order.ca_bundle, patience=patience) as stream:
                 if stream.total:
-                    sizes.append(stream.total)
-                rate = rate or _rate_of(stream)
+                    known.sizes[url] = stream.total
+                known.rate = known.rate or _rate_of(stream)
         except FetchError as problem:
             if problem.http_status is None:  # the server itself is not there; an archive that is not comes up later
                 raise
-    return sizes, rate
 
 
 def _rate_of(stream) -> float:
+    most = min(PROBE_BYTES, (stream.total or PROBE_BYTES) // 50)
     began, got = time.perf_counter(), 0
-    while got < PROBE_BYTES and (data := stream.read(1 << 20)):
+    while got < most and (data := stream.read(1 << 20)):
         got += len(data)
     return got / max(1e-9, time.perf_counter() - began)
 
@@ -336,6 +339,8 @@ class Plan:
         lines = []
         for job, cost in zip(self.jobs, self.costs, strict=True):
             lines += _words_of_job(job, cost)
+        if card.comes == "shipped":
+            return f"{card.title}: the test split is part of the repository, the train split is drawn here, not fetched"
         lines.append(f"  disk       {_gb(self.disk_bytes)} needed, {_gb(self.free_bytes)} free at {self.order.root}")
         return "\n".join([*lines, f"  licence    {card.licence}"])
 
@@ -358,7 +363,7 @@ def _words_of_job(job: Job, cost: Cost) -> list[str]:
     else:
         lines.append(f"  download   about {_gb(cost.download_bytes)} for {cost.num_clips} videos, one by one")
     if cost.rate:
-        lines.append(f"  time       about {_time(cost.seconds)} at {cost.rate / MB:.3g} MB/s, measured just now")
+        lines.append(f"  time       about {_time(cost.seconds)} at {cost.rate / MB:.3g} MB/s, as measured")
     return lines
 
 
@@ -385,12 +390,17 @@ def make_plan(order: Order, *, dry: bool = False, patience=None) -> Plan:
         AnnotationError: lists that cannot be used.
     """
     card = order.card
+    if card.comes == "shipped":
+        return Plan(order, [], [], shutil.disk_usage(_existing(order.root)).free)
     _check_order(order)
     with tempfile.TemporaryDirectory() as temporary:
         lists = Path(temporary) if dry and not _has_lists(order) else order.root
         _make_folder(lists)
         jobs = [open_job(order, split, lists) for split in order.splits]
     costs = [estimate(job, patience, probe=card.comes == "archives") for job in jobs]
+    if not dry:
+        for job in jobs:
+            job.known.save()
     return Plan(order, jobs, costs, shutil.disk_usage(_existing(order.root)).free)
 
 
@@ -499,6 +509,8 @@ def fetch(order: Order, *, progress=None, patience=None, plan: Plan | None = Non
         ConfigError, AnnotationError: as ``make_plan``.
     """
     began = time.monotonic()
+    if order.card.comes == "shipped":
+        return draw_vidmini(order, progress)
     _check_order(order)
     with _held(order.root):
         plan = plan or make_plan(order, patience=patience)
@@ -546,6 +558,10 @@ def _fetch_job(job: Job, outcome: Outcome, progress, patience) -> None:
         if progress:
             progress.update(wanted.num_there, len(wanted.known.lost))
             progress.stop()
+    seconds = time.monotonic() - traffic.began
+    if traffic.num_bytes > MB and seconds > 1:  # better than the rate of the beginning
+        job.known.rate = traffic.num_bytes / seconds
+        job.known.save()
     _add(outcome, job, traffic)
 
 
@@ -588,6 +604,39 @@ def _note_failure(job: Job, url: str, problem: FetchError) -> None:
     job.problems.append(str(problem))
     if isinstance(problem, ArchiveError) or problem.http_status in (403, 404, 410):
         _note(job, url, {"state": "failed", "reason": str(problem), "clips": {}})
+
+
+def draw_vidmini(order: Order, progress=None) -> Outcome:
+    """vidmini's test split is part of the repository; its train split is drawn, into ``data/clips/vidmini``.
+
+    Raises:
+        ConfigError: a part of the test split is asked for, or classes.
+    """
+    if order.classes or order.limit:
+        raise ConfigError(
+            "vidmini is drawn whole: --per-class says how many clips of each class, the rest is not used."
+        )
+    began, outcome = time.monotonic(), Outcome(order.root)
+    for split in order.splits:
+        if split == "test" and order.data_dir is None and order.per_class is None:
+            num_clips = len(index.load_records("vidmini", order.root, "test", present_only=True))
+            outcome.num_wanted, outcome.num_there = outcome.num_wanted + num_clips, outcome.num_there + num_clips
+            continue
+        outcome.root = Path(order.data_dir) if order.data_dir else REPOSITORY / "data" / "clips" / "vidmini"
+        first = done = total = -1
+        for done, total in make_mini(outcome.root, split, seed=order.seed, per_class=order.per_class or MINI[split]):
+            if first < 0:
+                first = done
+                if progress:
+                    progress.start(total, done)
+            if progress:
+                progress.update(done, 0)
+        if progress:
+            progress.stop()
+        outcome.num_wanted, outcome.num_there = outcome.num_wanted + total, outcome.num_there + done
+        outcome.num_new += done - first
+    outcome.seconds = time.monotonic() - began
+    return outcome
 
 
 # ---------------------------------------------------------------- what people have to download themselves

@@ -29,6 +29,8 @@ from vidbench.utils import atomic_writer, nearest_hint, printable, write_json
 STATE = ".fetch"  # below the data folder: what is known of the copy, and archives that are being read
 SCHEMA = 1
 MOST_LIST_BYTES = 256 * 10**6
+FIRST_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid"}  # of an MP4 file
+HOMES = {"ucf101": ("UCF-101", "UCF101"), "hmdb51": ("hmdb51_org", "videos")}  # folders of videos, the usual one first
 
 
 # ---------------------------------------------------------------- what is asked for
@@ -163,23 +165,26 @@ class Known:
     """What was found out about the published copy of one split: ``.fetch/SPLIT.json`` below the data folder.
 
     ``archives`` maps an archive's official address to ``{"state": "read" or "failed", "reason", "num_bytes", "sha256",
-    "clips": {id: bytes}}``; ``lost`` maps a video's id to why it cannot be had.
+    "clips": {id: bytes}}``; ``lost`` maps the id of a video that cannot be had to the reason, ``sizes`` has the bytes
+    of archives that were not read yet, ``rate`` the bytes a second that were measured last.
     """
 
     def __init__(self, root: Path, split: str):
         self.path = root / STATE / f"{split}.json"
         self.archives: dict[str, dict] = {}
         self.lost: dict[str, str] = {}
-        self.listed_archives = 0
-        with contextlib.suppress(OSError, ValueError, RecursionError):
+        self.listed_archives, self.rate = 0, 0.0
+        self.sizes: dict[str, int] = {}
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
             values = json.loads(self.path.read_text(encoding="utf-8"))
             if isinstance(values, dict) and values.get("schema") == SCHEMA:
                 self.archives, self.lost = dict(values["archives"]), dict(values["lost"])
-                self.listed_archives = int(values["listed_archives"])
+                self.listed_archives, self.rate = int(values["listed_archives"]), float(values["rate"])
+                self.sizes = dict(values["sizes"])
 
     def save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        values = {"schema": SCHEMA, "listed_archives": self.listed_archives}
+        values = {"schema": SCHEMA, "listed_archives": self.listed_archives, "rate": self.rate, "sizes": self.sizes}
         write_json(self.path, values | {"archives": self.archives, "lost": self.lost})
 
     def forget_failures(self) -> None:
@@ -417,7 +422,7 @@ def mp4_damage(file, size: int) -> str:
         head = file.read(16)
         length, kind = int.from_bytes(head[:4]), head[4:8]
         length = int.from_bytes(head[8:16]) if length == 1 else length or size - position
-        if length < 8 or not re.fullmatch(rb"[\x20-\x7e\xa9]{4}", kind):
+        if length < 8 or not re.fullmatch(rb"[\x20-\x7e\xa9]{4}", kind) or not (kinds or kind in FIRST_BOXES):
             return "not an MP4 file" if not kinds else f"no box at byte {position}"
         kinds.add(kind)
         position += length
@@ -457,7 +462,11 @@ def open_job(order: Order, split: str, lists: Path) -> Job:
     else:
         path, archives = None, []
         fetch_split_files(order, lists)
+        if lists == root:
+            _make_home(root, card)
     try:
+        if card.comes == "by hand" and not any(root.rglob("*.json")):
+            raise ConfigError(f"{card.by_hand} into {root}; then the same command unpacks and checks them.")
         with _quiet(index.log):  # that videos are not there yet is no news
             below = root if root.is_dir() else lists
             records = index.load_records(card.name, below, split, order.fold, annotations=path)
@@ -478,6 +487,13 @@ def open_job(order: Order, split: str, lists: Path) -> Job:
     job = Job(order, split, root, known, wanted, len(records), num_archives=len(archives))
     job.archives = [url for url in _in_order(archives, order) if worth_reading(job, url)]
     return job
+
+
+def _make_home(root: Path, card: DatasetCard) -> None:
+    """Make the usual folder of videos, unless they lie elsewhere already."""
+    folders = HOMES.get(card.name, ())
+    if folders and not any((root / name).is_dir() for name in (*folders, *load_labels(card.labels))):
+        (root / folders[0]).mkdir(parents=True)
 
 
 @contextlib.contextmanager
