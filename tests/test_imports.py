@@ -21,8 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "av": "av",
+    "axe-playwright-python": "axe_playwright_python.sync_playwright",
     "captum": "captum.attr",
     "filelock": "filelock",
+    "imagehash": "imagehash",
     "ipywidgets": "ipywidgets",
     "jinja2": "jinja2",
     "jupyterlab": "jupyterlab",
@@ -35,6 +37,7 @@ MODULES = {
     "pandas": "pandas",
     "pebble": "pebble",
     "pillow": "PIL.Image",
+    "playwright": "playwright.sync_api",
     "pooch": "pooch",
     "psutil": "psutil",
     "pyarrow": "pyarrow.parquet",
