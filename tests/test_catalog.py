@@ -1,4 +1,7 @@
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ SHIPPED = {
     "ucf101": (101, {0: "ApplyEyeMakeup", 34: "Hammering", 35: "HammerThrow", 46: "JumpingJack", 100: "YoYo"}),
     "hmdb51": (51, {0: "brush_hair", 5: "climb", 6: "climb_stairs", 50: "wave"}),
     "somethingv2": (174, {0: "Approaching something with your camera", 173: "Wiping something off of something"}),
+    "mini_kinetics200": (200, {0: "abseiling", 199: "zumba"}),
     "vidmini": (12, {0: "Approach", 11: "StandUp"}),
 }
 
@@ -79,6 +83,44 @@ def test_every_layout_on_a_card_has_an_importer():
     from vidbench.data import index
 
     assert {card.layout for card in DATASETS.values()} == set(index._LAYOUTS)
+
+
+def test_other_names_lead_to_the_same_card():
+    assert find_dataset("ssv2") is find_dataset("somethingv2")
+    assert find_dataset("kinetics700_2020") is find_dataset("kinetics700")
+    names = [*catalog.DATASETS, *catalog.ALIASES]
+    assert len(names) == len(set(names))
+
+
+def test_mini_kinetics_has_classes_of_kinetics400():
+    labels = load_labels("mini_kinetics200")
+    assert set(labels) < set(load_labels("kinetics400"))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, card in DATASETS.items() if card.comes in ("archives", "files", "zip")]
+)
+def test_a_card_that_can_be_fetched_tells_from_where_how_much_and_on_what_terms(name):
+    card = find_dataset(name)
+    assert card.hosted
+    assert all(item.num_videos > 0 and item.gb > 0 for item in card.hosted)
+    assert card.bases
+    assert card.page.startswith("https://")
+    for split in card.splits if card.comes == "archives" else ():
+        assert len(card.sources_of("annotations", split)) == len(card.sources_of("archives", split)) == 1
+        assert any(item.split == split for item in card.hosted)
+
+
+def test_the_published_copies_are_no_larger_than_what_is_listed():
+    for card in DATASETS.values():
+        for item in card.hosted if len(card.hosted) > 1 and not card.name.startswith("mini") else ():
+            assert item.num_videos <= dict(card.counts).get(item.split, item.num_videos)
+
+
+def test_the_page_about_datasets_says_what_the_cards_say():
+    script = Path(__file__).resolve().parents[1] / "scripts" / "dataset_table.py"
+    done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_unknown_dataset_gets_the_nearest_names():

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -203,6 +204,7 @@ def test_a_whole_split_comes_and_what_is_lacking_is_accounted_for(server, tmp_pa
     assert outcome.lost == {cvdf.unfinished: "no moov atom", cvdf.empty: "empty"}
     assert (outcome.num_wanted, outcome.num_there, outcome.num_new, outcome.not_hosted) == (24, 21, 21, 1)
     assert outcome.exit_status == 3
+    assert outcome.num_bytes == cvdf.num_bytes
     assert leftovers(tmp_path) == []
     hosted, why = lost(tmp_path, "val")
     assert hosted == set(cvdf.clips) - {cvdf.absent}
@@ -413,7 +415,7 @@ def test_a_dry_run_says_what_it_takes_and_writes_nothing(server, tmp_path):
     assert "3 of 3 to be read" in text
     assert "CC BY 4.0" in text
     assert " free at " in text
-    assert "MB/s" in text
+    assert "B/s, as measured" in text
     assert plan.costs[0].download_bytes == pytest.approx(cvdf.num_bytes, rel=0.01)
     assert plan.fits
     assert not (tmp_path / "data").exists()
@@ -474,6 +476,29 @@ def test_the_command_fetches_and_its_exit_status_tells_what_lacks(server, tmp_pa
     done = run(command(cvdf, tmp_path, "--classes", ",".join(cvdf.labels[:1]), "--dry-run"))
     assert done.returncode == 0, done.stderr
     assert "0 of 3 to be read" in done.stdout
+
+
+def test_the_recipe_of_the_documentation_works_with_pythons_own_server(server, tmp_path):
+    cvdf = Cvdf(server)
+    for path, data in server.files.items():
+        file = tmp_path / "mirror" / path.removeprefix("/m/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8").splitlines()
+    recipe = next(line for line in page if line.startswith("python scripts/fetch.py") and "http://127.0.0.1" in line)
+    serve = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory"]
+    with subprocess.Popen(
+        [*serve, str(tmp_path / "mirror")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as web:
+        try:
+            port = web.stdout.readline().split(" port ")[1].split()[0]
+            words = shlex.split(recipe.replace(":8000", f":{port}"))[2:]
+            script = [sys.executable, str(ROOT / "scripts" / "fetch.py")]
+            done = run([*script, *words, "--data-dir", str(tmp_path / "data")])
+        finally:
+            web.terminate()
+    assert done.returncode == 3, done.stdout + done.stderr  # one of the class's clips is empty in this copy
+    assert set(clips_in(tmp_path / "data")) == {n for n in cvdf.good if cvdf.label_of[n] == "arm wrestling"}
 
 
 @pytest.mark.slow

@@ -116,6 +116,14 @@ class Arriving(io.RawIOBase):
             self.target.with_name(name).unlink(missing_ok=True)
 
 
+def bytes_there(target: Path) -> int:
+    """Bytes of a download that are on disk, whole or in part."""
+    for path in (target, target.with_name(target.name + ".part")):
+        with contextlib.suppress(OSError):
+            return path.stat().st_size
+    return 0
+
+
 class Traffic:
     """Adds up what several downloads have on disk, and what of it came over the network now."""
 
@@ -125,10 +133,13 @@ class Traffic:
         self.last: dict[str, int] = {}
         self.began = time.monotonic()
 
-    def report(self, name: str) -> Callable[[int, int | None], None]:
+    def report(self, name: str, before: int = 0) -> Callable[[int, int | None], None]:
+        """What to call with (bytes on disk, size) of one download, of which ``before`` bytes were there already."""
+        with self.lock:
+            self.first.setdefault(name, before)
+
         def heard(done: int, total: int | None) -> None:
             with self.lock:
-                self.first.setdefault(name, done)
                 self.last[name] = done
             if self.progress:
                 self.progress()
@@ -139,7 +150,6 @@ class Traffic:
         def heard(num_bytes: int) -> None:
             self.report(name)(self.last.get(name, 0) + num_bytes, None)
 
-        self.first[name] = 0
         return heard
 
     @property

@@ -431,6 +431,47 @@ def find_dataset(name: str) -> DatasetCard:
     return DATASETS[name]
 
 
+HOW_IT_COMES = {
+    "archives": "archives, read as a stream",
+    "files": "video by video",
+    "zip": "video by video, out of a remote zip",
+    "shipped": "part of this repository; the train split is drawn",
+    "by hand": "by hand, after a registration; then unpacked and checked here",
+}
+
+
+def describe_cards() -> str:
+    """The datasets that ``scripts/fetch.py`` knows, as Markdown: a table, and a section each. Ends with a line end."""
+    cards = [card for card in DATASETS.values() if card.comes]
+    rows = ["| name | dataset | classes | listed | published copy | how it comes |", "|---|---|---:|---|---|---|"]
+    rows += [_row_of(card) for card in cards]
+    return "\n".join([*rows, "", *(line for card in cards for line in _section_of(card))]).rstrip() + "\n"
+
+
+def _row_of(card: DatasetCard) -> str:
+    names = ", ".join(f"`{name}`" for name in (card.name, *card.aliases))
+    listed = ", ".join(f"{split} {count:,}" for split, count in card.counts) or "not known here"
+    copy = ", ".join(f"{item.split} {item.num_videos:,} ({item.gb:g} GB)".strip() for item in card.hosted) or "-"
+    comes = HOW_IT_COMES[card.comes]
+    return f"| {names} | {card.title} | {len(load_labels(card.labels))} | {listed} | {copy} | {comes} |"
+
+
+def _section_of(card: DatasetCard) -> list[str]:
+    lines = [f"### {card.title}", "", f"- Terms: {card.licence}." + (f" See <{card.page}>." if card.page else "")]
+    lines += [f"- Damage known: {sentence}" for sentence in card.damage]
+    lines += [f"- {sentence}" for sentence in card.notes]
+    if card.by_hand:
+        lines.append(f"- {card.by_hand} into `{_shown(card.default_dir)}` or the folder of `--data-dir`.")
+    lines += [f"- {source.what}: `{source.url}`" for source in card.sources]
+    if card.citation:
+        lines.append(f"- Paper: {card.citation}")
+    return [*lines, ""]
+
+
+def _shown(folder: Path) -> str:
+    return folder.relative_to(REPOSITORY).as_posix()
+
+
 def load_labels(name: str) -> tuple[str, ...]:
     """Class names in index order.
 

@@ -27,7 +27,7 @@ import filelock
 
 from vidbench.data import index
 from vidbench.data.archives import stream_members
-from vidbench.data.arriving import Arriving, Joined, RangeFile, Restarted, Traffic
+from vidbench.data.arriving import Arriving, Joined, RangeFile, Restarted, Traffic, bytes_there
 from vidbench.data.catalog import REPOSITORY, load_labels
 from vidbench.data.download import open_stream
 from vidbench.data.mini import make_mini
@@ -72,10 +72,9 @@ def read_archive(job: Job, url: str, traffic: Traffic, patience=None) -> None:
     place = urllib.parse.urlsplit(url).path.strip("/").replace("/", "-")
     target = job.root / STATE / "archives" / re.sub(r"[^\w.-]", "_", place)
     for again in (True, True, False):
-        file = Arriving(
-            addresses(job.order, url), target, ca_bundle=job.order.ca_bundle, progress=traffic.report(url),
-            patience=patience,
-        )  # fmt: skip
+        heard = traffic.report(url, before=bytes_there(target))
+        urls = addresses(job.order, url)
+        file = Arriving(urls, target, ca_bundle=job.order.ca_bundle, progress=heard, patience=patience)
         try:
             with contextlib.closing(file):
                 whole = _read_members(job, url, file)
@@ -112,9 +111,11 @@ def _read_members(job: Job, url: str, file: Arriving) -> bool:
 
 
 def _note(job: Job, url: str, facts: dict) -> None:
-    """Write down what became of an archive, once its clips are on the disk for good."""
-    if hasattr(os, "sync"):
-        os.sync()
+    """Write down what became of an archive.
+
+    Its clips are not forced to the disk one by one, which would take as long again. What a power failure loses is
+    missing or empty then, and the next call takes it from the archive again.
+    """
     with job.wanted.lock:
         job.known.archives[url] = facts
         job.known.save()
@@ -280,22 +281,23 @@ def _probe(job: Job, patience) -> None:
     unknown = [url for url in job.archives[:MOST_PROBES] if url not in known.archives and url not in known.sizes]
     for url in unknown:
         first, *others = addresses(job.order, url)
+        began = time.perf_counter()
         try:
             with open_stream(first, mirrors=others, ca_bundle=job.order.ca_bundle, patience=patience) as stream:
                 if stream.total:
                     known.sizes[url] = stream.total
-                known.rate = known.rate or _rate_of(stream)
+                known.rate = known.rate or _rate_of(stream, began)
         except FetchError as problem:
             if problem.http_status is None:  # the server itself is not there; an archive that is not comes up later
                 raise
 
 
-def _rate_of(stream) -> float:
+def _rate_of(stream, began: float) -> float:
     most = min(PROBE_BYTES, (stream.total or PROBE_BYTES) // 50)
-    began, got = time.perf_counter(), 0
+    got = 0
     while got < most and (data := stream.read(1 << 20)):
         got += len(data)
-    return got / max(1e-9, time.perf_counter() - began)
+    return max(1, got) / max(1e-9, time.perf_counter() - began)
 
 
 def share_to_read(job: Job) -> float:
@@ -363,7 +365,7 @@ def _words_of_job(job: Job, cost: Cost) -> list[str]:
     else:
         lines.append(f"  download   about {_gb(cost.download_bytes)} for {cost.num_clips} videos, one by one")
     if cost.rate:
-        lines.append(f"  time       about {_time(cost.seconds)} at {cost.rate / MB:.3g} MB/s, as measured")
+        lines.append(f"  time       about {_time(cost.seconds)} at {_gb(cost.rate)}/s, as measured")
     return lines
 
 
