@@ -18,7 +18,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records",
     "metrics flags data.catalog data.sample data.process data.web data.archives",
     "data.download",
-    "data.index data.decode data.cache data.journal data.mini data.barcode nets.inflate checkpoints runs progress",
+    "data.index data.decode data.cache data.journal data.split data.mini data.barcode nets.inflate checkpoints runs progress",
     "data.load data.order data.arriving nets",
     "hubs forward report review notebook data.survey data.fetch",
     "models transcode data.check",

@@ -328,6 +328,8 @@ class EvaluateConfig(Options):
 
 
 CHECKED = "what is checked"
+DIVIDED = "what is divided"
+DIVIDING = "how it is divided"
 LEAKS = "leaks: what two splits have in common (instead of reading each video of one split)"
 
 
@@ -644,6 +646,94 @@ class FetchConfig(Options):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig(Options):
+    """What ``scripts/split.py`` does: its flags, with underscores.
+
+    Raises:
+        ConfigError: a value out of its range; the message says which are in it.
+    """
+
+    dataset: str = option(
+        text,
+        "the dataset whose videos are divided; may stand first, without the flag",
+        group=DIVIDED,
+        metavar="NAME",
+    )
+    data_dir: str | None = option(
+        path, "the dataset's folder", group=DIVIDED, metavar="DIR", default=None,
+        shown="default: as on the dataset's card",
+    )  # fmt: skip
+    annotations: str | None = option(
+        path,
+        "annotation file that lists the videos",
+        group=DIVIDED,
+        metavar="FILE",
+        default=None,
+        shown="default: found in the data folder",
+    )
+    split: str | None = option(
+        text,
+        "the split whose videos are divided",
+        group=DIVIDED,
+        metavar="NAME",
+        default=None,
+        shown="default: the one that papers report",
+    )
+    fold: int = option(whole(1, 99), "its official division, where there are several", group=DIVIDED, default=1)
+    shares: tuple[str, ...] = option(
+        texts,
+        "names and shares of the new splits. Each class is divided so, as far as whole sources allow",
+        group=DIVIDING,
+        metavar="NAME=SHARE",
+        default=("train=0.8", "test=0.2"),
+        shown="default: train=0.8 test=0.2",
+    )
+    seed: int = option(whole(0, 2**32 - 1), "draws the splits", group=DIVIDING, default=0)
+    by: str = option(
+        one_of("group", "clip"),
+        "group or clip. By group, videos of one source stay together; by clip, a model meets in the test what it was "
+        "trained on",
+        group=DIVIDING,
+        metavar="NAME",
+        default="group",
+    )
+    allow_leak: bool = option(
+        switch, "divide sources all the same, or videos of unknown source", group=DIVIDING, default=False
+    )
+    out: str = option(
+        path,
+        "the list to write, with the columns path, label, split and group. Use it with --dataset csv --annotations",
+        group=RESULTS,
+        metavar="FILE",
+    )
+
+    def checked(self) -> SplitConfig:
+        """This configuration once more, with data folder and split filled in from the card.
+
+        Raises:
+            ConfigError: an unknown dataset, or shares that are none.
+        """
+        from vidbench.data import catalog
+
+        with _about("dataset"):
+            card = catalog.find_dataset(self.dataset)
+        self.parts  # noqa: B018 - says what is wrong with --shares now
+        data_dir, split = self.data_dir or str(card.default_dir), self.split or card.default_split
+        return dataclasses.replace(self, data_dir=data_dir, split=split)
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """``--shares`` as numbers by name."""
+        found = {}
+        for item in self.shares:
+            match = re.fullmatch(r"(\w+)=([0-9]*\.?[0-9]+)", item)
+            if not match or match[1] in found:
+                raise OptionError("shares", f"must be NAME=SHARE, each name once, not {quoted(item)}")
+            found[match[1]] = float(match[2])
+        return found
+
+
 # ------------------------------------------------------------------------------------- checks across options
 
 
@@ -912,3 +1002,18 @@ def parse_fetch(arguments: Sequence[str] | None = None) -> FetchConfig:
     if words and not words[0].startswith(("-", "@")):
         words = ["--dataset", *words]
     return parse_or_exit(FetchConfig, words, FETCH)
+
+
+SPLIT = Program(
+    name="split.py",
+    description="Divide videos at random into splits that share no source, for data whose authors made no splits.",
+    usage="split.py [-h] NAME --out FILE [options]",
+)
+
+
+def parse_split(arguments: Sequence[str] | None = None) -> SplitConfig:
+    """Options of ``scripts/split.py``; see ``parse_evaluate``. The dataset's name may stand first."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and not words[0].startswith(("-", "@")):
+        words.insert(0, "--dataset")
+    return parse_or_exit(SplitConfig, words, SPLIT)
