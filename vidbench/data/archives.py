@@ -297,6 +297,10 @@ class _NoEnd(ArchiveError):
     """A tar that stops without its end mark."""
 
 
+class _BadHeader(ArchiveError):
+    """A block where a tar's header should be, which is none."""
+
+
 class _StrictInfo(tarfile.TarInfo):
     """A header that is damaged or missing is an error, where ``tarfile`` would take it for the archive's end."""
 
@@ -309,7 +313,7 @@ class _StrictInfo(tarfile.TarInfo):
         try:
             info = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError:
-            raise ArchiveError("a header is damaged") from None
+            raise _BadHeader("a header is damaged") from None
         if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE) and info.size > MOST_HEADER:
             raise ArchiveError("a header is larger than any should be")
         return info
@@ -367,6 +371,8 @@ def _no_tar(problem: ArchiveError, gzipped: bool, source: _Forwards, where: str)
         return problem
     if isinstance(problem, _NoEnd) and not source.tell():
         return ArchiveError(f"{where} is empty.")
+    if not isinstance(problem, _BadHeader | _NoEnd):
+        return ArchiveError(f"{where} is damaged: {problem}; fetch it again.")
     return ArchiveError(f"{where} is {'gzip, but holds no tar archive' if gzipped else 'no tar archive'}.")
 
 
@@ -592,16 +598,21 @@ class _Job:
         if len(self.paths) > 1:
             raise ArchiveError(f"{self.where} is a RAR archive in parts; give its first part only.")
         try:
-            with rarfile.RarFile(self.paths[0]) as rar:
+            blocks = []
+            with rarfile.RarFile(self.paths[0], errors="strict", info_callback=blocks.append) as rar:
+                if rar.needs_password():
+                    raise ArchiveError(f"{self.where} needs a password.")
                 listed = list(self.list_rar(rar))
+                if self.num_files is None and not (blocks and _is_rar_end(blocks[-1])):
+                    raise ArchiveError(f"{self.where} has no end mark, so files may be missing; fetch it again.")
                 self.check_space(sum(info.file_size for _, info in listed))
                 if all(info.compress_type == rarfile.RAR_M0 for _, info in listed):
                     for name, info in listed:
                         with rar.open(info) as file:
                             self.keep(Member(name, info.file_size, _rar_reader(file, self.where), self.where))
                     return
-        except rarfile.PasswordRequired:
-            raise ArchiveError(f"{self.where} needs a password.") from None
+        except rarfile.NeedFirstVolume:
+            raise ArchiveError(f"{self.where} is not the first part of its archive.") from None
         except (rarfile.Error, ValueError, OverflowError, EOFError) as problem:
             raise ArchiveError(f"{self.where} is damaged: {printable(problem, 120)}; fetch it again.") from None
         self.unpack_with_tool(listed)
@@ -610,8 +621,6 @@ class _Job:
         seen = set()
         for info in rar.infolist():
             name = self.guard.admit(info.filename, info.file_size or 0, is_file=info.is_file(), is_folder=info.is_dir())
-            if info.needs_password():
-                raise ArchiveError(f"{self.where} needs a password.")
             self.guard.check_ratio(self.guard.num_bytes, self.identity["archive_bytes"])
             if name is not None:
                 if name in seen:
@@ -638,7 +647,7 @@ class _Job:
                 return
             except ArchiveError as problem:
                 problems.append(f"{tool}: {problem}")
-        raise ArchiveError(f"{self.where} could not be unpacked ({' '.join(problems)}); {RAR_HELP}.")
+        raise ArchiveError(f"{self.where} could not be unpacked ({' '.join(problems)}); fetch it again, or {RAR_HELP}.")
 
     def check_unpacked(self, listed: list) -> None:
         wanted = dict(listed)
@@ -726,6 +735,13 @@ def _admit_zipped(info: zipfile.ZipInfo, guard: _Guard) -> str | None:
 
 
 # ---------------------------------------------------------------- RAR
+
+
+def _is_rar_end(block) -> bool:
+    """Whether a block of a RAR archive is the one that ends its last part."""
+    import rarfile
+
+    return block.type == rarfile.RAR_BLOCK_ENDARC and not block.flags & rarfile.RAR_ENDARC_NEXT_VOLUME
 
 
 def _rar_reader(file, where: str) -> Callable[[int], bytes]:
