@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
 import subprocess
 import sys
 
@@ -132,6 +133,27 @@ def test_the_picture_in_html_is_a_charts_own_and_smaller():
 def test_names_are_printed_as_they_are():
     assert {"A_b$c", "<d>", "Sit & stand"} <= set(words(EVERY["contact_sheet"]()))
     assert "&lt;d&gt;" in EVERY["contact_sheet"]().html()
+
+
+@pytest.mark.parametrize("bad", ["\udcff.avi", "\x00", "a\x1b[31m"])
+def test_names_that_are_no_text_are_written_out(bad):
+    record = VideoRecord("v", "p", bad, 0, bad)
+    for figure in (
+        visualize.contact_sheet([FRAMES[0]], [bad]),
+        visualize.film_strip(FRAMES, title=bad),
+        visualize.sampling_diagram([0], 2, title=bad),
+        visualize.side_by_side({bad: FRAMES[0]}),
+        visualize.score_bars({bad: [(bad, 0.5)]}, truth=bad),
+        visualize.accuracy_bars({bad: (1, 2)}),
+        visualize.confusion([[1, 0], [2, 0]], [bad, "b"]),
+        visualize.class_balance([record, record]),
+        visualize.histogram([1, 2], unit=bad, title=bad, groups=[bad, "b"]),
+        visualize.timeline([0], [[1]], [bad], truth=[(0, 1, bad)]),
+    ):
+        data, about = figure._repr_mimebundle_()
+        assert bad not in figure.alt
+        assert not any(bad in word for word in words(figure))
+        json.dumps([data, about], ensure_ascii=False).encode()  # as a kernel sends it
 
 
 LONG = [f"a class with quite a long name, number {n} of many" for n in range(12)]
@@ -430,12 +452,12 @@ def test_score_bars_are_as_long_as_the_scores_best_first():
     assert [bar.get_width() for bar in bars(second)] == pytest.approx([0.6, 0.4])
     assert [to_hex(bar.get_facecolor()) == visualize.BLUE for bar in bars(first)] == [False, True]
     assert "clip: b 0.70, a 0.20" in figure.alt
-    assert "true class at place 2 with 0.20: a" in words(figure)
+    assert "truth: place 2, 0.20, a" in words(figure)
 
 
 def test_a_true_class_below_the_best_is_named_with_its_place():
     figure = visualize.score_bars({"x": [("a", 0.5), ("b", 0.3), ("c", 0.2)]}, top=1, truth="c")
-    assert "true class at place 3 with 0.20: c" in words(figure)
+    assert "truth: place 3, 0.20, c" in words(figure)
     assert len(bars(figure.axes[0])) == 1
 
 
@@ -607,7 +629,8 @@ MISTAKES = [
     (lambda: visualize.contact_sheet([plain(RED).astype(float)]), r"picture 0.*uint8.*got float64 \(18, 32, 3\)"),
     (lambda: visualize.film_strip(SHORT[..., 0]), r"uint8 \(T, H, W, 3\), got uint8 \(4, 6, 8\)"),
     (lambda: visualize.film_strip(SHORT, [0.0]), r"times_s must hold 4 numbers, got shape \(1,\)"),
-    (lambda: visualize.film_strip(SHORT, num=0), "num must be at least 1"),
+    (lambda: visualize.film_strip(SHORT, num=0), "num must be .*at least 1"),
+    (lambda: visualize.film_strip(SHORT, num=2.5), "num must be a whole number.*2.5"),
     (lambda: visualize.side_by_side({}), "1 to 6 pictures"),
     (lambda: visualize.side_by_side({"pad": SHORT}), r"pad: .*got uint8 \(4, 6, 8, 3\)"),
     (lambda: visualize.sampling_diagram([0, 9], 9), "run from 0 to 9, but the video has 9 frames"),
@@ -620,19 +643,25 @@ MISTAKES = [
     (lambda: visualize.score_bars({}), "1 to 6 predictions"),
     (lambda: visualize.score_bars({"x": [0.1, 0.2]}), "x: give a Prediction, or a list"),
     (lambda: visualize.score_bars({"x": [("a", np.nan)]}), "x: .*finite"),
-    (lambda: visualize.accuracy_bars({"x": (5, 4)}), r"x: give \(number correct, n\)"),
+    (lambda: visualize.accuracy_bars({"x": (5, 4)}), r"x: give whole numbers \(number correct, n\)"),
+    (lambda: visualize.accuracy_bars({"x": (0.75, 4)}), r"x: give whole numbers.*not \(0.75, 4\)"),
     (lambda: visualize.accuracy_bars({"x": (1, 4)}, chance=8), "chance must be a fraction"),
     (lambda: visualize.per_class_bars(ROWS), "Rows need the class names"),
     (lambda: visualize.per_class_bars({"top1": 1}), "no 'per_class'"),
     (lambda: visualize.per_class_bars(ROWS, "abc", over="all"), "'listed' or 'readable'"),
+    (lambda: visualize.per_class_bars(ROWS, "abc", num=0), "num must be .*at least 1 class"),
     (lambda: visualize.confusion([[1, 2]], "ab"), r"\(2, 2\) or \(2, 3\) for 2 labels, got \(1, 2\)"),
     (lambda: visualize.confusion([[1, -2], [0, 1]], "ab"), "counts"),
     (lambda: visualize.histogram([], unit="s"), "no finite value"),
     (lambda: visualize.histogram(["a"], unit="s"), "values must be"),
     (lambda: visualize.histogram([1, 2], unit="s", groups=["a"]), "2 values with 1 group"),
+    (lambda: visualize.histogram([1, 2], unit="s", bins=0), "cannot be put into bins"),
+    (lambda: visualize.histogram([0, 5e-324], unit="s"), "cannot be put into bins"),
     (lambda: visualize.class_balance([]), "no classes to count"),
     (lambda: visualize.timeline([0, 1], [[1], [2]], "ab"), r"scores must be \(N, 2\)"),
     (lambda: visualize.timeline([1, 1], [[1, 2], [2, 3]], "ab"), "must increase"),
+    (lambda: visualize.timeline([0], [[1]], "a", truth="a"), "truth must be a list of"),
+    (lambda: visualize.timeline([0], [[1]], "a", truth=[(2, 1, "a")]), "a must end after it starts, not 2.0 to 1.0 s"),
     (lambda: visualize.heat_overlay(SHORT, np.zeros((3, 2, 2))), r"T = 4 .*got \(3, 2, 2\)"),
     (lambda: visualize.heat_overlay(SHORT, np.full((4, 2, 2), 7.0)), r"heat must lie in \[0, 1\]"),
 ]

@@ -12,6 +12,7 @@ import functools
 import html
 import io
 import math
+import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -26,11 +27,13 @@ from PIL import Image
 from vidbench.data.sample import middle_indices
 from vidbench.metrics import per_class, percent, proportion
 from vidbench.records import ConfigError, Prediction, VideoRecord
+from vidbench.utils import printable
 
 WIDTH = 7.6  # inches; at 100 CSS pixels an inch the width of a notebook's text
 CSS_DPI = 100
 CHART_DPI, PHOTO_DPI = 135, 115  # some device pixels more than CSS pixels: sharp enough, and small
 MOST_COLOURS = 64  # of a chart's PNG
+MOST_ALT = 4000  # letters of a description
 MOST_NAMES = 60  # classes that a confusion matrix can name legibly
 
 INK, MUTED, LINE, SOFT = "#1b2430", "#536070", "#c4ccd4", "#e9edf1"
@@ -81,6 +84,15 @@ class AltFigure(Figure):
         super().__init__(*args, dpi=PHOTO_DPI if photo else CHART_DPI, **kwargs)
         FigureCanvasAgg(self)
         self.alt, self.photo = alt, photo
+
+    @property
+    def alt(self) -> str:
+        """What the picture says; control characters, and bytes of names that are no text, are written out."""
+        return self._alt
+
+    @alt.setter
+    def alt(self, words: str) -> None:
+        self._alt = printable(words, MOST_ALT)
 
     @property
     def mime(self) -> str:
@@ -259,13 +271,14 @@ def side_by_side(images: Mapping[str, np.ndarray], *, alt: str | None = None) ->
 
 
 @_styled
-def heat_overlay(frames: np.ndarray, heat: np.ndarray, *, num: int = 8) -> AltFigure:
+def heat_overlay(frames: np.ndarray, heat: np.ndarray, *, num: int = 8, alt: str | None = None) -> AltFigure:
     """Frames in a row, and below each the same frame under a heat map: where a network looked.
 
     Args:
         frames: uint8, (T, H, W, 3).
         heat: (T, h, w), in [0, 1]; enlarged smoothly to the frames' size.
         num: frames to show at most, spread evenly.
+        alt: text alternative; by default it says where the heat is strongest.
 
     Raises:
         ConfigError: shapes that do not fit, or heat outside [0, 1].
@@ -279,13 +292,13 @@ def heat_overlay(frames: np.ndarray, heat: np.ndarray, *, num: int = 8) -> AltFi
     shown = heat[chosen]
     n, y, x = np.unravel_index(shown.argmax(), shown.shape)
     where = _place((y + 0.5) / heat.shape[1], (x + 0.5) / heat.shape[2])
-    alt = f"{_plural(len(chosen), 'frame')}, and below the same under a heat map, "
-    alt += (
+    words = f"{_plural(len(chosen), 'frame')}, and below the same under a heat map, "
+    words += (
         f"which is strongest in {names[n]}, {where} ({shown.max():.2f})."
         if shown.any()
         else "which is zero everywhere."
     )
-    figure = AltFigure(alt=alt, photo=True)
+    figure = AltFigure(alt=alt or words, photo=True)
     rows = [[frames[i] for i in chosen], [_heated(frames[i], heat[i]) for i in chosen]]
     _picture_grid(figure, rows, [""] * len(chosen) + names, len(chosen))
     return figure
@@ -321,7 +334,7 @@ def _picture_grid(figure: AltFigure, rows, titles, columns: int, *, title=None) 
     below = [line if titles and any(titles[n * columns : (n + 1) * columns]) else gap for n in range(len(rows))]
     figure.set_size_inches(columns * (cell + gap) - gap, top + sum(height + space for space in below))
     if title:
-        _text(figure, 0, figure.get_figheight() - 0.2, str(title), fontsize=10, weight="bold")
+        _text(figure, 0, figure.get_figheight() - 0.2, _plain(title), fontsize=10, weight="bold")
     bottom, room = figure.get_figheight() - top, max(3, int(cell * 13.5))
     for n, row in enumerate(rows):
         bottom -= height + below[n]
@@ -352,8 +365,7 @@ def _show(axes, image: np.ndarray) -> None:
 def _strip(frames, times_s, num: int) -> tuple[np.ndarray, list[int], list[str]]:
     """Checked frames, which of them to show, and the words below each."""
     frames = _frames(frames)
-    if num < 1:
-        raise ConfigError(f"num must be at least 1 frame, got {num}.")
+    _check_num(num, "frame")
     count = len(frames)
     chosen = list(range(count)) if count <= num else [int(i) for i in middle_indices(count, num)]
     if times_s is None:
@@ -395,7 +407,7 @@ def sampling_diagram(indices, num_frames: int, *, frame_rate=None, pts_s=None, t
         (0.09, 0.42 / figure.get_figheight(), 0.89, 1 - (0.72 if title else 0.5) / figure.get_figheight())
     )
     if title:
-        axes.set_title(str(title))
+        axes.set_title(_plain(title))
     _ticks_of_video(axes, times, len(clips))
     (_draw_one_clip if len(clips) == 1 else _draw_clips)(axes, clips, times)
     axes.set_xlabel(f"{unit} of the video")
@@ -659,8 +671,8 @@ def _truth_words(ranked, truth: str) -> str:
     """Where the true class stands."""
     for place, (label, score) in enumerate(ranked, 1):
         if label == truth:
-            return f"true class at place {place} with {score:.2f}: {truth}"
-    return f"true class not among them: {truth}"
+            return f"truth: place {place}, {score:.2f}, {truth}"
+    return f"truth: not among them, {truth}"
 
 
 def _ranked(value, name: str) -> list[tuple[str, float]]:
@@ -696,7 +708,7 @@ def accuracy_bars(
         what: another word, where other shares than accuracies are drawn.
 
     Raises:
-        ConfigError: no entry, more correct than there are, or chance outside [0, 1].
+        ConfigError: no entry, counts that are no whole numbers, more correct than there are, or chance outside [0, 1].
     """
     lines = {str(name): _share(pair, str(name)) for name, pair in dict(counts).items()}
     if not lines:
@@ -727,6 +739,7 @@ def per_class_bars(metrics_or_rows, labels=None, *, over: str = "listed", num: i
     """
     if over not in ("listed", "readable"):
         raise ConfigError(f"over must be 'listed' or 'readable', not {over!r}.")
+    _check_num(num, "class")
     table = _class_table(metrics_or_rows, labels)
     lines = [(str(line["label"]), line[over]) for line in table if line[over]]
     if not lines:
@@ -795,10 +808,12 @@ def _interval_bars(figure: AltFigure, lines, chance, axis: str, *, title=None) -
 
 def _share(pair, name: str) -> dict | None:
     try:
-        right, n = (int(value) for value in pair)
+        right, n = (operator.index(value) for value in pair)
         return proportion(right, n)
     except (TypeError, ValueError):
-        raise ConfigError(f"{name}: give (number correct, n) with 0 <= number correct <= n, not {pair!r}.") from None
+        raise ConfigError(
+            f"{name}: give whole numbers (number correct, n) with 0 <= number correct <= n, not {pair!r}."
+        ) from None
 
 
 def _percent_n(line: dict | None) -> str:
@@ -896,7 +911,7 @@ def histogram(values, *, unit: str, title=None, bins=None, groups=None) -> AltFi
         groups: one name a value, 2 to 6 different ones: a line each.
 
     Raises:
-        ConfigError: no finite value, or groups that do not fit.
+        ConfigError: no finite value, or groups or bins that do not fit.
     """
     values = _numbers(values, "values", None, finite=False)
     names = None if groups is None else np.array([str(name) for name in groups])
@@ -918,11 +933,13 @@ def histogram(values, *, unit: str, title=None, bins=None, groups=None) -> AltFi
     for n, kind in enumerate(kinds):
         own = values[names == kind]
         axes.hist(own, edges, histtype="stepfilled", color=SERIES[n], alpha=0.15)
-        axes.hist(own, edges, histtype="step", color=SERIES[n], ls=DASHES[n], lw=1.6, label=f"{kind} (n={len(own)})")
+        axes.hist(
+            own, edges, histtype="step", color=SERIES[n], ls=DASHES[n], lw=1.6, label=f"{_plain(kind)} (n={len(own)})"
+        )
     if kinds:
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2)
-    axes.set_title(str(title) if title else "")
-    axes.set_xlabel(unit)
+    axes.set_title(_plain(title) if title else "")
+    axes.set_xlabel(_plain(unit))
     axes.set_ylabel("count")
     axes.yaxis.get_major_locator().set_params(integer=True)
     axes.grid(axis="y")
@@ -932,13 +949,16 @@ def histogram(values, *, unit: str, title=None, bins=None, groups=None) -> AltFi
 def _edges(values: np.ndarray, bins):
     """Bin edges: whole steps where the values are few whole numbers, at most 40 bins else."""
     low, high = values.min(), values.max()
-    if bins is not None:
-        return np.histogram_bin_edges(values, bins)
-    if low == high:
-        return np.array([low - 0.5, low + 0.5])
-    if high - low <= 40 and (values == np.round(values)).all():
-        return np.arange(low - 0.5, high + 1)
-    return np.histogram_bin_edges(values, min(40, max(8, len(np.histogram_bin_edges(values, "auto")) - 1)))
+    try:
+        if bins is not None:
+            return np.histogram_bin_edges(values, bins)
+        if low == high:
+            return np.array([low - 0.5, low + 0.5])
+        if high - low <= 40 and (values == np.round(values)).all():
+            return np.arange(low - 0.5, high + 1)
+        return np.histogram_bin_edges(values, min(40, max(8, len(np.histogram_bin_edges(values, "auto")) - 1)))
+    except (TypeError, ValueError, MemoryError) as problem:
+        raise ConfigError(f"These values cannot be put into bins ({printable(problem, 80)}).") from None
 
 
 def _histogram_alt(values, unit, title, lost, names, kinds) -> str:
@@ -1005,7 +1025,7 @@ def _draw_balance(figure: AltFigure, parts, order, named: bool) -> None:
     for n, (name, counts) in enumerate(parts.items()):
         length = np.array([counts[label] for label in order])
         some = length > 0
-        look = {"color": SERIES[n % len(SERIES)], "label": f"{name} ({sum(counts.values())})"}
+        look = {"color": SERIES[n % len(SERIES)], "label": f"{_plain(name)} ({sum(counts.values())})"}
         if name == "unusable":
             look |= {"color": "white", "edgecolor": INK, "hatch": "////", "lw": 0.5}
         if named:
@@ -1041,7 +1061,7 @@ def timeline(times_s, scores, labels: Sequence[str], *, top: int = 5, truth=None
         what: another word, where other curves than scores are drawn.
 
     Raises:
-        ConfigError: shapes that do not fit, or times that go back.
+        ConfigError: shapes that do not fit, times that go back, or truth that is no such list.
     """
     labels = [str(label) for label in labels]
     scores = np.asarray(scores, np.float64)
@@ -1052,7 +1072,7 @@ def timeline(times_s, scores, labels: Sequence[str], *, top: int = 5, truth=None
         raise ConfigError("times_s must increase from one row of scores to the next.")
     if not 1 <= top <= len(SERIES):
         raise ConfigError(f"top must be 1 to {len(SERIES)} classes, got {top}.")
-    spans = [(float(start), float(end), str(label)) for start, end, label in truth or ()]
+    spans = _spans(truth or ())
     true = list(dict.fromkeys(label for _, _, label in spans))
     scores = np.where(np.isfinite(scores), scores, np.nan)
     if np.isnan(scores).all(axis=1).any():
@@ -1064,6 +1084,18 @@ def timeline(times_s, scores, labels: Sequence[str], *, top: int = 5, truth=None
     figure = AltFigure((WIDTH, 3.0), alt=alt)
     _draw_timeline(figure, times, scores, labels, drawn, spans, what)
     return figure
+
+
+def _spans(truth) -> list[tuple[float, float, str]]:
+    """Checked ``(start_s, end_s, label)`` of each action."""
+    try:
+        spans = [(float(start), float(end), str(label)) for start, end, label in truth]
+    except (TypeError, ValueError):
+        raise ConfigError("truth must be a list of (start_s, end_s, label).") from None
+    for start, end, label in spans:
+        if not -math.inf < start <= end < math.inf:
+            raise ConfigError(f"truth: {_short(label, 40)} must end after it starts, not {start} to {end} s.")
+    return spans
 
 
 def _draw_timeline(figure: AltFigure, times, scores, labels, drawn, spans, what: str) -> None:
@@ -1155,15 +1187,25 @@ def _numbers(values, name: str, count: int | None, *, finite: bool = True) -> np
     return numbers
 
 
+def _check_num(num: int, what: str) -> None:
+    if not isinstance(num, int | np.integer) or num < 1:
+        raise ConfigError(f"num must be a whole number, at least 1 {what}, got {num!r}.")
+
+
 def _fraction(value: float, name: str) -> float:
     if not 0 <= value <= 1:
         raise ConfigError(f"{name} must be a fraction between 0 and 1, got {value}.")
     return float(value)
 
 
-def _short(words: str, room: int) -> str:
+def _plain(words: object) -> str:
+    """Words that a font can draw: blanks for all kinds of space, the rest as ``printable`` writes it."""
+    return printable(" ".join(str(words).split()))
+
+
+def _short(words: object, room: int) -> str:
     """Words cut to ``room`` letters, the last one an ellipsis."""
-    words = " ".join(str(words).split())
+    words = _plain(words)
     return words if len(words) <= room else words[: max(1, room - 1)].rstrip() + "…"
 
 
