@@ -103,12 +103,18 @@ def download(
     Raises:
         FetchError: the file cannot be had, is not the one promised, or does not fit on the disk.
     """
-    target = Path(target)
-    goal = _goal(sha256, size, most_bytes, target, progress)
-    addresses = [checked_url(address) for address in (url, *mirrors)]
+    wanted = Wanted(url, Path(target), sha256, size, tuple(mirrors))
+    with contextlib.closing(Link(ca_bundle, patience or Patience(), stop)) as link:
+        return _download(link, wanted, most_bytes, progress)
+
+
+def _download(link: Link, wanted: Wanted, most_bytes: int, progress: Callable | None) -> Downloaded:
+    target = Path(wanted.target)
+    goal = _goal(wanted.sha256, wanted.size, most_bytes, target, progress)
+    addresses = [checked_url(address) for address in (wanted.url, *wanted.mirrors)]
     with _local(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with _held(target), contextlib.closing(Link(ca_bundle, patience or Patience(), stop)) as link:
+    with _held(target):
         if found := _already_there(goal):
             return found
         return _first_that_gives(addresses, target.name, lambda address: _download_from(link, address, goal))
@@ -144,20 +150,14 @@ def download_many(
         raise ValueError("two of the files wanted have the same target")
     stop, total, spoilt = threading.Event(), _Total(wanted, progress), []
 
+    own, links = threading.local(), []  # each thread keeps its connections from file to file
+
     def one(number: int, item: Wanted) -> Downloaded | FetchError:
         try:
-            return download(
-                item.url,
-                item.target,
-                sha256=item.sha256,
-                size=item.size,
-                mirrors=item.mirrors,
-                ca_bundle=ca_bundle,
-                most_bytes=most_bytes,
-                progress=lambda done, size: total.update(number, done, size),
-                patience=patience,
-                stop=stop,
-            )
+            if not hasattr(own, "link"):
+                own.link = Link(ca_bundle, patience or Patience(), stop)
+                links.append(own.link)
+            return _download(own.link, item, most_bytes, lambda done, size: total.update(number, done, size))
         except FetchError as problem:
             if problem.spoils == "all" and not stop.is_set():
                 spoilt.append(problem)
@@ -171,6 +171,9 @@ def download_many(
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+        finally:
+            for link in links:
+                link.close()
     if spoilt:
         raise spoilt[0]
     return results
