@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import ipywidgets
@@ -113,6 +114,10 @@ def test_one_row_of_scores_holds_for_the_whole_clip(video):
         ({"scores": np.ones((3, 4)), "labels": "abcd"}, "one time for each row"),
         ({"scores": np.ones(4)}, "with K labels"),
         ({"frame_rate": 0}, "above 0"),
+        ({"frame_rate": float("inf")}, "above 0"),
+        ({"frame_rate": "25"}, "above 0, got '25'"),
+        ({"truth": [(0.0, 1.0)]}, r"list of \(start_s, end_s, label\)"),
+        ({"truth": ["run"]}, r"list of \(start_s, end_s, label\)"),
     ],
 )
 def test_scores_that_do_not_fit_are_refused(video, options, words):
@@ -121,7 +126,15 @@ def test_scores_that_do_not_fit_are_refused(video, options, words):
 
 
 @pytest.mark.parametrize(
-    "frames", [np.zeros((4, 5, 3), np.uint8), np.zeros((2, 4, 5, 3)), np.zeros((0, 4, 5, 3), np.uint8)]
+    "frames",
+    [
+        np.zeros((4, 5, 3), np.uint8),
+        np.zeros((2, 4, 5, 3)),
+        np.zeros((0, 4, 5, 3), np.uint8),
+        np.zeros((2, 4, 0, 3), np.uint8),
+        [np.zeros((4, 5, 3), np.uint8)],
+        None,
+    ],
 )
 def test_an_array_that_is_no_video_is_refused(frames):
     with pytest.raises(ConfigError, match="uint8"):
@@ -170,7 +183,28 @@ def test_the_sampling_slider_shows_what_the_library_samples(video, rule):
     assert within(panel, ipywidgets.IntSlider, "every n-th frame").disabled == (rule != "dense")
 
 
-@pytest.mark.parametrize("options", [{"rule": "evenly"}, {"num_frames": 0}, {"stride": 17}, {"num_clips": 11}])
+def test_a_video_of_few_frames_a_minute_can_be_sampled(make_video, tmp_path):
+    slow = make_video(tmp_path / "slow.mkv", num_frames=4, pts=[0, 5, 90_000, 180_000], time_base=Fraction(1, 1000))
+    panel = widgets.sampling_slider(slow, num_frames=3)
+    slider = within(panel, ipywidgets.FloatSlider)
+    assert slider.value == pytest.approx(3 / 180 / 2, rel=0.01)
+    assert slider.min <= slider.value < slider.max
+    assert "3 frames taken from a video of 4" in page(panel)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rule": "evenly"},
+        {"num_frames": 0},
+        {"num_frames": 2.5},
+        {"stride": 17},
+        {"num_clips": 11},
+        {"frame_rate": 0},
+        {"frame_rate": float("nan")},
+        {"frame_rate": -3.0},
+    ],
+)
 def test_a_sampling_out_of_range_is_refused(video, options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         widgets.sampling_slider(video, **options)
@@ -292,6 +326,33 @@ def test_a_perfect_run_has_an_empty_list_and_no_buttons_to_press(video, tmp_path
     assert "No video fits these filters." in page(panel)
     assert within(panel, ipywidgets.Button, "ambiguous").disabled
     assert "100.0 %" in bundle(panel)[0]["text/html"]
+
+
+def test_videos_without_a_label_or_an_answer_are_told_in_words(video, tmp_path):
+    folder = write_run(tmp_path / "run", tmp_path, [1, 1, 1])
+    no_label = Row(1, "v1", "clip.mp4", None, -1, "test", "", "ok", top=((LABELS[0], 0, 0.9),), num_frames=19)
+    no_answer = Row(2, "v2", "clip.mp4", LABELS[2], 2, "test", "", "ok", num_frames=19)
+    first = (folder / "rows.jsonl").read_bytes().splitlines(keepends=True)[0]
+    (folder / "rows.jsonl").write_bytes(first + encode_row(no_label) + encode_row(no_answer))
+    panel = widgets.error_browser(folder, tmp_path)
+    within(panel, ipywidgets.Dropdown, "which").value = "all"
+    listed = within(panel, ipywidgets.Select)
+    said = [words for words, _ in listed.options]
+    assert "no label → run 0.90, v1" in said[1]
+    assert "no class, v2" in said[2]
+    listed.index = 1
+    assert "true class: not known</p>" in page(panel)
+    assert "behind" not in page(panel)
+
+
+def test_classes_that_are_no_text_reach_the_browser_written_out(video, tmp_path):
+    folder = write_run(tmp_path / "run", tmp_path, [1])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "labels": [*LABELS, "\udcff", "two\nlines"]}))
+    panel = widgets.error_browser(folder, tmp_path)
+    for widget in widgets._within(panel):
+        json.dumps(widget.get_state(), ensure_ascii=False, default=str).encode()  # as a kernel sends it
+    assert "two\\nlines" in dict(within(panel, ipywidgets.Dropdown, "to be seen").options)
 
 
 def test_two_runs_are_compared_as_the_library_does(video, tmp_path):

@@ -322,8 +322,8 @@ class Frames:
 def load_frames(source: str | Path | np.ndarray, frame_rate: float) -> Frames:
     """Frames of a file, or of an array uint8 (T, H, W, 3) at ``frame_rate``; raises ``UnreadableVideo``."""
     if isinstance(source, np.ndarray):
-        if source.ndim != 4 or source.shape[-1] != 3 or source.dtype != np.uint8 or not len(source):
-            raise ConfigError(f"frames must be uint8 (T, H, W, 3) with T at least 1, got {source.dtype} {source.shape}")
+        if source.ndim != 4 or source.shape[-1] != 3 or source.dtype != np.uint8 or not source.size:
+            raise ConfigError(f"frames must be uint8 (T, H, W, 3), none of them 0, got {source.dtype} {source.shape}")
         num, height, width = source.shape[:3]
         step = -(-num // MOST_FRAMES)
         indices = np.arange(0, num, step)
@@ -368,9 +368,11 @@ def clip_player(
         ConfigError: scores, times and labels do not fit each other, or the array is no video.
     """
     moments = _Moments.of(times_s, scores, labels, truth)
-    if not frame_rate > 0:
-        raise ConfigError(f"frame_rate must be above 0, got {frame_rate}")
+    _check_rate(frame_rate)
     is_array = isinstance(path_or_frames, np.ndarray)
+    if not is_array and not isinstance(path_or_frames, str | Path):
+        kind = type(path_or_frames).__name__
+        raise ConfigError(f"a player takes a path, or frames as one array uint8 (T, H, W, 3), not a {kind}")
     title = title if title is not None else ("frames" if is_array else Path(path_or_frames).name)
     try:
         frames = load_frames(path_or_frames, frame_rate)
@@ -378,6 +380,11 @@ def clip_player(
         words = sentence(f"{title} cannot be shown: {problem}")
         return _only(words)
     return _player(frames, moments, title)
+
+
+def _check_rate(frame_rate: float) -> None:
+    if not isinstance(frame_rate, int | float | np.number) or not 0 < frame_rate < np.inf:
+        raise ConfigError(f"frame_rate must be a number above 0, got {frame_rate!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -391,6 +398,11 @@ class _Moments:
 
     @classmethod
     def of(cls, times_s, scores, labels, truth) -> _Moments:
+        if truth is not None and not isinstance(truth, str):
+            try:
+                truth = [(float(start), float(end), str(label)) for start, end, label in truth]
+            except (TypeError, ValueError):
+                raise ConfigError("truth must be a class name, or a list of (start_s, end_s, label)") from None
         if scores is None:
             return cls(None, None, (), truth)
         scores = np.asarray(scores, np.float64)
@@ -504,18 +516,21 @@ def sampling_slider(
     if rule not in RULES:
         raise ConfigError(f"unknown rule {rule!r}; known: {', '.join(RULES)}")
     for name, value, most in (("num_frames", num_frames, 64), ("stride", stride, 16), ("num_clips", num_clips, 10)):
-        if not 1 <= value <= most:
-            raise ConfigError(f"{name} must be between 1 and {most}, got {value}")
+        if not isinstance(value, int | np.integer) or not 1 <= value <= most:
+            raise ConfigError(f"{name} must be a whole number between 1 and {most}, got {value!r}")
+    if frame_rate is not None:
+        _check_rate(frame_rate)
     try:
         thumbnails = _Thumbnails(path)
     except UnreadableVideo as problem:
         words = sentence(f"{Path(path).name} cannot be shown: {problem}")
         return _only(words)
-    rate = frame_rate or round(thumbnails.rate / 2, 1)
+    rate = frame_rate or float(f"{thumbnails.rate / 2:.3g}")
+    least = min(0.5, rate)
     controls = {
         "rule": ipywidgets.Dropdown(options=[(words, name) for name, words in RULES.items()], value=rule),
         "num_frames": ipywidgets.IntSlider(num_frames, 1, 64),
-        "frame_rate": ipywidgets.FloatSlider(rate, min=0.5, max=max(2 * thumbnails.rate, rate), step=0.1),
+        "frame_rate": ipywidgets.FloatSlider(rate, min=least, max=max(2 * thumbnails.rate, rate), step=0.2 * least),
         "stride": ipywidgets.IntSlider(stride, 1, 16),
         "num_clips": ipywidgets.IntSlider(num_clips, 1, 10),
     }
@@ -577,7 +592,10 @@ def _sampling_panel(thumbnails: _Thumbnails, controls: dict) -> Panel:
     show()
 
     def fallback():
-        first, second = figures()
+        try:
+            first, second = figures()
+        except ValueError as problem:
+            return sentence(problem), None, ""
         return "", first, second.html()
 
     return Panel([*controls.values(), diagram, strip], fallback)
@@ -732,18 +750,13 @@ def _dataset_fallback(records: tuple[VideoRecord, ...], root: Path):
 
 
 def _middle_frame(path: Path) -> np.ndarray | None:
-    """The middle frame of a video, small; ``None`` where it cannot be read."""
+    """The middle frame of a video, uint8 (H, W, 3), small; ``None`` where it cannot be read."""
     try:
-        clip = read_clip(path, lambda table: [table.num_frames // 2])
+        with open_video(path) as video:
+            size = scaled_size(video.info.height, video.info.width, THUMBNAIL_SIDE)
+            return video.read(lambda table: [table.num_frames // 2], size=size).frames[0]
     except UnreadableVideo:
         return None
-    height, width = clip.frames.shape[1:3]
-    size = scaled_size(height, width, THUMBNAIL_SIDE)
-    if size is None:
-        return clip.frames[0]
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(clip.frames[0]).resize(size[::-1]))
 
 
 # ---------------------------------------------------------------- error browser
@@ -783,7 +796,8 @@ class _ErrorBrowser:
         self.label = _filter("class", [label for label in run.labels if label in present])
         self.chooser = _Chooser(self.find, [self.shown, self.order, self.label], self.show)
         self.seen = ipywidgets.Dropdown(
-            options=[("not named", ANY), *[(x, x) for x in run.labels]], description="to be seen"
+            options=[("not named", ANY), *[(printable(label, 60), label) for label in run.labels]],
+            description="to be seen",
         )
         self.buttons = [self._button(name) for name in review.VERDICTS]
         self.buttons.append(self._button(None))
@@ -815,8 +829,8 @@ class _ErrorBrowser:
         verdict = self.verdicts.get(row.video_id)
         mark = f" [{verdict.verdict.replace('_', ' ')}]" if verdict else ""
         if not row.predicted:
-            return printable(f"{row.label}: {row.status}, {row.video_id}{mark}", 160)
-        return printable(f"{row.label} → {row.top[0][0]} {row.top[0][2]:.2f}, {row.video_id}{mark}", 160)
+            return printable(f"{row.label or 'no label'}: {row.status}, {row.video_id}{mark}", 160)
+        return printable(f"{row.label or 'no label'} → {_best(row)}, {row.video_id}{mark}", 160)
 
     def show(self, row: Row | None) -> None:
         self.status.value = ""
@@ -846,7 +860,7 @@ class _ErrorBrowser:
 
     def fallback(self):
         rows = review.choose_rows(self.run.rows)[:6]
-        names = [printable(f"{row.label} → {row.top[0][0]} {row.top[0][2]:.2f}", 60) for row in rows]
+        names = [printable(f"{row.label} → {_best(row)}", 60) for row in rows]
         pairs = [(name, _middle_frame(self.root / row.path)) for name, row in zip(names, rows)]
         pairs = [(words, frame) for words, frame in pairs if frame is not None]
         words = accuracy_html(self.run, self.verdicts)
@@ -855,6 +869,11 @@ class _ErrorBrowser:
             return words + table(("video", "true", "predicted", "score"), lines, "most confident mistakes"), None, ""
         titles, images = zip(*pairs)
         return words, visualize.contact_sheet(images, titles, columns=3), ""
+
+
+def _best(row: Row) -> str:
+    """A predicted row's best class and its score."""
+    return f"{row.top[0][0]} {row.top[0][2]:.2f}" if row.top else "no class"
 
 
 def accuracy_html(run: review.Run, verdicts: dict) -> str:
@@ -877,7 +896,8 @@ def row_html(row: Row, root: Path, verdict: review.Verdict | None = None) -> str
             [(name, score) for name, _, score in row.top[:TOP]], [row.label], f"scores of {row.video_id}"
         )
         if row.label not in [name for name, _, _ in row.top[:TOP]]:
-            words += f"<p>true class: {text(row.label or 'none')}, behind {row.rank} others</p>"
+            behind = f", behind {row.rank} others" if row.rank >= 0 else ""
+            words += f"<p>true class: {text(row.label or 'not known')}{behind}</p>"
     else:
         words += f"<p>{text(row.status)}: {text(row.reason, 400)}</p>"
     if verdict:
