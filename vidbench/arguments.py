@@ -753,7 +753,7 @@ def _with_card_defaults(config: EvaluateConfig) -> EvaluateConfig:
     if not 1 <= config.fold <= max(1, dataset.folds):
         raise OptionError("fold", f"must be from 1 to {max(1, dataset.folds)} for {dataset.name}, not {config.fold}")
     data_dir = config.data_dir or str(dataset.default_dir)
-    return dataclasses.replace(config, model=card.name, split=split, data_dir=data_dir)
+    return dataclasses.replace(config, model=card.name, dataset=dataset.name, split=split, data_dir=data_dir)
 
 
 def _check_labels(config: EvaluateConfig) -> None:

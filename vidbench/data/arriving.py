@@ -27,12 +27,13 @@ class Restarted(Exception):
 class Arriving(io.RawIOBase):
     """A remote file that is read while it is downloaded to ``target``, from its first byte on.
 
-    A download that was stopped earlier is continued, so the beginning comes from the disk. ``stop`` ends it early and
-    ``remove`` takes away what is on the disk.
+    A download that was stopped earlier is continued, so the beginning comes from the disk. ``close`` ends it early and
+    ``remove`` takes away what is on the disk. Setting ``halt`` makes ``read`` raise an error.
     """
 
-    def __init__(self, urls: list[str], target: Path, *, ca_bundle=None, progress=None, patience=None):
+    def __init__(self, urls: list[str], target: Path, *, ca_bundle=None, progress=None, patience=None, halt=None):
         super().__init__()
+        self._halt = halt or threading.Event()
         self.target, self.part = target, target.with_name(target.name + ".part")
         self.result: Downloaded | None = None
         self.problem: BaseException | None = None
@@ -68,6 +69,8 @@ class Arriving(io.RawIOBase):
         if size is None or size < 0:
             return self.readall()
         while True:
+            if self._halt.is_set():
+                raise FetchError("The fetch was stopped; what is there is kept.", spoils="all")
             over = not self._thread.is_alive()
             self._news.clear()
             if self._file is None:

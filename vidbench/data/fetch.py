@@ -74,7 +74,7 @@ def read_archive(job: Job, url: str, traffic: Traffic, patience=None) -> None:
     for again in (True, True, False):
         heard = traffic.report(url, before=bytes_there(target))
         urls = addresses(job.order, url)
-        file = Arriving(urls, target, ca_bundle=job.order.ca_bundle, progress=heard, patience=patience)
+        file = Arriving(urls, target, ca_bundle=job.order.ca_bundle, progress=heard, patience=patience, halt=job.halt)
         try:
             with contextlib.closing(file):
                 whole = _read_members(job, url, file)
@@ -175,7 +175,7 @@ def fetch_files(job: Job, traffic: Traffic, patience=None) -> None:
         try:
             get(
                 job.order, url, job.root / record.path,
-                progress=traffic.report(record.video_id), patience=patience,
+                progress=traffic.report(record.video_id), patience=patience, stop=job.halt,
             )  # fmt: skip
         except FetchError as problem:
             if problem.spoils == "all" or problem.http_status not in (403, 404, 410):
@@ -186,7 +186,7 @@ def fetch_files(job: Job, traffic: Traffic, patience=None) -> None:
 
     absent = [record for name, record in job.wanted.records.items() if job.wanted.wants(name)]
     try:
-        in_parallel(one, absent, job.order.num_parallel)
+        in_parallel(one, absent, job.order.num_parallel, job.halt)
     finally:
         job.known.save()
 
@@ -515,6 +515,7 @@ def fetch(order: Order, *, progress=None, patience=None, plan: Plan | None = Non
         return draw_vidmini(order, progress)
     _check_order(order)
     with _held(order.root):
+        _sweep(order.root)
         plan = plan or make_plan(order, patience=patience)
         if not plan.fits:
             raise FetchError(
@@ -545,6 +546,13 @@ def _held(root: Path):
         yield
     finally:
         lock.release()
+
+
+def _sweep(root: Path) -> None:
+    """Take away what a killed fetch was just writing; nobody else writes here now."""
+    for folder in (root / STATE, root / STATE / "archives"):
+        for path in folder.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
 
 
 def _fetch_job(job: Job, outcome: Outcome, progress, patience) -> None:
@@ -594,7 +602,7 @@ def read_archives(job: Job, traffic: Traffic, patience=None) -> None:
                     raise
                 _note_failure(job, url, problem)
 
-    in_parallel(one, job.archives, 1 if job.order.is_part else job.order.num_parallel)
+    in_parallel(one, job.archives, 1 if job.order.is_part else job.order.num_parallel, job.halt)
     if not job.order.is_part:
         for source in job.order.card.sources_of("replacement", job.split):
             if job.known.archives.get(source.url, {}).get("state") != "read":

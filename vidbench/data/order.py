@@ -447,6 +447,7 @@ class Job:
     num_archives: int = 0  # of the split
     num_read: int = 0
     problems: list[str] = field(default_factory=list)
+    halt: threading.Event = field(default_factory=threading.Event)  # set where all work must end
 
 
 def open_job(order: Order, split: str, lists: Path) -> Job:
@@ -545,17 +546,24 @@ def fetch_split_files(order: Order, lists: Path) -> None:
         else:
             items.append((source.url, lists / source.into))
     absent = [(url, target) for url, target in items if not target.is_file()]
-    in_parallel(lambda item: get(order, *item, most_bytes=MOST_LIST_BYTES), absent, order.num_parallel)
+    halt = threading.Event()
+    in_parallel(lambda item: get(order, *item, most_bytes=MOST_LIST_BYTES, stop=halt), absent, order.num_parallel, halt)
 
 
-def in_parallel(work: Callable, items: Iterable, workers: int) -> None:
-    """Do the work for each item; the first problem ends it, after what was begun."""
+def in_parallel(work: Callable, items: Iterable, workers: int, halt: threading.Event | None = None) -> None:
+    """Do the work for each item; the first problem, or Ctrl-C, ends it.
+
+    Args:
+        halt: set then, so that work that was begun can end early.
+    """
     with concurrent.futures.ThreadPoolExecutor(max(1, workers)) as pool:
         tasks = [pool.submit(work, item) for item in items]
         try:
             for task in concurrent.futures.as_completed(tasks):
                 task.result()
         except BaseException:
+            if halt:
+                halt.set()
             for task in tasks:
                 task.cancel()
             raise
