@@ -79,6 +79,9 @@ DAMAGE = {
     "NaN for a score": lambda data: data.replace(b"0.9", b"NaN"),
     "another video's row": lambda data: data.replace(b'"video_id":"v4"', b'"video_id":"v5"'),
     "an unknown status": lambda data: data.replace(b'"ok"', b'"fine"'),
+    "a rank in words": lambda data: data.replace(b'"rank":0', b'"rank":"first"'),
+    "no path": lambda data: data.replace(b'"path":"v4.mp4"', b'"path":null'),
+    "a label that is a list": lambda data: data.replace(b'"label":"zumba"', b'"label":["zumba"]'),
     "empty": lambda data: b"",
     "deep brackets": lambda data: b"[" * 100_000 + b"\n" + data,
 }

@@ -292,11 +292,22 @@ class Row:
             row = cls(**{**values, "top": tuple((str(a), int(b), float(c)) for a, b, c in values["top"])})
         except (TypeError, KeyError, ValueError) as problem:
             raise ValueError(f"not a row: {problem}") from None
+        for kind, names in ROW_KINDS.items():
+            if wrong := [name for name in names if not isinstance(getattr(row, name), kind)]:
+                raise ValueError(f"not a row: {wrong[0]} is {getattr(row, wrong[0])!r}")
         if row.status not in STATUSES:
             raise ValueError(f"unknown status {row.status!r}")
         if not all(math.isfinite(score) for _, _, score in row.top):
             raise ValueError("a score is not finite")
         return row
+
+
+ROW_KINDS = {  # what is read from a file must be before anything computes with it
+    str: ("video_id", "path", "split", "group", "status", "reason"),
+    int: ("index", "label_index", "rank", "num_frames", "file_size"),
+    (int, float): ("frame_rate",),
+    (str, type(None)): ("label",),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
