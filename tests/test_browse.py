@@ -272,12 +272,26 @@ def test_two_runs_on_the_same_videos_are_counted_in_pairs(site, tmp_path):
     make_run(tmp_path / "results", "a", first)
     make_run(tmp_path / "results", "b", second)
     runs = [site.results.run("a"), site.results.run("b")]
-    assert browse.paired_counts(*runs) == {"n": 7, "both": 2, "first": 2, "second": 2, "neither": 1}
+    counts = browse.paired_counts(*runs)
+    sentence = counts.pop("sentence")
+    assert counts == {"n": 7, "both": 2, "first": 2, "second": 2, "neither": 1}
     words = tell(site("/compare?run=a&run=b")[2])
+    assert re.match(r"b minus a: \+0\.0 points \[-\d+\.\d, \+\d+\.\d\], n=7\.", sentence)
+    assert sentence in words
     assert "right on 2 and both wrong on 1" in words
     assert "Different videos" not in words
     low, high = wilson(4, 7)
     assert f"57.1 % [{100 * low:.1f}, {100 * high:.1f}], n = 7" in words
+
+
+def test_runs_without_labels_are_not_paired(site, tmp_path):
+    for name in "ab":
+        folder = make_run(tmp_path / "results", name, [True, False])
+        rows = [json.loads(line) | {"label": None, "label_index": -1} for line in (folder / "rows.jsonl").open()]
+        (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    status, _, page = site("/compare?run=a&run=b")
+    assert status == 200
+    assert "The runs list the same videos." in tell(page)
 
 
 def test_runs_on_other_videos_are_not_paired(site, tmp_path):

@@ -21,9 +21,10 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
 
-from vidbench.metrics import is_correct, summarise
+from vidbench.metrics import summarise
 from vidbench.records import RunError
 from vidbench.report import cautions, dataset_labels, protocol_table, render, section
+from vidbench.review import compare
 from vidbench.runs import read_json, read_rows
 from vidbench.utils import printable
 
@@ -254,20 +255,24 @@ def differing_protocol(runs: Sequence[Run]) -> list[dict]:
 
 
 def paired_counts(first: Run, second: Run) -> dict | None:
-    """On how many videos both runs, one of them, or neither is right; ``None`` unless both list the same videos.
+    """On how many videos both runs, one of them, or neither is right, and how sure the difference is.
 
-    Counts the videos with a label that have a row in both runs: ``{n, both, first, second, neither}``.
+    Counts the videos with a label that have a row in both runs: ``{n, both, first, second, neither, sentence}``;
+    ``None`` unless both list the same videos. The sentence is that of ``review.compare``.
     """
     if not same_videos([first, second]):
         return None
-    rows = [read_rows(run.folder / "rows.jsonl")[0] for run in (first, second)]
-    pairs = [
-        (is_correct(one, 1), is_correct(other, 1))
-        for one, other in zip(*rows)
-        if one.video_id == other.video_id and one.label is not None
-    ]
-    counts = {"both": (True, True), "first": (True, False), "second": (False, True), "neither": (False, False)}
-    return {"n": len(pairs), **{name: pairs.count(pair) for name, pair in counts.items()}} if pairs else None
+    try:
+        pairs = compare(*(read_rows(run.folder / "rows.jsonl")[0] for run in (first, second)))
+    except RunError:
+        return None
+    groups = {"both": "both", "first": "a", "second": "b", "neither": "neither"}
+    counts = {name: len(pairs.group(group)) for name, group in groups.items()}
+    return {
+        "n": len(pairs.pairs),
+        **counts,
+        "sentence": pairs.sentence(*(printable(run.name, 60) for run in (first, second))),
+    }
 
 
 def class_table(runs: Sequence[Run]) -> dict | None:
