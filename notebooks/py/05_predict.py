@@ -195,7 +195,7 @@ timeline(over_time.times_s, moments, data.labels, truth=truth, top=6)
 actions = actions_in(over_time.windows_s, truth or [])
 best = [data.labels[k] for k in moments.argmax(1)]
 counts = {}
-for kind, wanted in {"inside one action": 1, "across a cut": 2}.items():
+for kind, wanted in {"one action": 1, "across a cut": 2}.items():
     chosen = [n for n, held in enumerate(actions) if len(held) == wanted and mini.NOBODY not in held]
     counts[f"{kind}: at its middle"] = (sum(best[n] == actions[n][0] for n in chosen), len(chosen))
     counts[f"{kind}: any in it"] = (sum(best[n] in actions[n] for n in chosen), len(chosen))
@@ -216,8 +216,8 @@ for length, found in lengths.items() if truth else []:
 timeline(lengths[0.5].times_s, lengths[0.5].scores, model.labels, truth=truth, top=6)
 
 # %% [markdown]
-# The best length is near that of the clips the network was trained on. In windows of 0.5 s, classes that one frame
-# can tell stay put, while the classes of a pair take turns: the beginning and the end of the action are no longer in
+# In this film the best of them is near the length of the clips that the network was trained on. In windows of 0.5 s, classes that one frame
+# can tell stay put, while the classes of a pair take turns with each other and with strangers: the beginning and the end of the action are no longer in
 # the same window.
 #
 # In JupyterLab the player below steps through the film frame by frame, with the best classes at that moment.
@@ -240,7 +240,8 @@ print(*(f"{label} {score:.2f}" for label, score in in_words(over_time.scores[har
 film_strip(chosen.frames, chosen.pts_s, title="the window with the smallest margin")
 
 # %% [markdown]
-# A small margin is useful: it tells you where to look first. The converse does not hold, as the cuts showed: a large
+# In the drawn film nobody could decide: nothing is there. A network may as well hesitate between two classes that look alike; below is one
+# that has to. A small margin is useful: it tells you where to look first. The converse does not hold, as the cuts showed: a large
 # margin is no proof.
 #
 # ## Several views, one prediction
@@ -272,7 +273,15 @@ score_bars({name: in_words(values) for name, values in panels.items()}, top=3, t
 # ## Does it see time, or just pictures?
 #
 # From here on we need ground truth about time, so the following sections always use the mini set and its two models.
-# One scores single frames and averages them; the other's convolutions run over time as well. *SitDown* and *StandUp*
+# One scores single frames and averages them:
+#
+# ![Single-frame 2-D network: every frame goes through the same 2-D CNN on its own, and the scores are averaged. Shuffled frames give the same answer.](../images/single_frame.jpg)
+#
+# The other, an R(2+1)D network, has convolutions over time as well:
+#
+# ![R(2+1)D: each 3-D kernel of 3 by 3 by 3 is split in two, one of 1 by 3 by 3 within a frame and one of 3 by 1 by 1 along time, with a non-linearity between them.](../images/r2plus1d.jpg)
+#
+# *SitDown* and *StandUp*
 # are drawn alike, one of them played backwards.
 
 # %%
@@ -309,7 +318,7 @@ for name, net in nets.items():
 accuracy_bars(inside, chance=0.5)
 
 # %% [markdown]
-# The interval of the single-frame network holds chance, as it must: whatever one frame shows, it shows in both
+# The interval of the single-frame network holds chance, as was to be expected: whatever one frame shows, it shows in both
 # classes equally often. A model that did better here would be reading something it should not, such as the order of
 # files.
 #
@@ -325,7 +334,8 @@ for name, net in nets.items():
     for order, change in orders.items():
         (scored,) = net.logits([np.stack([change(clip) for clip in clips[name]])], batch_size=16)
         answers[name, order] = classes[scored.argmax(1)]
-{name: int((answers[name, "as filmed"] != answers[name, "shuffled"]).sum()) for name in nets}  # answers that changed
+changed = {name: int((answers[name, "as filmed"] != answers[name, "shuffled"]).sum()) for name in nets}
+print(*(f"{name}: shuffling changed {n} of {len(labels)} answers" for name, n in changed.items()), sep="\n")
 
 # %%
 groups, bars = {"appearance": ~is_order, "order": is_order}, {}
@@ -337,7 +347,7 @@ accuracy_bars(bars)
 
 # %% [markdown]
 # The single-frame network never changes its answer: it averages frames, and a mean has no order. The 3-D network
-# keeps its appearance classes (but for a clip or two, well inside the intervals) and loses the order classes, and
+# keeps its appearance classes (but for a few clips, well inside the intervals) and loses the order classes, and
 # those alone. Backwards and shuffled are different losses, though. What does it call an order clip that is played
 # backwards?
 
@@ -353,7 +363,8 @@ accuracy_bars({"named as the partner": (swapped, len(backwards))}, what="share o
 #
 # ## Where does it look?
 #
-# **Grad-CAM** asks which parts of the last feature map would raise the score of a class. It gives heat in space
+# **Grad-CAM** asks which parts of the last feature map speak for a class: it weighs each channel of the map by how fast the
+# class's logit would rise with it (the gradient, averaged over the map), sums the channels and drops what is negative. The kit takes it from the library captum. It gives heat in space
 # *and*, for a network over time, in time. Which parts of a sitting figure tell the direction?
 
 # %%
@@ -365,11 +376,12 @@ heat_overlay(view.pixels[0], heat, num=6)
 # %% [markdown]
 # The heat is coarse, because the last feature map has few cells, and enlarging it makes it look smoother than it is.
 # And a convincing picture proves little: we like explanations that point at people. Here the truth is known, because
-# the set's code can say which pixels show the actor.
+# the set's code can say which pixels show the actor, with what the figure sits on, holds, rides or opens.
 
 # %%
 mask = view_of_mask(mini.actor_mask("SitDown", 2), view.indices[0], net.spec)
-heat_overlay(view.pixels[0], mask.astype(float), num=6)
+alt = "The frames, and below them the figure and its chair in yellow."
+heat_overlay(view.pixels[0], mask.astype(float), num=6, alt=alt)
 
 
 # %% [markdown]
@@ -421,18 +433,19 @@ both = np.stack([heat / heat.max(), motion / motion.max()], 1)
 timeline(view.indices[0] / view.info.frame_rate, both, ["heat", "motion"], what="relative size")
 
 # %% [markdown]
-# Roughly, in this clip. Is that the rule? The correlation of the two over time, for every order clip and every
-# appearance clip tested above, says how far the picture can be trusted.
+# Roughly, in this clip. Is that the rule? The correlation of the two over time, for every clip tested
+# above, says how far the picture can be trusted.
 
 # %%
 agreement = []
 for label, heat, mask in looks["3-D"]:
     motion = np.abs(np.gradient(mask.astype(float), axis=0)).mean((1, 2))
     agreement.append({"class": label, "correlation": np.corrcoef(heat.mean((1, 2)), motion)[0, 1]})
-pd.DataFrame(agreement).groupby("class").mean().round(2).sort_values("correlation", ascending=False)
+table = pd.DataFrame(agreement).groupby("class")["correlation"].agg(["mean", "min", "max", "count"])
+table.round(2).sort_values("mean", ascending=False)
 
 # %% [markdown]
-# For several order classes heat rises with motion; for others it hardly does, and the appearance classes have no
+# Few clips a class, and they differ: for several order classes heat rises with motion; for others it hardly does, and the appearance classes have no
 # reason to follow it. *When* a network looks is harder to read from Grad-CAM than *where*: its steps in time are few,
 # and evidence at rest (who is standing now, who was sitting before) is evidence too.
 

@@ -82,7 +82,7 @@ def run_of(name, model, dataset=DATASET, data_dir=DATA_DIR, **options):
 data
 
 # %% [markdown]
-# Eight clips are quickly done, and many a demonstration ends there. They are drawn from all classes alike, by a seed.
+# Eight clips are quickly done, and many a demonstration ends there. They are drawn evenly over the classes, by a seed.
 # Before you run it: suppose six of them turn out right. What do you know about the model?
 
 # %%
@@ -174,8 +174,8 @@ per_class_bars(whole.rows, whole.labels)
 
 # %% [markdown]
 # With a dozen videos a class, each interval is long, and the order of neighbouring classes means nothing. But the gap
-# between the two ends is real. The mean over classes, which counts each once, equals the accuracy only where all
-# classes are equally large:
+# between the two ends is real. The mean over classes, which counts each once, is the same as the accuracy where
+# all classes are equally large:
 
 # %%
 mean = summary["mean_class_accuracy"]
@@ -270,7 +270,7 @@ files = {path.name: f"{path.stat().st_size / 1000:.1f} kB" for path in sorted(wh
 pd.Series(files, name="size").to_frame()
 
 # %% [markdown]
-# `report.html` is one file that opens in any browser and can be mailed; [its guide](../docs/reading-a-report.md)
+# `held` is the lock that keeps two programs from writing one run. `report.html` is one file that opens in any browser and can be mailed; [its guide](../docs/reading-a-report.md)
 # explains it from top to bottom. Here is its head, for the model and split of this chapter:
 #
 # ![A report: accuracy with its interval, coverage, protocol, classes with intervals, confusion matrix](../images/report.png)
@@ -348,8 +348,8 @@ print(comparison.sentence("first", "second"))
 # %% [markdown]
 # Videos on which both are right, or both wrong, say nothing about which is better. Only those count on which they
 # **disagree**: if the models were equally good, these should fall either way like a coin. The interval of the
-# difference is made from them. It leaves out zero where one side wins too often for a coin, and it is narrower than
-# what two separate intervals would suggest.
+# difference is made from them. It leaves out zero where one side wins too often for a coin, and as a rule it is
+# narrower than what two separate intervals would suggest.
 
 # %%
 run_comparison(whole.folder, other.folder, data.root)
@@ -380,8 +380,8 @@ accuracy_bars({f"{name}: {part}": value for name, parts in both.items() for part
 
 # %% [markdown]
 # There is the answer. Both models know the appearance classes, and both know which pair an order clip belongs to.
-# Inside the pair the single-frame model is at chance, as it must be, and the 3-D model is not. But for a clip of
-# appearance, the whole difference in accuracy is the direction of time. Had it come from somewhere else, this figure
+# Inside the pair the single-frame model is at chance, as it must be, and the 3-D model is not. But for a clip or two,
+# the whole difference in accuracy is the direction of time. Had it come from somewhere else, this figure
 # would have shown that too.
 #
 # ## Summary
