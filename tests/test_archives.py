@@ -436,6 +436,27 @@ def test_a_missing_end_mark_passes_only_with_the_right_count():
     assert set(streamed(plain, num_files=2)) == {"a", "b"}
 
 
+def test_a_damaged_header_in_the_middle_is_not_taken_for_the_end():
+    plain = bytearray(make_tar([header(f"{n}.mp4", noise(600, n)) for n in range(5)], gz=False))
+    plain[3 * 1536 + 100] ^= 1  # the fourth member's header
+    refused(lambda: streamed(bytes(plain)), "a header is damaged")
+    refused(lambda: streamed(gzip.compress(bytes(plain)), num_files=3), "a header is damaged")
+
+
+def test_data_after_the_end_are_refused():
+    plain = make_tar(gz=False)
+    refused(lambda: streamed(make_tar() + b"more"), "other data after its end")
+    refused(lambda: streamed(plain + plain), "other data after its end mark")
+    refused(lambda: streamed(gzip.compress(plain) + gzip.compress(plain)), "other data after its end mark")
+
+
+def test_a_rar_that_ends_between_two_files_passes_only_with_the_right_count(tmp_path):
+    path = put(tmp_path, make_rar(FILES)[:-7], "a.rar")  # without its last block
+    refused(lambda: extract(path, tmp_path / "out"), "no end mark")
+    refused(lambda: extract(path, tmp_path / "out", num_files=5), "holds 4 files, expected 5")
+    assert extract(path, tmp_path / "out", num_files=4).num_files == 4
+
+
 # ---------------------------------------------------------------- hostile archives
 
 
@@ -476,6 +497,19 @@ def test_only_files_and_folders_are_admitted(kind, tmp_path):
     data = make_tar([header("a", b"1"), header("val/b", kind=kind, linkname="../../x")])
     refused(lambda: extract(put(tmp_path, data), tmp_path / "out"), LINK)
     assert os.listdir(tmp_path) == ["a.tar.gz"]
+
+
+def test_a_sparse_file_under_the_type_of_a_regular_one_is_refused():
+    sparse = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.realsize": str(1 << 40),
+        "GNU.sparse.name": "a",
+    }
+    info = tarfile.TarInfo("a")
+    info.size, info.pax_headers = 512, sparse
+    data = info.tobuf(tarfile.PAX_FORMAT) + b"1\n0\n512\n".ljust(512, b"\0") + bytes(1024)
+    refused(lambda: streamed(data), LINK)
 
 
 def test_a_link_in_a_zip_is_refused(tmp_path):

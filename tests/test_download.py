@@ -290,6 +290,27 @@ def test_a_file_that_changed_on_the_server_is_never_mixed(server, tmp_path):
     assert (tmp_path / "a.bin").read_bytes() == changed
 
 
+@pytest.mark.parametrize(
+    "given", ["bytes 0-300000/300001", "bytes 200000-250000/300001", "bytes 200000-300000/*", "", "x"]
+)
+def test_another_range_than_asked_for_is_not_appended(given, server, body, tmp_path):
+    break_off(server, tmp_path / "a.bin", 200_000)
+    server.headers = {"Content-Range": given}
+    download(f"{server.url}/a.bin", tmp_path / "a.bin", patience=HASTY)
+    assert (tmp_path / "a.bin").read_bytes() == body
+    assert [wanted for _, wanted, _ in server.log] == ["bytes=200000-", None]
+
+
+def test_another_length_than_the_range_is_not_appended(server, body, tmp_path):
+    break_off(server, tmp_path / "a.bin", 200_000)
+    server.headers, server.cuts = {"Content-Length": "50000"}, [50_000]
+    refused(
+        lambda: download(f"{server.url}/a.bin", tmp_path / "a.bin", size=len(body), patience=HASTY), "expected 300001"
+    )
+    assert not (tmp_path / "a.bin").exists()
+    assert server.log[0][1] == "bytes=200000-"
+
+
 def test_a_part_of_another_address_is_not_continued(server, tmp_path):
     break_off(server, tmp_path / "a.bin", 200_000)
     server.files["/b.bin"] = other = noise(300_001, seed=2)
