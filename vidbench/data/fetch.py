@@ -53,6 +53,7 @@ __all__ = ["Order", "Outcome", "Plan", "fetch", "lost", "make_plan"]
 MB, GB = 10**6, 10**9
 CLIP_BYTES = 1.55 * MB  # of a clip of Kinetics, where nothing better is known: 30 GB / 19,881 videos
 MOST_CLIP_BYTES = 200 * MB
+PIECE = 1 << 18  # bytes of a clip that are copied at a time
 MOST_PROBES = 4  # archives whose size is asked for before
 PROBE_BYTES = 8 * MB  # over which the rate is measured
 RESERVE_BYTES = 200 * MB  # of disk that a fetch leaves free
@@ -136,25 +137,52 @@ def keep_clip(job: Job, name: str, member) -> None:
     if member.size > MOST_CLIP_BYTES:
         job.wanted.was_lost(name, f"it has {megabytes(member.size)}, more than a clip of 10 s")
         return
-    data = member.read()
-    if reason := mp4_damage(io.BytesIO(data), len(data)):
+    if reason := write_clip(job.root / job.wanted.records[name].path, member, mp4_damage):
         job.wanted.was_lost(name, reason)
         return
-    write_clip(job.root / job.wanted.records[name].path, data)
     job.known.lost.pop(name, None)
     job.wanted.arrived(name)
 
 
-def write_clip(path: Path, data: bytes) -> None:
-    """Write a file under a name that nobody takes for a video, then under its own."""
+def write_clip(path: Path, source, check=None) -> str:
+    """Write a file under a name that nobody takes for a video, then, if nothing is wrong with it, under its own.
+
+    Args:
+        source: ``read(size)`` gives its bytes.
+        check: called with the written file and its size; says what is wrong with it.
+
+    Returns:
+        What ``check`` says; the file is there only where that is nothing.
+
+    Raises:
+        FetchError: the disk is full, or refuses.
+    """
     part = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as problem:
+        with _local(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = open(part, "w+b")  # noqa: SIM115, closed below
+        with file:
+            while data := source.read(PIECE):
+                with _local(path):
+                    file.write(data)
+            with _local(path):
+                reason = check(file, file.tell()) if check else ""
+        if not reason:
+            with _local(path):
+                os.replace(part, path)
+        return reason
+    finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _local(path: Path):
+    """Turn what this machine's disk refuses into one sentence."""
+    try:
+        yield
+    except OSError as problem:
         raise FetchError(
             f"{printable(path, 160)} cannot be written: {printable(problem.strerror or problem, 80)}; "
             "what is there is kept, and the same command goes on.",
@@ -221,7 +249,7 @@ def _take_from_zip(job: Job, archive: zipfile.ZipFile) -> None:
             found.append((info, record))
     for info, record in sorted(found, key=lambda pair: pair[0].header_offset):
         with archive.open(info) as member:
-            write_clip(job.root / record.path, member.read(MOST_CLIP_BYTES + 1))
+            write_clip(job.root / record.path, member)
         job.wanted.arrived(record.video_id)
 
 
@@ -668,7 +696,7 @@ def unpack_parts(job: Job, traffic: Traffic, patience=None) -> None:
         for member in stream_members(file):
             name = member.name.rsplit("/", 1)[-1].rpartition(".")[0]
             if job.wanted.wants(name):
-                write_clip(job.root / job.wanted.records[name].path, member.read())
+                write_clip(job.root / job.wanted.records[name].path, member)
                 job.wanted.arrived(name)
             if not job.wanted.num_open:
                 break
