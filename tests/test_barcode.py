@@ -57,10 +57,25 @@ def test_pictures_are_shown_at_the_times_given(tmp_path):
     assert read_numbers(clip.frames).tolist() == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("times", [[0, 1, 1], [0, 2, 1], [0, 1]])
+@pytest.mark.parametrize("times", [[0, 1, 1], [0, 2, 1], [0, 1], [0, 1, np.inf]])
 def test_times_must_rise_one_a_picture(tmp_path, times):
     with pytest.raises(ConfigError, match="3 rising times"):
         write_numbered(tmp_path / "a.mp4", 3, times_s=times)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"num_frames": 0}, "between 1 and 1024, got 0"),
+        ({"num_frames": 1025}, "between 1 and 1024, got 1025"),
+        ({"width": 161}, "even numbers of pixels, got 161x120"),
+        ({"height": 0}, "even numbers of pixels, got 160x0"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_there_is_a_file(tmp_path, options, words):
+    with pytest.raises(ConfigError, match=words):
+        write_numbered(tmp_path / "a.mp4", **options)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_picture_can_be_drawn(tmp_path):

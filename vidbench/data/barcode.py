@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vidbench.records import ConfigError
+from vidbench.utils import printable
 
 BITS = 10  # numbers 0 to 1023
 TICKS = 90_000  # a second, where times are given
@@ -27,6 +28,9 @@ def draw_number(number: int, width: int = 160, height: int = 120) -> np.ndarray:
         number: 0 to 1023.
         width: pixels, at least 40.
         height: pixels, at least 12.
+
+    Raises:
+        ValueError: a number outside this range.
     """
     if not 0 <= number < 2**BITS:
         raise ValueError(f"a picture's number is between 0 and {2**BITS - 1}, got {number}")
@@ -90,12 +94,18 @@ def write_numbered(
         The path.
 
     Raises:
-        ConfigError: times that do not rise, or are not one a picture.
+        ConfigError: times that do not rise or are not one a picture, or numbers out of range; nothing is written.
     """
     import av
 
-    if times_s is not None and (len(times_s) != num_frames or not np.all(np.diff(times_s) > 0)):
-        raise ConfigError(f"times_s needs {num_frames} rising times, one a picture, got {len(times_s)}.")
+    if not 1 <= num_frames <= 2**BITS:
+        raise ConfigError(f"num_frames must be between 1 and {2**BITS}, got {num_frames}.")
+    if width < 2 or height < 2 or width % 2 or height % 2:
+        raise ConfigError(f"width and height must be even numbers of pixels, got {width}x{height}.")
+    if times_s is not None:
+        rising = np.isfinite(times_s).all() and (np.diff(times_s) > 0).all()
+        if len(times_s) != num_frames or not rising:
+            raise ConfigError(f"times_s needs {num_frames} rising times, one a picture, got {printable(times_s, 60)}.")
     base = Fraction(1, frame_rate if times_s is None else TICKS)
     stamps = range(num_frames) if times_s is None else [round(time * TICKS) for time in times_s]
     settings = {"threads": "1", "g": str(gop), "bf": str(b_frames)}
