@@ -56,6 +56,7 @@ def test_absent_videos_are_left_out_and_counted(tmp_path):
     [
         (("ucf102",), ConfigError, "No dataset is called 'ucf102'. Did you mean 'ucf101'?"),
         (("vidmini", None, "val"), ConfigError, r"vidmini has the splits train, test, not 'val'\."),
+        (("vidmini", None, None, 0), ConfigError, "limit must be at least 1 video, got 0; None takes all of them"),
         (("kinetics400", "nowhere"), AnnotationError, r"Kinetics-400 is not here: .*nowhere\. Set DATA_DIR .*vidmini"),
         (("ucf101", "empty"), AnnotationError, r"testlist01.*Set DATA_DIR"),
         (("vidmini", "bare"), AnnotationError, r"lists 144 videos for test, but none of them is below .*bare\. Set"),
@@ -66,7 +67,7 @@ def test_what_is_missing_is_one_sentence_that_says_what_to_set(tmp_path, monkeyp
     (tmp_path / "empty").mkdir()
     shutil.copytree(ROOT / "data" / "vidmini", "bare", ignore=shutil.ignore_patterns("videos"))
     with pytest.raises(error, match=sentence) as caught:
-        open_dataset(*arguments)
+        open_dataset(*arguments[:3], **({"limit": arguments[3]} if len(arguments) > 3 else {}))
     assert "\n" not in str(caught.value)
 
 

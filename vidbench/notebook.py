@@ -71,17 +71,19 @@ def open_dataset(
         name: a dataset of ``vidbench.data.catalog``.
         data_dir: its folder; ``None`` means the place where the kit keeps it.
         split: ``None`` means the one that is evaluated by default.
-        limit: at most so many videos, drawn evenly over the classes; ``None`` for all.
+        limit: at most so many videos, at least 1, drawn evenly over the classes; ``None`` for all.
         seed: of that draw.
 
     Raises:
-        ConfigError: an unknown name or split.
+        ConfigError: an unknown name or split, or a limit below 1.
         AnnotationError: no folder, no list, or none of the listed videos; says what to set.
     """
     card = find_dataset(name)
     split = split or card.default_split
     if card.splits and split not in card.splits:
         raise ConfigError(f"{card.title} has the splits {', '.join(card.splits)}, not {printable(split, 40)!r}.")
+    if limit is not None and limit < 1:
+        raise ConfigError(f"limit must be at least 1 video, got {limit!r}; None takes all of them.")
     root = Path(data_dir).expanduser() if data_dir else card.default_dir
     listed, labels = _listed(card, root, split)
     usable = [record for record in listed if record.status == "ok"]
@@ -89,7 +91,7 @@ def open_dataset(
         raise AnnotationError(
             f"{card.title} lists {len(listed)} videos for {split}, but none of them is below {root}. {WAY_OUT}"
         )
-    chosen = draw_subset(usable, limit, seed) if limit else usable
+    chosen = usable if limit is None else draw_subset(usable, limit, seed)
     return Dataset(name, root, split, labels, tuple(chosen), len(listed))
 
 
