@@ -11,7 +11,7 @@ from vidbench.data import mini
 from vidbench.data.load import read_views
 from vidbench.explain import default_layer, grad_cam, view_of_mask
 from vidbench.models import load_model
-from vidbench.records import ConfigError
+from vidbench.records import ConfigError, UnreadableVideo
 
 VIDEOS = Path(__file__).resolve().parents[1] / "data" / "vidmini" / "videos"
 NETWORKS = ("mini2d", "mini_r2plus1d")
@@ -174,6 +174,13 @@ def test_what_cannot_be_explained_is_said_in_a_sentence():
         grad_cam(model, pixels, layer="head")
     with pytest.raises(ValueError, match=r"must be uint8 \(T, H, W, 3\)"):
         grad_cam(model, pixels[None])
+
+
+def test_heat_that_is_no_number_is_not_taken_for_no_evidence():
+    model = load_model("mini2d", "random")
+    model.network.module.head.weight.data[3] = float("nan")
+    with pytest.raises(UnreadableVideo, match="nonfinite"):
+        grad_cam(model, np.full((8, 56, 72, 3), 99, np.uint8), model.labels[3])
 
 
 def test_a_transformer_on_tokens_is_refused():

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vidbench.records import ConfigError, InputSpec
+from vidbench.records import ConfigError, InputSpec, UnreadableVideo
 from vidbench.utils import nearest_hint, printable
 
 
@@ -35,6 +35,7 @@ def grad_cam(model, pixels: np.ndarray, label: str | None = None, *, layer: str 
         ConfigError: a model that is no torch network, an unknown class or layer, or a layer whose output has no axes
             of space.
         ValueError: pixels of another type or shape.
+        UnreadableVideo: ``nonfinite``, where the network or its gradients give NaN or infinity.
     """
     import torch
     from captum.attr import LayerGradCam
@@ -172,4 +173,6 @@ def _heat(found, size: tuple[int, int, int], name: str) -> np.ndarray:
         raise ConfigError(f"The output of layer {name} has no axes of space: {tuple(found.shape)} after Grad-CAM.")
     heat = interpolate(found.clamp(min=0), size, mode="trilinear", align_corners=False)[0, 0].numpy()
     most = float(heat.max())
+    if not np.isfinite(heat).all():
+        raise UnreadableVideo("nonfinite", "the network or its gradients gave NaN or infinity")
     return np.clip(heat / most, 0, 1).astype(np.float32) if most > 0 else np.zeros(size, np.float32)
