@@ -360,6 +360,11 @@ def test_lengths_must_be_above_zero(film, options):
         predict_over_time("mini2d", film[0], **options)
 
 
+def test_a_batch_is_a_whole_number_of_windows(film):
+    with pytest.raises(ConfigError, match=r"batch_size must be a whole number of windows, not 2\.5"):
+        predict_over_time("mini2d", film[0], batch_size=2.5)
+
+
 def test_far_too_many_windows_are_refused_before_any_work(film):
     with pytest.raises(ConfigError, match="over a million windows"):
         predict_over_time("mini2d", film[0], stride_s=1e-7)

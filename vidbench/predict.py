@@ -148,7 +148,7 @@ def predict_over_time(
 
     Raises:
         UnreadableVideo: the video gives no usable clip, or the network gave NaN or infinity.
-        ConfigError: a length that is not above 0, or more than a million windows.
+        ConfigError: a length that is not above 0, a batch that is no whole number, or more than a million windows.
     """
     from vidbench.data.decode import open_video
     from vidbench.models import load_model
@@ -160,6 +160,8 @@ def predict_over_time(
     for name, value in (("window_s", window_s), ("stride_s", stride_s), ("batch_size", batch_size)):
         if not (np.isfinite(value) and value > 0):
             raise ConfigError(f"{name} must be above 0, not {value}.")
+    if not isinstance(batch_size, int | np.integer):
+        raise ConfigError(f"batch_size must be a whole number of windows, not {batch_size!r}.")
     with open_video(path, decoder=decoder, limits=limits) as video:
         found = _score_windows(model, video, window_s, stride_s, batch_size)
         if found is None:  # damage had the pictures counted anew
