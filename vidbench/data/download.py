@@ -414,8 +414,9 @@ def _check_whole(part: _Part, goal: _Goal) -> None:
         on_disk = part.path.stat().st_size
     if on_disk != num_bytes:  # the hash is of what we wrote, so no one else may have written
         raise FetchError(f"{printable(part.path, 200)} was changed by another program; start again.", spoils="file")
-    if goal.size is not None and num_bytes < goal.size and part.notes["total"] is None:
-        raise Again(f"the answer ended after {num_bytes} of {goal.size} bytes")
+    total = goal.size if part.notes["total"] is None else part.notes["total"]
+    if total is not None and num_bytes < total:
+        raise Again(f"the answer ended after {num_bytes} of {total} bytes")
     if reason := goal.mismatch(num_bytes, digest):
         with _local(goal.target):
             part.drop()
