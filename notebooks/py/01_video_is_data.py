@@ -185,7 +185,7 @@ print(bits, "=", number, "and the library reads", read_number(frames[17]))
 #
 # ## Key frames and groups of pictures
 #
-# **Which picture depends on which?** Three types do the work. An *I* picture stands alone. A *P* picture is predicted from an earlier one, and a
+# **Which picture depends on which?** Three types do the work. An *I* picture stands alone. A *P* picture is predicted from earlier ones, and a
 # *B* picture from both sides. Before you run: in which order must the file hold a B picture and the later one that it leans on?
 
 # %%
@@ -198,7 +198,7 @@ gop_diagram(table.picture_types, pts_s=table.pts_s, dts_s=table.dts_s, sizes=tab
 # pictures* (GOP). The bars show the gain: a picture costs less the more it may lean on others.
 #
 # The price is paid by whoever wants a single picture. **How many packets must be decoded to
-# show just one?** Decoding can begin at a key frame only.
+# show just one?** Decoding can begin at a *key frame* only: an I picture before which nothing is needed by what comes after it.
 
 # %%
 order = np.argsort(table.pts_s)  # order[k] is the packet of picture k
@@ -231,11 +231,13 @@ with av.open(str(plain)) as container:
 kept = packets[:LOST] + packets[LOST + 1 :]
 damaged = np.stack([p.to_ndarray(format="rgb24") for packet in kept for p in packet.decode()])
 print("numbers shown:", *read_numbers(damaged))
-film_strip(damaged[:14], num=7, alt="The ball smears from the lost packet to the next key frame.")
+wrong = "From the lost packet to the next key frame the bar code is wrong and the ball leaves crumbs."
+film_strip(damaged[:14], num=7, alt=wrong)
 
 
 # %% [markdown]
-# The damage stays until the next key frame, because each P picture changes the one before it. And no exception was raised: the decoder hides the
+# The bar codes are wrong and the ball leaves crumbs behind until the next key frame, because each P picture changes the one before it. There is one
+# picture fewer, too, so from there on the place in the strip is no longer the number in the bar code. And no exception was raised: the decoder hides the
 # gap as well as it can. A careful reader has to notice by other means.
 #
 # ## Colour
@@ -266,7 +268,8 @@ def lines(number, width, height):
 
 drawn = lines(0, 64, 48)
 encoded = write_numbered(folder / "lines.mp4", 1, width=64, height=48, picture=lines)
-side_by_side({"drawn": drawn, "after 4:2:0": read_clip(encoded, [0]).frames[0]})
+alt = "Drawn: thin, bright red lines on blue. After 4:2:0 they are twice as wide, dark and purple."
+side_by_side({"drawn": drawn, "after 4:2:0": read_clip(encoded, [0]).frames[0]}, alt=alt)
 
 # %% [markdown]
 # Thin coloured things lose their colour. **And what are the numbers in Y?** Our bar code is pure black and pure white, so the dark and the bright
@@ -283,7 +286,7 @@ print(f"Y in the bar code: black is {dark:.0f}, white is {bright:.0f}")
 # Not from 0 to 255. This is *limited range*: black is 16 and white is 235, a habit of television. Who takes these numbers for full range gets
 # grey blacks and dull whites.
 #
-# **How does one come back to red, green and blue?** With a matrix, and there are two of them in use. Which of them does the library take? The cell
+# **How does one come back to red, green and blue?** With a matrix, and two of them are common. Which of them does the library take? The cell
 # after the next one compares with its pixels.
 
 # %%
@@ -397,7 +400,8 @@ def pyav_by_time(path):
 
 
 # %% [markdown]
-# TorchCodec and decord join where they are installed. Then every reader reads every file, and the bar codes are the judge. Before
+# TorchCodec and decord join where they are installed. Then every reader reads every file, and the bar codes are the judge; where
+# a reader gives more or fewer pictures than were written, the table says that as well. Before
 # you run: which of the four will be right everywhere?
 
 # %%
@@ -422,7 +426,7 @@ pd.DataFrame(results, index=list(CLIPS)).rename(columns=lambda name: name.replac
 
 # %% [markdown]
 # Reading in order is right in every file. Each way of jumping is right in some files only: it stumbles over variable rates, over clocks that do
-# not begin at zero, over B pictures, over containers without an index, and it raises nothing. A model fed such pictures still gives an answer, and
+# not begin at zero, over B pictures in AVI (which has no place for a time of showing), over containers without an index, and it raises nothing. A model fed such pictures still gives an answer, and
 # the answers an accuracy, and nobody sees that they belong to other pictures.
 #
 # ## Broken files

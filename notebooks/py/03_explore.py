@@ -69,8 +69,8 @@ entries = entries[["video_id", "label", "label_index", "split", "group"]]
 entries.sample(min(6, len(entries)), random_state=0)
 
 # %% [markdown]
-# One line is a *record*. The label is a class name, its index the place of that name in the list of the dataset's authors (an own
-# sort of the names often gives another order, and then every prediction is off by a few classes). The *group* names the source that a
+# One line is a *record*. The label is a class name, its index the place of that name in the list of the dataset's authors (sorting
+# the names oneself often gives another order, and then every prediction is off by a few classes). The *group* names the source that a
 # clip was cut from. It looks like the least important column; by the end of this chapter it is the one that decides what an accuracy
 # is worth.
 #
@@ -155,7 +155,8 @@ contact_sheet(moments, [name for pair in zip(names, names, names) for name in pa
 
 # %% [markdown]
 # On the mini set that question has an exact answer. Some classes can be told from any frame; the others come in pairs that differ by
-# the direction of time alone, and there nobody can do better than to toss a coin over a single frame. On real data the same is true of
+# the direction of time alone, and there nobody who sees a single frame, and is not told
+# when it was taken, can do better than toss a coin. On real data the same is true of
 # *opening* and *closing*, and of far fewer classes than one would think. A later chapter of the [syllabus](README.md) measures it.
 #
 # ## Watch some
@@ -206,7 +207,7 @@ thumbnails = {label: [] for label in shown}
 for look in seen:
     thumbnails.setdefault(look.record.label, []).append(look.thumbnail)
 means = [np.mean(thumbnails[label] or [seen[0].thumbnail], 0).astype(np.uint8) for label in shown]
-contact_sheet(means, shown)
+contact_sheet(means, shown, alt=f"The mean of all thumbnails of each class: {', '.join(shown)}.")
 
 # %% [markdown]
 # A mean in which you recognise something is a warning: a network may learn that in place of the action. On the mini set most of it is
@@ -235,8 +236,9 @@ sheet(alike[:6] or some[:6])
 # %%
 labels = np.array([look.record.label for look in seen])
 groups = np.array([look.record.group or look.record.video_id for look in seen])
+# a thumbnail as eight rows of nine blocks
 pictures = np.stack([look.thumbnail.reshape(8, 6, 9, 8, 3).mean((1, 3)).ravel() for look in seen])
-pictures -= pictures.mean(1, keepdims=True)
+pictures -= pictures.mean(1, keepdims=True)  # how bright a video is as a whole does not count
 distance = cdist(pictures, pictures)
 
 # %%
@@ -250,11 +252,12 @@ accuracy_bars(right, chance=chance)
 
 # %% [markdown]
 # The difference is what a random split gives away: the classifier recognises the *place*, finds the other clip that was cut from the
-# same source, and reads the answer off its label. Nothing of that helps with a new video. A network with a million weights does the
-# same, only better; published accuracies have been far too high for this one reason.
+# same source, and reads the answer off its label. Nothing of that helps with a new video. A network with a million weights can do the
+# same, and better: code that [split UCF101 at random](https://github.com/jfzhang95/pytorch-video-recognition/issues/14) was found to score far
+# lower on the official split.
 #
 # On the mini set the second bar deserves a closer look. It lies *below* chance, though its interval still touches it. Is that bad luck? A
-# classifier that knows nothing should be right once in as many times as there are classes. What does this one answer?
+# classifier that knows nothing should be right once in as many answers as there are classes. What does this one answer?
 
 # %%
 pairs = zip(labels, answers["none of its group"])
@@ -369,7 +372,7 @@ for same in same_bytes(mess_looks, mess):
     print(" = ".join(look.record.video_id for look in same))
 
 # %% [markdown]
-# The copy that was encoded again has not one byte in common with its source. What survives another size and codec is where the picture
+# The copy that was encoded again is another file, byte for byte. What survives another size and codec is where the picture
 # gets brighter and where darker. `picture_code` writes that down in bits: eight rows of nine blocks, one bit for each step from a block to
 # the next. Equal pictures have equal bits; how many of them differ between two unrelated videos?
 

@@ -93,7 +93,7 @@ film_strip(clip.frames, clip.pts_s, num=6, title=title)
 # %% [markdown]
 # ## Which part, and what size?
 #
-# Nearly all networks take a square, and nearly no camera makes one. There are three ways out: stretch the frame, cut a square out of it, or
+# Nearly all networks take a square (the mini models, whose card is above, are an exception), and nearly no camera makes one. There are three ways out: stretch the frame, cut a square out of it, or
 # pad it with black. What does each of them lose?
 
 # %%
@@ -195,7 +195,11 @@ print("steps between frames:", np.diff(down))
 sampling_diagram(down, n, frame_rate=info.frame_rate, title="down-sampled to 15 frames per second")
 
 # %% [markdown]
-# Now the other way. What can a clip of 40 frames per second hold, if the camera took fewer?
+# The picture shows both ways, down and up, where the rates do divide.
+#
+# ![One second of a video. Down to half its rate the clip keeps every other frame; up to double its rate every frame comes twice, and nothing new is seen.](../images/resample.png)
+#
+# Now up, with rates that do not. What can a clip of 40 frames per second hold, if the camera took fewer?
 
 # %%
 up = on_screen(np.arange(16) / 40)
@@ -236,7 +240,7 @@ sampling_diagram(np.stack([by_count, by_time]), 60, pts_s=stalled, title="by cou
 # ## What scale?
 #
 # A pixel is a whole number up to 255. Networks train well when their inputs are around zero and not much wider than one: divide by 255,
-# subtract a mean, divide by a spread. Whose mean: of these videos?
+# subtract a mean, divide by a spread. Whose mean: this video's?
 
 # %%
 mean, std = np.array(spec.mean), np.array(spec.std)
@@ -373,7 +377,7 @@ folder.cleanup()
 # one frame, the others come in pairs that are each other's *reverse*. First its model, fed as the card says.
 
 # %%
-mini = open_dataset("vidmini")
+mini, rng = open_dataset("vidmini"), np.random.default_rng(0)
 truth = np.array([record.label_index for record in mini.records])
 one_frame = np.array([record.label in APPEARANCE for record in mini.records])
 
@@ -399,7 +403,7 @@ print(f"{(results['as the card says'].argmax(1) == truth).sum()} of {len(truth)}
 
 # %%
 def reshaped(views):
-    """Views put into the network's order of axes by a reshape, shown in ours."""
+    """Views as (T, C, h, w), as many loaders give them, reshaped to (C, T, h, w); shown in our order."""
     return np.moveaxis(np.moveaxis(views, -1, 2).reshape(1, 3, -1, *spec.crop), 1, -1)
 
 
@@ -409,7 +413,7 @@ mistakes = {
     "upside down": lambda views: views[:, :, ::-1],
     "mirrored": lambda views: views[:, :, :, ::-1],
     "backwards": lambda views: views[:, ::-1],
-    "shuffled in time": lambda views: views[:, np.random.default_rng(0).permutation(16)],
+    "shuffled in time": lambda views: views[:, rng.permutation(views.shape[1])],
 }
 for name, change in mistakes.items():
     results[name] = answers([np.ascontiguousarray(change(views)) for views in right])
@@ -434,7 +438,7 @@ accuracy_bars({name: (count, len(truth)) for name, count in counts.items()}, cha
 
 # %% [markdown]
 # Not one error, not one warning. And "in silence" can be measured: how sure is the network of its answers? Split them by what can be told
-# from one frame, too. Which mistakes leave one half alone and destroy the other?
+# from one frame, too. Which mistakes leave one kind of class alone and destroy the other?
 
 # %%
 hits = {name: p.argmax(1) == truth for name, p in results.items()}
@@ -450,13 +454,14 @@ columns = {
 #
 # * **Backwards**: classes of one frame hardly notice. Those of order are *all* wrong, and the network is as sure as ever. It is even
 #   right: a sitting-down played backwards *is* a standing-up. What is wrong is the label that we hold against it.
-# * **First frames**: far below a coin's toss inside pairs. The action has barely begun: the network sees a held pose, or takes the state
-#   at the start, a door still open, for the end of the partner.
+# * **Shuffled**, each clip in an order of its own: what is left to see is a figure that jumps about. Order suffers most.
+# * **First frames**: order is nearly lost. The action has barely begun: the network sees a held pose and leaves the pair altogether, or takes
+#   the state at the start, a door still open, for the end of the partner.
 # * **Not divided**: still confident. High confidence says nothing about whether the input was right.
 # * **Blue and red**: next to nothing, *here*. The mini set's colours are drawn at random, so the network had to learn to ignore them. On
 #   data with grass and skin the same mistake will cost. A test set can be blind to a mistake, so compare pixels and not accuracies.
 #
-# Mirrored is the strangest line: order suffers a little, and only that. Which classes?
+# Mirrored is the strangest line: a part of order is gone, and hardly anything else. Which classes?
 
 # %%
 matrix = np.zeros((12, 12), int)
@@ -465,7 +470,7 @@ confusion(matrix, mini.labels, normalise=False)
 
 # %% [markdown]
 # One pair, swapped as a whole: the one whose names hold *left* and *right*. Mirroring is among the most common augmentations, and for such
-# classes it trains on wrong labels. Something-Something names sides in many of its classes.
+# classes it trains on wrong labels. The dataset Something-Something names sides in some of its classes.
 #
 # ## Summary
 #
@@ -478,9 +483,9 @@ confusion(matrix, mini.labels, normalise=False)
 # ## Exercises
 #
 # 1. **Sorted as text.** A video stored as pictures `1.jpg` to `60.jpg` is often read in the order of a text sort: 1, 10, 11, ... Rebuild this
-#    mistake for the mini set. Which half of the classes suffers, and why so much less than from shuffling?
+#    mistake for the mini set. Which kind of class suffers, and why so much less than from shuffling?
 # 2. **How small may it be?** Make the views coarser, to 28x36 pixels and 14x18, and back to their size. At which size does
-#    each half of the classes break?
+#    each kind of class break?
 # 3. **Seconds instead of shares.** Feed the model by the rule `clips` at 5, 12.5 and 25 frames per second. Predict first, from the diagrams of
 #    this chapter, which rate is as good as the card's own rule.
 

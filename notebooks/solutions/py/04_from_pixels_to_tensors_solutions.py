@@ -91,15 +91,16 @@ def as_text(record):
 
 
 right = [read_views(mini.path(record), spec).pixels for record in mini.records]
-shuffle = np.random.default_rng(0).permutation(spec.num_frames)
+rng = np.random.default_rng(0)
 scores = {"right": score(right), "as text": score([as_text(record) for record in mini.records])}
-bars(scores | {"shuffled": score([np.ascontiguousarray(views[:, shuffle]) for views in right])})
+bars(scores | {"shuffled": score([views[:, rng.permutation(spec.num_frames)] for views in right])})
 
 
 # %% [markdown]
 # The damage is small, and that is what makes this mistake last for years. The diagram shows why: the sort keeps runs of ten in order, and
 # only the single digits come between them, so most neighbouring frames of a clip still go forwards. It is the classes of order
-# that can notice. Shuffling leaves no run, and these classes fall towards the coin's toss.
+# that can notice. Shuffling each clip anew leaves no run, and these classes fall
+# far; not to a coin's toss, because many answers leave the pair. (One shuffle for all clips can do anything: try a few seeds.)
 #
 # ## 2. How small may it be?
 #
@@ -118,7 +119,7 @@ side_by_side({name: coarse(right[-1], *size)[0, 0] for name, size in sizes.items
 bars({name: score([coarse(views, *size) for views in right]) for name, size in sizes.items()})
 
 # %% [markdown]
-# Both halves fall, and down to the third size their intervals overlap: neither falls first. One could have expected the classes of order to
+# Both kinds fall, and down to the third size their intervals overlap: neither falls first. One could have expected the classes of order to
 # hold out longer, because where a figure *goes* can be seen when it is a blot, while what it *holds* sits in strings and spokes. But
 # these weights have never seen a blot. So a part of the loss is no missing detail, it is an input unlike those of training, and only a network
 # trained on coarse views could tell the two apart. At the coarsest size the classes of order are not even at chance: the network hardly
@@ -145,8 +146,9 @@ bars({"the card's rule": score(right)} | {f"{rate:g} per second": score(at(rate)
 
 # %% [markdown]
 # The slowest rate covers the whole of each clip, with the last frame repeated in short ones, and does as well as the card's rule. The
-# fastest sees a window in the middle and misses the beginning or the end of slow actions; it is the classes of order that mind. So the rate
-# matters through what it *covers*; and a network trained on shares has learnt no speed that a wrong rate could spoil.
+# fastest sees a window in the middle and misses the beginning or the end of slow actions; it is the classes of order that mind. Two
+# things change with the rate at once: what the clip *covers*, and how far things move from frame to frame, which at the fastest rate is less than in
+# any clip of the training. This experiment cannot tell the two apart.
 
 # %% [markdown] tags=["next"]
 # Back to [4. From pixels to tensors](../04_from_pixels_to_tensors.ipynb) or to the [syllabus](../README.md).
