@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -209,6 +212,18 @@ def test_a_process_that_dies_or_hangs_costs_one_sentence(make_video, tmp_path, m
     with pytest.raises(UnreadableVideo) as caught:
         playable(source, cache_dir=tmp_path / "cache", limits=Limits(seconds=2))
     assert caught.value.status == status
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs an interval timer")
+def test_a_process_whose_kernel_is_gone_ends_by_itself(make_video, tmp_path):
+    source = make_video(tmp_path / "x.avi", codec="mpeg4", num_frames=5)
+    hang = "import sys, runpy, time; sys.argv = sys.argv[1:]; import vidbench.data.decode as d\n"
+    hang += "d.check_file = lambda path: time.sleep(60)\n"
+    hang += "sys.modules.pop('vidbench.transcode', None); runpy.run_module('vidbench.transcode', run_name='__main__')"
+    job = {"settings": {"short_side": 80, "crf": 30}, "limits": {"seconds": 1.5 - 2 * transcode.START_S}}
+    words = [sys.executable, "-c", hang, "transcode", str(source), str(tmp_path / "copy.mp4"), json.dumps(job)]
+    done = subprocess.run(words, capture_output=True, timeout=40)
+    assert done.returncode == -signal.SIGALRM, done.stderr
 
 
 def test_what_goes_wrong_in_the_process_keeps_its_words(make_video, tmp_path):
