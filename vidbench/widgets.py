@@ -42,6 +42,7 @@ RULES = {
     "uniform": "evenly over the whole video",
     "segments": "one from each segment",
 }
+MOST_SAMPLED = {"num_frames": 64, "stride": 16, "num_clips": 10}  # where the sliders end
 ANY = ""  # value of a filter that lets everything pass; no class is called so
 
 STYLE = """<style>
@@ -513,13 +514,7 @@ def sampling_slider(
     Raises:
         ConfigError: a value out of range.
     """
-    if rule not in RULES:
-        raise ConfigError(f"unknown rule {rule!r}; known: {', '.join(RULES)}")
-    for name, value, most in (("num_frames", num_frames, 64), ("stride", stride, 16), ("num_clips", num_clips, 10)):
-        if not isinstance(value, int | np.integer) or not 1 <= value <= most:
-            raise ConfigError(f"{name} must be a whole number between 1 and {most}, got {value!r}")
-    if frame_rate is not None:
-        _check_rate(frame_rate)
+    _check_sampling(rule, frame_rate, num_frames=num_frames, stride=stride, num_clips=num_clips)
     try:
         thumbnails = _Thumbnails(path)
     except UnreadableVideo as problem:
@@ -529,10 +524,10 @@ def sampling_slider(
     least = min(0.5, rate)
     controls = {
         "rule": ipywidgets.Dropdown(options=[(words, name) for name, words in RULES.items()], value=rule),
-        "num_frames": ipywidgets.IntSlider(num_frames, 1, 64),
+        "num_frames": ipywidgets.IntSlider(num_frames, 1, MOST_SAMPLED["num_frames"]),
         "frame_rate": ipywidgets.FloatSlider(rate, min=least, max=max(2 * thumbnails.rate, rate), step=0.2 * least),
-        "stride": ipywidgets.IntSlider(stride, 1, 16),
-        "num_clips": ipywidgets.IntSlider(num_clips, 1, 10),
+        "stride": ipywidgets.IntSlider(stride, 1, MOST_SAMPLED["stride"]),
+        "num_clips": ipywidgets.IntSlider(num_clips, 1, MOST_SAMPLED["num_clips"]),
     }
     names = ("which frames", "frames", "frames per second", "every n-th frame", "clips")
     for control, words in zip(controls.values(), names):
@@ -540,6 +535,16 @@ def sampling_slider(
         control.continuous_update = False
         control.layout.width = "440px"
     return _sampling_panel(thumbnails, controls)
+
+
+def _check_sampling(rule: str, frame_rate: float | None, **counts: int) -> None:
+    if rule not in RULES:
+        raise ConfigError(f"unknown rule {rule!r}; known: {', '.join(RULES)}")
+    for name, value in counts.items():
+        if not isinstance(value, int | np.integer) or not 1 <= value <= MOST_SAMPLED[name]:
+            raise ConfigError(f"{name} must be a whole number between 1 and {MOST_SAMPLED[name]}, got {value!r}")
+    if frame_rate is not None:
+        _check_rate(frame_rate)
 
 
 class _Thumbnails:

@@ -98,14 +98,7 @@ def write_numbered(
     """
     import av
 
-    if not 1 <= num_frames <= 2**BITS:
-        raise ConfigError(f"num_frames must be between 1 and {2**BITS}, got {num_frames}.")
-    if width < 2 or height < 2 or width % 2 or height % 2:
-        raise ConfigError(f"width and height must be even numbers of pixels, got {width}x{height}.")
-    if times_s is not None:
-        rising = np.isfinite(times_s).all() and (np.diff(times_s) > 0).all()
-        if len(times_s) != num_frames or not rising:
-            raise ConfigError(f"times_s needs {num_frames} rising times, one a picture, got {printable(times_s, 60)}.")
+    _check_numbered(num_frames, times_s, width, height)
     base = Fraction(1, frame_rate if times_s is None else TICKS)
     stamps = range(num_frames) if times_s is None else [round(time * TICKS) for time in times_s]
     settings = {"threads": "1", "g": str(gop), "bf": str(b_frames)}
@@ -122,3 +115,14 @@ def write_numbered(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return Path(path)
+
+
+def _check_numbered(num_frames: int, times_s: Sequence[float] | None, width: int, height: int) -> None:
+    if not 1 <= num_frames <= 2**BITS:
+        raise ConfigError(f"num_frames must be between 1 and {2**BITS}, got {num_frames}.")
+    if width < 2 or height < 2 or width % 2 or height % 2:
+        raise ConfigError(f"width and height must be even numbers of pixels, got {width}x{height}.")
+    if times_s is not None:
+        rising = np.isfinite(times_s).all() and (np.diff(times_s) > 0).all()
+        if len(times_s) != num_frames or not rising:
+            raise ConfigError(f"times_s needs {num_frames} rising times, one a picture, got {printable(times_s, 60)}.")

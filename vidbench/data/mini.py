@@ -285,11 +285,6 @@ def disc(image: np.ndarray, centre, radius: float, colour, ink=None) -> None:
     cv2.circle(image, _fixed(centre), max(8, round(radius * 16)), colour, -1, cv2.LINE_AA, 4)
 
 
-def half_disc(image: np.ndarray, centre, radii, colour, degrees: float = 0.0) -> None:
-    """The upper half of a filled ellipse, turned clockwise by ``degrees``."""
-    cv2.ellipse(image, _fixed(centre), _fixed(radii), degrees, 180, 360, colour, -1, cv2.LINE_AA, 4)
-
-
 def polygon(image: np.ndarray, points, colour, ink=None) -> None:
     """A filled polygon, outlined with ``ink``."""
     fixed = np.array([_fixed(point) for point in points], np.int32)
