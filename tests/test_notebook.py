@@ -132,5 +132,8 @@ def test_every_run_of_a_notebook_gets_a_folder_of_its_own_and_old_ones_go(tmp_pa
     assert first != second
     assert first.parent == second.parent == tmp_path / "results" / "notebooks" / "06_evaluate"
     os.utime(first, (1e9, 1e9))
-    third = notebook.scratch_folder("06_evaluate")
-    assert sorted(second.parent.iterdir()) == sorted([second, third])
+    third = notebook.scratch_folder("06_evaluate")  # a run in the first one has written a moment ago
+    assert sorted(second.parent.iterdir()) == sorted([first, second, third])
+    os.utime(first / "rows.jsonl", (1e9, 1e9))
+    fourth = notebook.scratch_folder("06_evaluate")
+    assert sorted(second.parent.iterdir()) == sorted([second, third, fourth])

@@ -130,13 +130,13 @@ def work_folder(name: str) -> Path:
 def scratch_folder(name: str, *, keep_s: float = 86_400) -> Path:
     """A new folder in ``work_folder(name)``, for one run of a notebook; two at a time do not meet.
 
-    A kernel that is shut down cleans nothing up, so folders there that nobody has touched for ``keep_s`` seconds are
-    removed first.
+    A kernel that is shut down cleans nothing up, so folders there in which nothing has changed for ``keep_s`` seconds
+    are removed first.
     """
     parent = work_folder(name)
     for old in parent.iterdir():
         with contextlib.suppress(OSError):
-            if time.time() - old.stat().st_mtime > keep_s:
+            if time.time() - max(path.stat().st_mtime for path in (old, *old.rglob("*"))) > keep_s:
                 shutil.rmtree(old)
     return Path(tempfile.mkdtemp(dir=parent))
 
