@@ -106,12 +106,19 @@ def test_forty_kills_at_random_moments_end_with_the_same_bytes(tmp_path, shared_
         f"for name in {RESULTS!r}:\n"
         "    print(hashlib.sha256(open('results/run/' + name, 'rb').read()).hexdigest())\n"
     )
+    took_s = []
+    for name in ("a", "b", "c"):
+        began = time.monotonic()
+        subprocess.run(command(["--run-name", name]), cwd=tmp_path, check=True, capture_output=True)
+        took_s.append(time.monotonic() - began)
+    whole_s = min(took_s)  # kills fall into the part of a run that works, however fast the machine is
+    between = ["--lo", str(0.4 * whole_s), "--hi", str(0.9 * whole_s)]
     killer = [
         sys.executable, str(shared_dir / "torture" / "killer.py"), "--workdir", str(tmp_path / "work"),
-        "--check", f"{sys.executable} {check}", "--rounds", "40", "--lo", "2.5", "--hi", "12", "--", *command(),
+        "--check", f"{sys.executable} {check}", "--rounds", "64", *between, "--", *command(),
     ]  # fmt: skip
     done = subprocess.run(killer, capture_output=True, text=True)
     said = json.loads(done.stdout)
     assert done.returncode == 0, said["problems"]
     assert said["same"]
-    assert said["killed"] >= 20, said
+    assert said["killed"] >= 40, said
