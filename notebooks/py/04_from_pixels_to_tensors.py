@@ -195,7 +195,11 @@ print("steps between frames:", np.diff(down))
 sampling_diagram(down, n, frame_rate=info.frame_rate, title="down-sampled to 15 frames per second")
 
 # %% [markdown]
-# The picture shows both ways, down and up, where the rates do divide.
+# A clip of a fixed number of frames sees more time, the lower its rate:
+#
+# ![The same number of frames of one video at three rates: the lower the rate, the longer the time they span, and the further a walker gets.](../images/frame_rate.jpg)
+#
+# The next picture shows both ways, down and up, where the rates do divide.
 #
 # ![One second of a video. Down to half its rate the clip keeps every other frame; up to double its rate every frame comes twice, and nothing new is seen.](../images/resample.png)
 #

@@ -250,6 +250,8 @@ film_strip(chosen.frames, chosen.pts_s, title="the window with the smallest marg
 # these is a **view**. Here are more views than the card asks for, of one video of each class, and the video whose
 # views differ most. Two rules of averaging are in use: average the **logits** and take one softmax, or average the
 # **probabilities**. Can the two disagree?
+#
+# ![A video gives several clips of equal length, spread over its time, and each clip square crops from left, centre and right: as many views as clips times crops, whose scores are averaged.](../images/views.jpg)
 
 # %%
 some = [data.of(label)[0] for label in data.classes[:12]]
