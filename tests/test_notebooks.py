@@ -145,6 +145,28 @@ def test_solutions_run_offline(pair, tmp_path):
     assert errors_of(notebook) == []
 
 
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "pair", [pair for pair in CHAPTERS if pair.name[:2] in ("01", "03")], ids=lambda pair: pair.name
+)
+def test_a_chapter_runs_on_real_data_by_changing_its_one_cell(pair, tmp_path, shared_dir):
+    notebook = with_settings(pair, "ucf101", str(shared_dir / "data" / "ucf101"))
+    tool.run(notebook, read_only_copy(pair, tmp_path / "course"), env=kernel_environment(tmp_path))
+    assert errors_of(notebook) == []
+
+
+def test_a_plain_nbmake_run_passes_too():
+    """What a reader has who runs ``pytest --nbmake`` on a notebook."""
+    pair = next(pair for pair in PAIRS if pair.name == "01_video_is_data_solutions")
+    command = [sys.executable, "-m", "pytest", "--nbmake", "--nbmake-timeout=300", "-q", "-p", "no:cacheprovider"]
+    before = pair.ipynb.read_bytes()
+    done = subprocess.run([*command, "-o", "addopts=", str(pair.ipynb)], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "1 passed" in done.stdout
+    assert pair.ipynb.read_bytes() == before
+
+
 def test_the_kernels_of_these_tests_have_no_network(tmp_path):
     source = "import urllib.request\nurllib.request.urlopen('https://example.org', timeout=5)"
     notebook = new_notebook(cells=[new_code_cell(source)])
