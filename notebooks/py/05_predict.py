@@ -228,21 +228,27 @@ clip_player(film, times_s=over_time.times_s, scores=moments, labels=data.labels,
 # %% [markdown]
 # ## Ambiguity
 #
-# The difference between the two best scores is the **margin**. Where it is smallest, the network hesitates. Look at
-# the frames of that window before you look at its scores: would you hesitate too?
+# The difference between the two best scores is the **margin**. A small one can mean two things: the network is torn between two classes,
+# or it knows none. What parts the two is how much of the score the two best hold together. For the window in which it is most torn,
+# look at the frames before you look at its scores: would you hesitate too?
 
 # %%
 ordered = np.sort(np.nan_to_num(moments, neginf=0), axis=1)
-hardest = int((ordered[:, -1] - ordered[:, -2]).argmin())
-start, end = over_time.windows_s[hardest]
+margin, together = ordered[:, -1] - ordered[:, -2], ordered[:, -1] + ordered[:, -2]
+torn, lost = (int(np.where(kind, margin, np.inf).argmin()) for kind in (together > 0.5, together <= 0.5))
+start, end = over_time.windows_s[torn]
 chosen = read_clip(film, lambda table: np.flatnonzero((table.pts_s >= start) & (table.pts_s < end)))
-print(*(f"{label} {score:.2f}" for label, score in in_words(over_time.scores[hardest])), sep=" · ")
-film_strip(chosen.frames, chosen.pts_s, title="the window with the smallest margin")
+film_strip(chosen.frames, chosen.pts_s, title="the window in which the network is most torn")
+
+# %%
+for name, n in {"torn": torn, "knows none": lost}.items():
+    best_two = " · ".join(f"{label} {score:.2f}" for label, score in in_words(over_time.scores[n])[:2])
+    print(f"{name}, {over_time.windows_s[n][0]:.1f} s to {over_time.windows_s[n][1]:.1f} s: {best_two}")
 
 # %% [markdown]
-# In the drawn film nobody could decide: nothing is there. A network may as well hesitate between two classes that look alike; below is one
-# that has to. A small margin is useful: it tells you where to look first. The converse does not hold, as the cuts showed: a large
-# margin is no proof.
+# In the drawn film the torn window holds the cut from sitting down to standing up: both are in it, and both answers are half true.
+# The window that knows none lies in the empty scene, where each class gets a little. A small margin tells you where to look first, and
+# the sum of the two what to look for. The converse does not hold, as the cuts showed: a large margin is no proof.
 #
 # ## Several views, one prediction
 #
