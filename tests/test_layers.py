@@ -16,8 +16,8 @@ PACKAGE = ROOT / "vidbench"
 
 LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records",
-    "metrics flags data.catalog data.sample data.process data.web data.archives",
-    "data.download",
+    "metrics flags data.catalog data.sample data.process data.web data.disk",
+    "data.archives data.download",
     "data.index data.decode data.cache data.journal data.split data.mini data.barcode",
     "nets.inflate checkpoints runs progress",
     "data.load data.order data.arriving nets",
@@ -238,3 +238,10 @@ def test_no_file_names_a_place_on_one_machine():
         if b"\0" not in data[:8000] and places.search(data):
             found.append(f"{path.relative_to(ROOT)}: {places.search(data).group().decode()}")
     assert not found
+
+
+def test_the_tree_in_the_readme_names_every_file_of_the_library_and_every_script():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"^[│ ]*[├└]── ([\w.]+\.py) +\S", text, flags=re.M)
+    kept = [*PACKAGE.glob("*.py"), *(PACKAGE / "data").glob("*.py"), *(ROOT / "scripts").glob("*.py")]
+    assert sorted(named) == sorted(path.name for path in kept if path.name != "__init__.py")

@@ -10,7 +10,6 @@ have none.
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import json
 import os
@@ -25,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidbench.data.disk import writing
 from vidbench.records import ArchiveError, FetchError
 from vidbench.utils import printable, write_json
 
@@ -36,7 +36,7 @@ MOST_PATH = 1024  # bytes of a whole name
 MOST_HEADER = 1 << 20  # bytes of a tar's extended header, which is read into memory
 FREE_OF_RATIO = 16 << 20  # bytes unpacked before the ratio counts
 MARKER = ".complete.json"
-DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+KEPT = "nothing of it was kept"
 TOOL_SECONDS = 6 * 3600
 RAR_HELP = (
     "install unar (Debian and Ubuntu: apt-get install unar; Fedora: dnf install unar; macOS: brew install unar) "
@@ -459,7 +459,7 @@ def extract(
     job = _Job(paths, folder, limits or Limits(), want, selection, num_files, progress)
     if found := job.done_before():
         return found
-    with _writing(folder), job.held():
+    with writing(folder, KEPT), job.held():
         if found := job.done_before():
             return found
         return job.run()
@@ -679,19 +679,6 @@ def read_marker(folder: str | os.PathLike) -> dict | None:
     counts = ("archive_bytes", "num_files", "num_bytes", "num_listed")
     good = isinstance(marker, dict) and all(isinstance(marker.get(key), int) for key in counts)
     return marker if good and isinstance(marker.get("archive"), str) else None
-
-
-@contextlib.contextmanager
-def _writing(folder: Path):
-    """Turn what the disk refuses into one sentence."""
-    try:
-        yield
-    except OSError as problem:
-        reason = printable(problem.strerror or type(problem).__name__, 120)
-        raise FetchError(
-            f"{printable(folder, 200)} cannot be written: {reason}; nothing of it was kept.",
-            spoils="all" if problem.errno in DISK_TROUBLE else "file",
-        ) from None
 
 
 def _write_all(file, data: bytes) -> None:

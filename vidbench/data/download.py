@@ -8,7 +8,6 @@ it starts again. ``open_stream`` does the same for a reader that stores nothing.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import io
 import logging
@@ -21,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidbench.data.disk import writing
 from vidbench.data.web import PIECE, Again, Answer, Goal, Link, Patience, Stale, checked_url, megabytes, short
 from vidbench.records import FetchError
 from vidbench.utils import printable, sha256_of_file, write_json
@@ -31,7 +31,7 @@ MOST_BYTES = 64 << 30  # of one file whose size is not known; the largest archiv
 RESERVE = 64 << 20  # bytes of the disk that a download leaves free
 WORTH_IT = 16 << 20  # bytes gained after which failures are counted anew
 MOST_TRIES = 100  # of one address, whatever is gained
-DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}  # the next file would not fare better
+KEPT = "what was fetched so far is kept"
 WRONG_HASHES = 2  # whole files with a wrong hash, after which the address is given up
 
 
@@ -112,7 +112,7 @@ def _download(link: Link, wanted: Wanted, most_bytes: int, progress: Callable | 
     target = Path(wanted.target)
     goal = _goal(wanted.sha256, wanted.size, most_bytes, target, progress)
     addresses = [checked_url(address) for address in (wanted.url, *wanted.mirrors)]
-    with _local(target):
+    with writing(target, KEPT):
         target.parent.mkdir(parents=True, exist_ok=True)
     with _held(target):
         if found := _already_there(goal):
@@ -282,26 +282,13 @@ class _Part:
 
 
 @contextlib.contextmanager
-def _local(path: Path):
-    """Turn what this machine's disk refuses into one sentence; no other try or address can mend it."""
-    try:
-        yield
-    except OSError as problem:
-        reason = printable(problem.strerror or type(problem).__name__, 120)
-        raise FetchError(
-            f"{printable(path, 200)} cannot be written: {reason}; what was fetched so far is kept.",
-            spoils="all" if problem.errno in DISK_TROUBLE else "file",
-        ) from None
-
-
-@contextlib.contextmanager
 def _held(target: Path):
     """Keep other processes from the same part; the lock's file goes when no part is left."""
     import filelock
 
     path = target.with_name(target.name + ".part.lock")
     lock = filelock.FileLock(path, timeout=0)
-    with _local(target):
+    with writing(target, KEPT):
         try:
             lock.acquire()
         except filelock.Timeout:
@@ -324,7 +311,7 @@ def _already_there(goal: _Goal) -> Downloaded | None:
         return None
     if not target.is_file():
         raise FetchError(f"{printable(target, 200)} is not a file; move it away.", spoils="file")
-    with _local(target):
+    with writing(target, KEPT):
         num_bytes = target.stat().st_size
         right_size = num_bytes == (num_bytes if goal.size is None else goal.size)
         digest = sha256_of_file(target) if right_size else ""
@@ -339,10 +326,10 @@ def _already_there(goal: _Goal) -> Downloaded | None:
 
 
 def _download_from(link: Link, url: str, goal: _Goal) -> Downloaded:
-    with _local(goal.target):
+    with writing(goal.target, KEPT):
         part = _Part(goal.target)
     if not part.can_continue(url):
-        with _local(goal.target):
+        with writing(goal.target, KEPT):
             part.drop()
     tries, before, moved = _Tries(url, link), part.num_bytes, [0]
     try:
@@ -362,7 +349,7 @@ def _download_from(link: Link, url: str, goal: _Goal) -> Downloaded:
 def _finished(part: _Part, url: str, goal: _Goal, before: int, moved: int) -> Downloaded:
     """Give a whole part its final name, once it is the file wanted."""
     _check_whole(part, goal)
-    with _local(goal.target):
+    with writing(goal.target, KEPT):
         part.rename(goal.target)
     return Downloaded(goal.target, part.num_bytes, part.hash.hexdigest(), part.notes["etag"], before, moved, url)
 
@@ -373,10 +360,10 @@ def _fill(link: Link, url: str, part: _Part, goal: _Goal, moved: list[int]) -> N
     try:
         answer = link.ask(url, part.num_bytes if resumes else 0, part.notes.get("validator", ""), goal)
     except Stale as problem:
-        with _local(goal.target):
+        with writing(goal.target, KEPT):
             part.drop()
         raise Again(str(problem)) from None
-    with contextlib.closing(answer), _local(goal.target):
+    with contextlib.closing(answer), writing(goal.target, KEPT):
         if not resumes or not answer.continues:
             part.begin(url, answer)
         elif part.notes["total"] not in (None, answer.total):
@@ -410,7 +397,7 @@ def _check_space(part: _Part, answer: Answer, goal: _Goal) -> None:
 def _check_whole(part: _Part, goal: _Goal) -> None:
     """Raise ``Again``, with an empty part, where it is not the file wanted."""
     num_bytes, digest = part.num_bytes, part.hash.hexdigest()
-    with _local(goal.target):
+    with writing(goal.target, KEPT):
         on_disk = part.path.stat().st_size
     if on_disk != num_bytes:  # the hash is of what we wrote, so no one else may have written
         raise FetchError(f"{printable(part.path, 200)} was changed by another program; start again.", spoils="file")
@@ -418,7 +405,7 @@ def _check_whole(part: _Part, goal: _Goal) -> None:
     if total is not None and num_bytes < total:
         raise Again(f"the answer ended after {num_bytes} of {total} bytes")
     if reason := goal.mismatch(num_bytes, digest):
-        with _local(goal.target):
+        with writing(goal.target, KEPT):
             part.drop()
         raise _WrongBytes(reason)
 

@@ -29,6 +29,7 @@ from vidbench.data import index
 from vidbench.data.archives import stream_members
 from vidbench.data.arriving import Arriving, Joined, RangeFile, Restarted, Traffic, bytes_there
 from vidbench.data.catalog import REPOSITORY, load_labels
+from vidbench.data.disk import writing
 from vidbench.data.download import open_stream
 from vidbench.data.mini import make_mini
 from vidbench.data.order import (
@@ -54,6 +55,7 @@ MB, GB = 10**6, 10**9
 CLIP_BYTES = 1.55 * MB  # of a clip of Kinetics, where nothing better is known: 30 GB / 19,881 videos
 MOST_CLIP_BYTES = 200 * MB
 PIECE = 1 << 18  # bytes of a clip that are copied at a time
+KEPT = "what is there is kept, and the same command goes on"
 MOST_PROBES = 4  # archives whose size is asked for before
 PROBE_BYTES = 8 * MB  # over which the rate is measured
 RESERVE_BYTES = 200 * MB  # of disk that a fetch leaves free
@@ -159,35 +161,22 @@ def write_clip(path: Path, source, check=None) -> str:
     """
     part = path.with_name(f".{path.name}.part")
     try:
-        with _local(path):
+        with writing(path, KEPT, spoils="all"):
             path.parent.mkdir(parents=True, exist_ok=True)
             file = open(part, "w+b")  # noqa: SIM115, closed below
         with file:
             while data := source.read(PIECE):
-                with _local(path):
+                with writing(path, KEPT, spoils="all"):
                     file.write(data)
-            with _local(path):
+            with writing(path, KEPT, spoils="all"):
                 reason = check(file, file.tell()) if check else ""
         if not reason:
-            with _local(path):
+            with writing(path, KEPT, spoils="all"):
                 os.replace(part, path)
         return reason
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _local(path: Path):
-    """Turn what this machine's disk refuses into one sentence."""
-    try:
-        yield
-    except OSError as problem:
-        raise FetchError(
-            f"{printable(path, 160)} cannot be written: {printable(problem.strerror or problem, 80)}; "
-            "what is there is kept, and the same command goes on.",
-            spoils="all",
-        ) from None
 
 
 # ---------------------------------------------------------------- videos, one by one
