@@ -325,3 +325,35 @@ def test_memory_does_not_grow_with_the_number_of_videos(tmp_path):
     )
     ratio = float(re.search(r"ratio ([\d.]+)", done.stdout).group(1))
     assert ratio <= 1.1, done.stdout
+
+
+def test_a_new_head_runs_any_network_on_any_classes_and_says_that_it_is_no_result(tmp_path):
+    changed = {"model": "mini2d", "dataset": "folder", "data_dir": str(ROOT / "data" / "vidmini" / "videos")}
+    outcome = evaluate(config(tmp_path, **changed, new_head=True, limit=12))
+    facts = json.loads((outcome.run_folder / "manifest.json").read_text())
+    assert facts["model"]["new_head"] is facts["model"]["random"] is True
+    assert np.load(outcome.run_folder / "logits.npy").shape == (12, 1, 12)
+    assert "the last layer is new and random" in outcome.summary
+
+
+def test_weights_of_other_classes_do_not_become_a_result_by_a_new_head(tmp_path):
+    weights = models.SHIPPED / "mini2d.vidmini_v1.safetensors"
+    two = tmp_path / "two"
+    for name in ("SitDown", "StandUp"):
+        shutil.copytree(ROOT / "data" / "vidmini" / "videos" / name, two / name)
+    changed = {"model": "mini2d", "dataset": "folder", "data_dir": str(two), "weights": str(weights), "top_n": 2}
+    with pytest.raises(ConfigError, match="has the 12 classes of vidmini and not the 2 of folder"):
+        evaluate(config(tmp_path, **changed, new_head=True, limit=4))
+    assert not (tmp_path / "results" / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"label_map": "names"}, "nothing for --label-map to join"),
+        ({"model": "movinet_a0_stream.k600_int8"}, "needs a network in torch"),
+    ],
+)
+def test_a_new_head_where_there_cannot_be_one_is_refused(tmp_path, changed, message):
+    with pytest.raises(ConfigError, match=message):
+        config(tmp_path, **changed, new_head=True).checked()

@@ -108,7 +108,7 @@ def test_every_card_is_whole(name):
 def test_networks_have_as_many_parameters_and_classes_as_their_cards(name):
     card = CARDS[name]
     with torch.device("meta"):
-        module = models._imported(card.build)(num_classes=card.num_classes)
+        module = models.build_module(card)
     assert sum(parameter.numel() for parameter in module.parameters()) == card.params
     assert list(module.parameters())[-1].shape[0] == card.num_classes
 
@@ -130,6 +130,60 @@ def test_mini_cards_say_how_the_shipped_weights_were_trained_and_what_they_reach
         for found in (side["measured"]["data/vidmini"]["top1"], fresh["top1"], fresh["inside_all_pairs"]):
             value, low, high = (f"{found[key] * 100:.1f}" for key in ("value", "low", "high"))
             assert f"{value} % [{low}, {high}], n={found['n']}" in card.notes
+
+
+# ----------------------------------------------------------------------------------------------------- a new head
+
+
+def test_other_classes_get_a_new_last_layer_and_keep_everything_else():
+    model = load_model("mini2d", labels=("a", "b", "c"))
+    whole = load_model("mini2d").network.module.state_dict()
+    found = model.network.module.state_dict()
+    assert {key for key in whole if whole[key].shape != found[key].shape} == {"head.weight", "head.bias"}
+    assert all(torch.equal(whole[key], found[key]) for key in whole if not key.startswith("head."))
+    assert model.labels == ("a", "b", "c")
+    assert model.logits([views(2, 8, 56, 72)])[0].shape == (2, 3)
+    assert model.random_weights
+    assert not model.published_weights
+    assert "head.bias, head.weight" in model.notes[-1]
+
+
+def test_weights_with_the_new_classes_fill_the_new_last_layer(tmp_path):
+    from safetensors.torch import save_file
+
+    source = load_model("mini2d", "random", labels="ucf101", seed=5)
+    save_file(source.network.module.state_dict(), tmp_path / "ucf.safetensors")
+    model = load_model("mini2d", tmp_path / "ucf.safetensors", labels="ucf101")
+    assert not model.random_weights
+    assert len(model.labels) == 101
+    pixels = views(1, 8, 56, 72)
+    np.testing.assert_array_equal(model.logits([pixels])[0], source.logits([pixels])[0])
+    with pytest.raises(WeightsError, match="101 classes where 51 are asked for"):
+        load_model("mini2d", tmp_path / "ucf.safetensors", labels="hmdb51")
+
+
+def test_labels_that_are_none_are_refused():
+    for wrong in ((), ("a", "a"), (1, 2)):
+        with pytest.raises(ConfigError, match="different class names"):
+            load_model("mini2d", "random", labels=wrong)
+    with pytest.raises(ConfigError, match="finished program"):
+        load_model("i3d", "random", labels=("a", "b"))
+
+
+def swapped_names(tensors, shapes):
+    """What a card's ``convert`` may do: other names, the same tensors."""
+    assert set(shapes) == {key.removeprefix("net/") for key in tensors}
+    return {key.removeprefix("net/"): value for key, value in tensors.items()}
+
+
+def test_a_card_turns_others_names_into_the_networks(tmp_path, monkeypatch):
+    source = load_model("mini2d").network.module.state_dict()
+    torch.save({f"net/{key}": value for key, value in source.items()}, tmp_path / "theirs.pth")
+    monkeypatch.setattr(models, "swapped_names", swapped_names, raising=False)
+    card = replace(CARDS["mini2d.vidmini_v1"], convert="vidbench.models:swapped_names")
+    monkeypatch.setitem(CARDS, card.name, card)
+    found = load_model("mini2d", tmp_path / "theirs.pth").network.module.state_dict()
+    assert all(torch.equal(source[key], found[key]) for key in source)
 
 
 # --------------------------------------------------------------------------------------------------------- names
@@ -297,7 +351,7 @@ def test_torchvisions_networks_run_behind_the_same_call(name, frames, size):
 def test_torchvisions_large_networks_take_the_views_of_their_cards(name):
     card = find_card(name)
     with torch.device("meta"):  # shapes without arithmetic
-        module = models._imported(card.build)(num_classes=card.num_classes)
+        module = models.build_module(card)
         assert module(torch.empty(2, 3, card.input.num_frames, *card.input.crop)).shape == (2, 400)
 
 

@@ -172,6 +172,13 @@ class EvaluateConfig(Options):
         default=None,
         shown="default: none",
     )
+    new_head: bool = option(
+        switch,
+        "give the network a last layer with the dataset's own classes. It is filled from --weights that have them; "
+        "without those it is random: everything runs, and the run says that it gives no result",
+        group=WHAT,
+        default=False,
+    )
     num_clips: int | None = option(
         whole(1, 1000),
         "clips spread over a video, their scores averaged. Time grows with it",
@@ -762,16 +769,20 @@ def _check_labels(config: EvaluateConfig) -> None:
     from vidbench.data import catalog
 
     card, dataset = models.find_card(config.model), catalog.find_dataset(config.dataset)
+    if config.new_head and config.label_map:
+        raise OptionError("new_head", "has the dataset's classes, so there is nothing for --label-map to join")
+    if config.new_head and not card.can_be_random:
+        raise OptionError("new_head", f"needs a network in torch; {card.name} comes as a finished program")
     if not dataset.labels:  # a folder of classes: its names are known when it is read
         return
     labels, predicted = catalog.load_labels(dataset.labels), catalog.load_labels(card.labels)
-    if config.label_map is None and labels != predicted:
+    if config.label_map is None and labels != predicted and not config.new_head:
         shared = len(set(labels) & set(predicted))
         raise OptionError(
             "model",
             f"{card.name} knows the {len(predicted)} classes of {card.labels}, and {dataset.name} has {len(labels)} "
             f"classes, {shared} of them by the same name: pass --label-map names to join those (the others then "
-            "count as wrong), or --label-map FILE, a CSV of dataset label, model label",
+            "count as wrong), or --label-map FILE, a CSV of dataset label, model label, or --new-head",
         )
     if config.top_n > len(labels):
         raise OptionError("top_n", f"must be at most {len(labels)}, the number of classes, not {config.top_n}")

@@ -63,6 +63,7 @@ class Choice:
         dataset: the dataset's card.
         root: folder that the records' paths are relative to.
         split: name of the split.
+        new_head: whether the network's last layer has the dataset's classes instead of the card's.
     """
 
     card: models.ModelCard
@@ -70,6 +71,7 @@ class Choice:
     dataset: catalog.DatasetCard
     root: Path
     split: str
+    new_head: bool
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,11 @@ class Plan(Choice):
     @property
     def on_card(self) -> bool:
         return self.spec == self.card.input
+
+    @property
+    def num_scores(self) -> int:
+        """K of the network."""
+        return len(self.labels) if self.new_head else self.card.num_classes
 
 
 def evaluate(config, *, progress=None) -> Outcome:
@@ -118,7 +125,7 @@ def evaluate(config, *, progress=None) -> Outcome:
     model = load_model(config, plan, device) if done < len(plan.records) else None  # before anything is written
     facts = manifest(config, plan, device)
     keep = functools.partial(rows_that_stand, plan)
-    shape = plan.spec.num_views, plan.card.num_classes
+    shape = plan.spec.num_views, plan.num_scores
     with RunFolder(folder, facts, plan.records, *shape, config.batch_size, keep) as run:
         left = len(plan.records) - len(run.rows)
         try:
@@ -156,7 +163,7 @@ def choose(config) -> Choice:
     """What the configuration names; reads no file of the dataset."""
     card, dataset = models.find_card(config.model), catalog.find_dataset(config.dataset)
     root, split = Path(config.data_dir or dataset.default_dir), config.split or dataset.default_split
-    return Choice(card, override(card.input, config), dataset, root, split)
+    return Choice(card, override(card.input, config), dataset, root, split, config.new_head)
 
 
 def make_plan(config) -> Plan:
@@ -164,7 +171,7 @@ def make_plan(config) -> Plan:
     choice = choose(config)
     dataset, root, split = choice.dataset, choice.root, choice.split
     labels = index.dataset_labels(dataset.name, root, config.annotations)
-    label_map = make_label_map(config.label_map, labels, choice.card)
+    label_map = None if choice.new_head else make_label_map(config.label_map, labels, choice.card)
     records = index.load_records(
         dataset.name,
         root=root,
@@ -239,7 +246,7 @@ def asked(config, choice: Choice) -> dict:
     if weights and weights != "random" and Path(weights).is_file():
         weights = {"file": Path(weights).name, "sha256": sha256_of_file(weights)}
     return {
-        "model": {"name": choice.card.name, "weights": weights, "random": config.weights == "random"},
+        "model": {"name": choice.card.name, "weights": weights, **no_result(config)},
         "spec": jsonable(dataclasses.asdict(choice.spec)),
         "dataset": {
             "name": choice.dataset.name,
@@ -260,13 +267,20 @@ def asked(config, choice: Choice) -> dict:
     }
 
 
+def no_result(config) -> dict:
+    """Whether the network, or its last layer, is random: the run then gives no result."""
+    if not config.new_head:
+        return {"random": config.weights == "random"}
+    return {"random": config.weights in (None, "random"), "new_head": True}
+
+
 def manifest(config, plan: Plan, device: str) -> dict:
     """Everything that decides the numbers, and the environment they were made in."""
     facts = asked(config, plan)
     more = {
         "model": {
-            "labels": plan.card.labels,
-            "num_classes": plan.card.num_classes,
+            "labels": plan.dataset.name if plan.new_head else plan.card.labels,
+            "num_classes": plan.num_scores,
             "reported": dataclasses.asdict(plan.card.reported) if plan.card.reported else None,
         },
         "dataset": {
@@ -332,7 +346,13 @@ def workers_of(config) -> int:
 
 def load_model(config, plan: Plan, device: str) -> models.Model:
     """The model with its weights, set to the input that was asked for."""
-    model = models.load_model(plan.card.name, config.weights, device=device, seed=config.seed)
+    head = {"labels": plan.labels} if plan.new_head else {}
+    model = models.load_model(plan.card.name, config.weights, device=device, seed=config.seed, **head)
+    if model.random_head and config.weights:
+        raise ConfigError(
+            f"{printable(config.weights)} has the {plan.card.num_classes} classes of {plan.card.labels} and not the "
+            f"{len(plan.labels)} of {plan.dataset.name}; train it on them first, or leave out --new-head"
+        )
     model.spec = plan.spec
     return model
 
@@ -566,7 +586,7 @@ def describe_plan(config, plan: Plan, folder: Path) -> str:
     tried = present[:: max(1, len(present) // 3)][:3]
     seconds, cached = measure_cost(config, plan, tried)
     disk = 0 if config.no_cache else cached * left
-    disk += 4 * plan.spec.num_views * plan.card.num_classes * len(plan.records)
+    disk += 4 * plan.spec.num_views * plan.num_scores * len(plan.records)
     hours, what = seconds * left / 3600, "logits" if config.no_cache else "the clip cache and logits"
     lines += [
         f"time       about {hours:.2g} hours ({hours * 60:.2g} minutes) for the {left} videos that are present and not "
@@ -588,7 +608,8 @@ def measure_cost(config, plan: Plan, records: list[VideoRecord]) -> tuple[float,
     """Wall seconds and cache bytes a video, on this machine."""
     device = models.choose_device(config.device)
     random = plan.card.can_be_random and not (config.weights and Path(config.weights).exists())
-    model = models.load_model(plan.card.name, "random" if random else config.weights, device=device)
+    head = {"labels": plan.labels} if plan.new_head else {}
+    model = models.load_model(plan.card.name, "random" if random else config.weights, device=device, **head)
     model.spec = plan.spec
     reading, pixels = [], []
     for record in records:

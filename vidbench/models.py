@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from vidbench.checkpoints import check_file, check_hash, fetch, fit, load_state_dict_file
+from vidbench.cards import i3d, mini, movinet, torchvision
+from vidbench.cards.card import ModelCard, Reported, Weights
+from vidbench.checkpoints import StateDict, check_file, check_hash, fetch, fit, load_state_dict_file
 from vidbench.forward import PRECISIONS, TorchNetwork, cache_folder, choose_device, tune
 from vidbench.records import ConfigError, InputSpec, WeightsError
 from vidbench.utils import machine_facts, nearest_hint, package_versions, printable, usable_cores
@@ -24,6 +27,7 @@ __all__ = [
     "ModelCard",
     "Reported",
     "Weights",
+    "build_module",
     "check_frames",
     "choose_device",
     "find_card",
@@ -35,78 +39,8 @@ __all__ = [
 
 SHIPPED = Path(__file__).parent / "weights"
 
-
-@dataclass(frozen=True)
-class Weights:
-    """Where a card's weights come from.
-
-    Args:
-        file: name of the file, in ``vidbench/weights`` where ``url`` is empty.
-        url: upstream address or TF-Hub handle.
-        sha256: of the file in hexadecimal, whole or its first digits; empty where nobody published it.
-        license: of the weights, or what is known of it.
-    """
-
-    file: str
-    url: str = ""
-    sha256: str = ""
-    license: str = "not stated"
-
-
-@dataclass(frozen=True)
-class Reported:
-    """What someone published about the weights. What we measure never stands in the same column.
-
-    Args:
-        top1: per cent, or ``None`` where no number was published.
-        top5: likewise.
-        on: dataset and split.
-        protocol: views and averaging behind the number.
-        source: where to read it.
-    """
-
-    top1: float | None
-    top5: float | None
-    on: str
-    protocol: str
-    source: str
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """One set of weights: all that is needed to use it and to judge its numbers.
-
-    Args:
-        name: ``architecture.weights``.
-        build: ``module:callable`` of the network, imported when asked for.
-        kind: ``torch`` (callable takes ``num_classes``), ``tflite`` or ``tfhub``.
-        labels: name of a label space in ``vidbench/data/labels``.
-        num_frames: fewest and most frames of a view that the network can take; ``None`` for no limit.
-        params: learnable parameters, in single numbers; 0 where unknown.
-        notes: what a user should know before trusting a number.
-    """
-
-    name: str
-    build: str
-    kind: str
-    weights: Weights
-    labels: str
-    num_classes: int
-    input: InputSpec
-    reported: Reported | None
-    num_frames: tuple[int, int | None] = (1, None)
-    params: int = 0
-    citation: str = ""
-    notes: str = ""
-
-    @property
-    def architecture(self) -> str:
-        return self.name.partition(".")[0]
-
-    @property
-    def can_be_random(self) -> bool:
-        """Whether ``weights="random"`` works: not for a finished program."""
-        return self.kind == "torch"
+FAMILIES = (mini, torchvision, movinet, i3d)
+CARDS = {card.name: card for family in FAMILIES for card in family.CARDS}
 
 
 class Model:
@@ -119,18 +53,31 @@ class Model:
         weights_source: ``shipped``, ``upstream``, ``path`` or ``random``.
         weights_file: the file or folder, as a string; empty for random weights.
         weights_sha256: of that file; ``None`` for random weights.
+        random_head: whether the last layer is new and has learnt nothing.
         notes: sentences for the run's manifest.
     """
 
-    def __init__(self, card, labels, network, *, weights_source, weights_file="", weights_sha256=None, notes=()):
+    def __init__(
+        self,
+        card,
+        labels,
+        network,
+        *,
+        weights_source,
+        weights_file="",
+        weights_sha256=None,
+        random_head=False,
+        notes=(),
+    ):
         self.card, self.labels, self.network = card, labels, network
         self.settled = not network.tunable
         self.weights_source, self.weights_file = weights_source, weights_file
-        self.weights_sha256, self.notes = weights_sha256, tuple(notes)
+        self.weights_sha256, self.random_head, self.notes = weights_sha256, random_head, tuple(notes)
 
     @property
     def random_weights(self) -> bool:
-        return self.weights_source == "random"
+        """Whether its scores are no result: nothing learnt, or nothing in the last layer."""
+        return self.weights_source == "random" or self.random_head
 
     @property
     def published_weights(self) -> bool:
@@ -138,7 +85,7 @@ class Model:
         expected = self.card.weights.sha256
         if self.weights_source == "path" and not expected:
             return False
-        return self.weights_sha256 is not None and self.weights_sha256.startswith(expected)
+        return not self.random_head and self.weights_sha256 is not None and self.weights_sha256.startswith(expected)
 
     @property
     def seconds(self) -> dict:
@@ -262,6 +209,7 @@ def load_model(
     memory_format: str | None = None,
     seed: int = 0,
     num_threads: int | None = None,
+    labels: str | Sequence[str] | None = None,
 ) -> Model:
     """A model ready for ``logits``.
 
@@ -275,6 +223,9 @@ def load_model(
         memory_format: ``contiguous`` (default) or ``channels_last``.
         seed: of random weights.
         num_threads: cores for the network; ``None`` leaves the library's choice.
+        labels: other classes than the card's: the name of a label space, or class names in the order of the logits.
+            The network then gets a last layer for them. Weights with that many classes fill it; from weights with the
+            card's number of classes everything else is taken, and the last layer stays random (``random_head``).
 
     Raises:
         ConfigError: an unknown model, device or precision, or one that the model does not run on.
@@ -284,35 +235,77 @@ def load_model(
     if precision not in ("auto", *PRECISIONS):
         raise ConfigError(f"Precision {printable(precision, 40)!r} is none of auto, {', '.join(PRECISIONS)}.")
     if card.kind != "torch":
+        if labels is not None:
+            raise ConfigError(f"{card.name} comes as a finished program and cannot have other classes.")
         return _load_hub_model(card, weights, device, precision, num_threads)
     import torch
+
+    labels = _labels(card) if labels is None else _other_labels(labels)
 
     device = choose_device(device)
     if num_threads:
         torch.set_num_threads(num_threads)
-    module, facts = _load_module(card, weights, seed)
+    module, facts = _load_module(card, weights, seed, len(labels))
     precision = "fp32" if precision == "auto" else precision
     network = TorchNetwork(
         module, card.input, device=device, precision=precision, memory_format=memory_format or "contiguous"
     )
-    return Model(card, _labels(card), network, **facts)
+    return Model(card, labels, network, **facts)
 
 
-def _load_module(card: ModelCard, weights, seed: int) -> tuple:
+def build_module(card: ModelCard, num_classes: int | None = None):
+    """A card's network as a ``torch.nn.Module`` with the initial values of its library, on the current device.
+
+    Args:
+        num_classes: ``None`` for the card's.
+    """
+    return _imported(card.build)(num_classes=num_classes or card.num_classes, **card.options)
+
+
+def _load_module(card: ModelCard, weights, seed: int, num_classes: int) -> tuple:
     """A card's torch module with its weights, and what the model says about them."""
     import torch
 
     # Build with a generator of our own: asking for a model must not move the caller's random numbers.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = _imported(card.build)(num_classes=card.num_classes)
+        module = build_module(card, num_classes)
     if str(weights) == "random":
         return module, {"weights_source": "random", "notes": ("random weights: no result",)}
     path, source = _weights_file(card, weights)
-    state = load_state_dict_file(path)
-    fit(module, state, card.name)
-    facts = {"weights_source": source, "weights_file": str(path), "weights_sha256": state.sha256, "notes": state.notes}
-    return module, facts
+    state = _converted(card, load_state_dict_file(path), module)
+    kept = state if num_classes == card.num_classes else _without_other_head(card, state, module)
+    fit(module, kept, card.name)
+    facts = {"weights_source": source, "weights_file": str(path), "weights_sha256": state.sha256, "notes": kept.notes}
+    return module, {**facts, "random_head": kept is not state}
+
+
+def _converted(card: ModelCard, state: StateDict, module) -> StateDict:
+    """The tensors under the network's own names."""
+    if not card.convert or state.tensors.keys() == module.state_dict().keys():
+        return state
+    shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    return replace(state, tensors=_imported(card.convert)(state.tensors, shapes))
+
+
+def _without_other_head(card: ModelCard, state: StateDict, module) -> StateDict:
+    """The same state where its last layer fits; else with the network's own, random one in its place."""
+    own = module.state_dict()
+    other = {key for key in head_keys(card) & state.tensors.keys() if state.tensors[key].shape != own[key].shape}
+    if not other or any(len(state.tensors[key]) != card.num_classes for key in other):
+        return state
+    note = f"the last layer ({', '.join(sorted(other))}) is new and random"
+    tensors = {key: own[key].clone() if key in other else value for key, value in state.tensors.items()}
+    return replace(state, tensors=tensors, notes=(*state.notes, note))
+
+
+def head_keys(card: ModelCard) -> set[str]:
+    """Names of the parameters whose shape depends on the number of classes: the last layer."""
+    import torch
+
+    with torch.device("meta"):
+        one, two = (build_module(card, number).state_dict() for number in (card.num_classes, card.num_classes + 1))
+    return {key for key, value in one.items() if value.shape != two[key].shape}
 
 
 def _weights_file(card: ModelCard, weights) -> tuple[Path, str]:
@@ -372,189 +365,15 @@ def _labels(card: ModelCard) -> tuple[str, ...]:
     return labels
 
 
+def _other_labels(labels) -> tuple[str, ...]:
+    from vidbench.data.catalog import load_labels
+
+    labels = load_labels(labels) if isinstance(labels, str) else tuple(labels)
+    if not labels or len(set(labels)) != len(labels) or not all(isinstance(label, str) for label in labels):
+        raise ConfigError("labels must be the name of a label space, or different class names, at least one.")
+    return labels
+
+
 def _imported(build: str):
     module, _, name = build.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-# ---------------------------------------------------------------------------------------------------------- cards
-
-_KINETICS_NORM = {"mean": (0.43216, 0.394666, 0.37645), "std": (0.22803, 0.22145, 0.216989)}
-_PLAIN_NORM = {"mean": (0.45, 0.45, 0.45), "std": (0.225, 0.225, 0.225)}
-_IMAGENET_NORM = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-_UNIT = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-
-# torchvision's reference script averages the softmax of the clips, not their logits.
-_RESNET = InputSpec(16, 15.0, (128, 171), (112, 112), **_KINETICS_NORM, num_clips=5, average="probabilities")
-_S3D = InputSpec(
-    128, 15.0, (256, 256), (224, 224), **_KINETICS_NORM, sampling="clips_from_start", average="probabilities"
-)
-_MVIT = InputSpec(16, 7.5, 256, (224, 224), **_PLAIN_NORM, num_clips=5, average="probabilities")
-_SWIN = InputSpec(32, 15.0, 256, (224, 224), **_IMAGENET_NORM, num_clips=12, average="probabilities")
-
-_R3D_PAPER = "A closer look at spatiotemporal convolutions, https://arxiv.org/abs/1711.11248"
-_MVIT_V2_PAPER = "MViTv2: improved multiscale vision transformers, https://arxiv.org/abs/2112.01526"
-_SWIN_PAPER = "Video Swin Transformer, https://arxiv.org/abs/2106.13230"
-
-
-def _torchvision(
-    architecture, file, spec, top1, top5, params, citation, *, weights="kinetics400_v1", frames=(1, None), notes=""
-) -> ModelCard:
-    views = f"{spec.num_clips} clips of {spec.num_frames} frames at {spec.frame_rate:g} fps, 1 crop"
-    protocol = f"video level, {views}, softmax averaged" if spec.num_clips > 1 else f"clip level, {views}"
-    return ModelCard(
-        name=f"{architecture}.{weights}",
-        build=f"torchvision.models.video:{architecture}",
-        kind="torch",
-        weights=Weights(
-            file,
-            "https://download.pytorch.org/models/" + file,
-            sha256=file.rpartition("-")[2].partition(".")[0],
-            license="not stated for the weights (code: BSD-3-Clause); trained on Kinetics-400",
-        ),
-        labels="kinetics400",
-        num_classes=400,
-        input=spec,
-        reported=Reported(top1, top5, "kinetics400 val", protocol, "torchvision 0.29 weights.meta"),
-        num_frames=frames,
-        params=params,
-        citation=citation,
-        notes=notes,
-    )
-
-
-_TORCHVISION = (
-    _torchvision("r3d_18", "r3d_18-b3b3357e.pth", _RESNET, 63.2, 83.479, 33371472, _R3D_PAPER),
-    _torchvision("mc3_18", "mc3_18-a90a0ba3.pth", _RESNET, 63.96, 84.13, 11695440, _R3D_PAPER),
-    _torchvision("r2plus1d_18", "r2plus1d_18-91a641e6.pth", _RESNET, 67.463, 86.175, 31505325, _R3D_PAPER),
-    _torchvision(
-        "s3d",
-        "s3d-d76dad2f.pth",
-        _S3D,
-        68.368,
-        88.05,
-        8320048,
-        "Rethinking spatiotemporal feature learning, https://arxiv.org/abs/1712.04851",
-        frames=(14, None),
-        notes="The published number is the accuracy of single clips of 128 frames.",
-    ),
-    _torchvision(
-        "mvit_v1_b",
-        "mvit_v1_b-dbeb1030.pth",
-        _MVIT,
-        78.477,
-        93.582,
-        36610672,
-        "Multiscale vision transformers, https://arxiv.org/abs/2104.11227",
-        frames=(16, 16),
-    ),
-    _torchvision(
-        "mvit_v2_s", "mvit_v2_s-ae3be167.pth", _MVIT, 80.757, 94.665, 34537744, _MVIT_V2_PAPER, frames=(16, 16)
-    ),
-    _torchvision("swin3d_t", "swin3d_t-7615ae03.pth", _SWIN, 77.715, 93.519, 28158070, _SWIN_PAPER),
-    _torchvision("swin3d_s", "swin3d_s-da41c237.pth", _SWIN, 79.521, 94.158, 49816678, _SWIN_PAPER),
-    _torchvision("swin3d_b", "swin3d_b_1k-24f7c7c6.pth", _SWIN, 79.427, 94.386, 88048984, _SWIN_PAPER),
-    _torchvision(
-        "swin3d_b",
-        "swin3d_b_22k-7c6ae6fa.pth",
-        _SWIN,
-        81.643,
-        95.574,
-        88048984,
-        _SWIN_PAPER,
-        weights="kinetics400_imagenet22k_v1",
-    ),
-)
-
-_MOVINET = ModelCard(
-    name="movinet_a0_stream.k600_int8",
-    build="vidbench.hubs:MoViNetStream",
-    kind="tflite",
-    weights=Weights(
-        "movinet_a0_stream_k600_int8.tflite",
-        "https://tfhub.dev/tensorflow/lite-model/movinet/a0/stream/kinetics-600/classification/tflite/int8/1"
-        "?lite-format=tflite",
-        sha256="6125b36e2485eeb5cc1fd6206cf5e5d70235593fbc84610d1dce97fe3aa9c2ac",
-        license="Apache-2.0",
-    ),
-    labels="kinetics600",
-    num_classes=600,
-    input=InputSpec(0, 5.0, 172, (172, 172), **_UNIT, sampling="stream", layout="NTHWC"),
-    reported=Reported(
-        65.0,
-        None,
-        "kinetics600",
-        "split and views not stated",
-        "https://www.tensorflow.org/lite/examples/video_classification/overview",
-    ),
-    num_frames=(0, None),
-    params=2723392,
-    citation="MoViNets: mobile video networks for efficient video recognition, https://arxiv.org/abs/2103.11511",
-    notes="8-bit weights and activations. The float A0-Stream is reported at 72.05 % top-1 on kinetics600 val; the two "
-    "numbers are not of the same weights.",
-)
-
-
-def _i3d(num_classes: int) -> ModelCard:
-    return ModelCard(
-        name=f"i3d.tfhub_kinetics{num_classes}",
-        build="vidbench.hubs:HubI3D",
-        kind="tfhub",
-        weights=Weights("", f"https://tfhub.dev/deepmind/i3d-kinetics-{num_classes}/1", license="Apache-2.0"),
-        labels=f"kinetics{num_classes}",
-        num_classes=num_classes,
-        input=InputSpec(64, 25.0, 256, (224, 224), **_UNIT, layout="NTHWC"),
-        reported=None,
-        num_frames=(9, None),
-        params=12704544 if num_classes == 400 else 0,
-        citation="Quo vadis, action recognition?, https://arxiv.org/abs/1705.07750",
-        notes="The pixel range is unresolved: TensorFlow's tutorial feeds [0, 1], as here; others feed [-1, 1] to the "
-        "same module, and its page does not say. No accuracy was published for it. DeepMind's checkpoints score "
-        "71.1 % top-1 on the kinetics400 test set with all frames of a video in one view.",
-    )
-
-
-def _mini(architecture: str, layout: str, num_frames: int, params: int, sha256: str, notes: str) -> ModelCard:
-    # 160x120 halved exactly, so that bilinear scaling averages four pixels and nothing folds over. A pair, because the
-    # crop is wider than a short side of 60: other shapes are stretched.
-    geometry = {"resize": (60, 80), "crop": (56, 72), "mean": (0.5,) * 3, "std": (0.25,) * 3}
-    name = f"{architecture}.vidmini_v1"
-    return ModelCard(
-        name=name,
-        build=f"vidbench.nets.mini:build_{architecture}",
-        kind="torch",
-        weights=Weights(f"{name}.safetensors", sha256=sha256, license="Apache-2.0"),
-        labels="vidmini",
-        num_classes=12,
-        input=InputSpec(num_frames, None, **geometry, sampling="uniform", layout=layout),
-        reported=None,
-        params=params,
-        notes=f"Trained here with `python scripts/train_mini.py --model {architecture}`, seed 0. {notes} All figures: "
-        f"vidbench/weights/{name}.json.",
-    )
-
-
-_MINI = (
-    _mini(
-        "mini2d",
-        "NCHW",
-        8,
-        489092,
-        "6df6d6983f5be2cd5aaf713bd622212916d936ff41ba963fec2c3ea22cc76b45",
-        "It scores single frames, so it is blind to the direction of time. Measured top-1: 67.4 % [59.3, 74.5], n=144, "
-        "on the shipped test split; 65.2 % [62.4, 67.8], n=1200, on one drawn from another seed, where inside pairs "
-        "that differ by the direction of time alone it is right in 48.6 % [45.2, 52.1], n=800.",
-    ),
-    _mini(
-        "mini_r2plus1d",
-        "NCTHW",
-        16,
-        247420,
-        "2d98e7bd1b5a9d26b8ec9fbdfba2301dc9acd5604097b32c3422e8a30f3eed5b",
-        "Measured top-1: 100.0 % [97.4, 100.0], n=144, on the shipped test split; 98.5 % [97.6, 99.0], n=1200, on one "
-        "drawn from another seed, where inside pairs that differ by the direction of time alone it is right in 100.0 % "
-        "[99.5, 100.0], n=800.",
-    ),
-)
-
-CARDS = {card.name: card for card in (*_MINI, *_TORCHVISION, _MOVINET, _i3d(400), _i3d(600))}

@@ -238,7 +238,8 @@ def cautions(manifest: dict, metrics: dict) -> list[dict]:
         found.append({"kind": kind, "title": title, "text": text, "in_summary": in_summary})
 
     if model.get("random"):
-        add("stop", "No result", "the weights are random; the figures only show that the pipeline runs")
+        what = "the last layer is new and random" if model.get("new_head") else "the weights are random"
+        add("stop", "No result", f"{what}; the figures only show that the pipeline runs")
     elif model.get("published") is False:
         add("warn", "Other weights", "not those of the model's card; its published figures do not speak of them")
     listed = dataset.get("n_listed")

@@ -1,0 +1,87 @@
+"""What a card says of one set of weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vidbench.records import InputSpec
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where a card's weights come from.
+
+    Args:
+        file: name of the file, in ``vidbench/weights`` where ``url`` is empty.
+        url: upstream address or TF-Hub handle.
+        sha256: of the file in hexadecimal, whole or its first digits; empty where nobody published it.
+        license: of the weights, or what is known of it.
+    """
+
+    file: str
+    url: str = ""
+    sha256: str = ""
+    license: str = "not stated"
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What someone published about the weights. What we measure never stands in the same column.
+
+    Args:
+        top1: per cent, or ``None`` where no number was published.
+        top5: likewise.
+        on: dataset and split.
+        protocol: views and averaging behind the number.
+        source: where to read it.
+    """
+
+    top1: float | None
+    top5: float | None
+    on: str
+    protocol: str
+    source: str
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One set of weights: all that is needed to use it and to judge its numbers.
+
+    Args:
+        name: ``architecture.weights``.
+        build: ``module:callable`` of the network, imported when asked for and called with ``num_classes`` and
+            ``options``.
+        kind: ``torch`` (callable takes ``num_classes``), ``tflite`` or ``tfhub``.
+        labels: name of a label space in ``vidbench/data/labels``.
+        num_frames: fewest and most frames of a view that the network can take; ``None`` for no limit.
+        params: learnable parameters, in single numbers; 0 where unknown.
+        notes: what a user should know before trusting a number.
+        options: further arguments of ``build``.
+        convert: ``module:callable`` that turns the tensors of a file whose names are others' into the network's:
+            called with ``{name: tensor}`` and the network's ``{name: shape}``, it returns ``{name: tensor}``; a file
+            that it does not know is returned as it came. Empty where weights only come in the network's own names.
+    """
+
+    name: str
+    build: str
+    kind: str
+    weights: Weights
+    labels: str
+    num_classes: int
+    input: InputSpec
+    reported: Reported | None
+    num_frames: tuple[int, int | None] = (1, None)
+    params: int = 0
+    citation: str = ""
+    notes: str = ""
+    options: dict = field(default_factory=dict)
+    convert: str = ""
+
+    @property
+    def architecture(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def can_be_random(self) -> bool:
+        """Whether ``weights="random"`` works: not for a finished program."""
+        return self.kind == "torch"
