@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
+import itertools
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import util
 from pathlib import Path
@@ -26,6 +27,7 @@ from vidbench.data.decode import Limits, decoder_version, open_video
 from vidbench.data.index import dataset_labels, draw_subset, filter_classes, load_records
 from vidbench.data.journal import FileJournal, file_stamp
 from vidbench.data.load import ViewReader
+from vidbench.data.near import pairs_within
 from vidbench.data.survey import LOOK, equal_files
 from vidbench.records import (
     PREDICTED,
@@ -67,6 +69,7 @@ THUMBNAIL = (64, 64)  # pixels, height and width, stretched: twice what the hash
 FLAT = 4.0  # levels: the standard deviation of a picture with something in it is larger
 MOST_DIFFERENT = 10  # bits of 64; see ``look_alikes``
 LEAST_ALIKE = 3  # pictures of the five
+PAIRS_AT_ONCE = 1 << 16
 
 
 # ---------------------------------------------------------------- reading a copy
@@ -474,43 +477,56 @@ def look_alikes(
     time. This finds copies that were encoded again, scaled or brightened, and clips of one scene. It misses copies
     that were mirrored, cropped by much, or cut at other times out of a scene that moves.
 
-    Every pair is compared, so the time grows with the product of the parts: 2,000 against 2,000 videos take seconds,
-    20,000 against 20,000 minutes, and a whole Kinetics against its validation split most of an hour or more.
+    None is missed, though not every pair is compared (``vidbench.data.near``): a whole Kinetics against its validation
+    split takes about a minute where hashes are unlike, more where many videos begin with one title.
     """
     coded = [(part.name, f.record, f.codes) for part in parts for f in part.findings if any(_usable(f.codes))]
     if not coded:
         return []
     words = np.array([[code or 0 for code in codes] for *_, codes in coded], np.uint64)
     usable = np.array([_usable(codes) for *_, codes in coded])
-    leaks, end = [], 0
-    for place, (name, _, _) in enumerate(coded):
-        if place == end:  # a part begins: the others to compare with lie behind its end
-            end = next((k for k in range(place, len(coded)) if coded[k][0] != name), len(coded))
-        alike, bits = _alike(words[place], usable[place], words[end:], usable[end:], most_different)
-        needed = np.minimum(least_alike, np.minimum(usable[place].sum(), usable[end:].sum(1)))
-        for k in np.flatnonzero(alike >= np.maximum(needed, 1)):
-            pair = coded[place][:2], coded[end + k][:2]
-            leaks.append((bits[k], Leak("look alike", f"{alike[k]} of {usable[place].sum()} pictures alike", pair)))
+    leaks = []
+    begins = [k for k in range(len(coded)) if k == 0 or coded[k][0] != coded[k - 1][0]]
+    for begin, end in itertools.pairwise(begins):  # a part, and all that lie behind it
+        for one, other in _candidates(words, usable, begin, end, most_different):
+            alike, bits = _alike(words[one], usable[one], words[other], usable[other], most_different)
+            needed = np.minimum(least_alike, np.minimum(usable[one].sum(1), usable[other].sum(1)))
+            for k in np.flatnonzero(alike >= np.maximum(needed, 1)):
+                pair = coded[one[k]][:2], coded[other[k]][:2]
+                what = f"{alike[k]} of {usable[one[k]].sum()} pictures alike"
+                leaks.append((bits[k], Leak("look alike", what, pair)))
     return [leak for _, leak in sorted(leaks, key=lambda item: item[0])]
+
+
+def _candidates(words: np.ndarray, usable: np.ndarray, begin: int, end: int, most_different: int) -> Iterator:
+    """Places of videos of one part and of later ones that share a picture, as two int64 arrays, in listed order."""
+    (mine, _), (theirs, _) = np.nonzero(usable[begin:end]), np.nonzero(usable[end:])
+    found = [np.empty(0, np.int64)]
+    for one, other in pairs_within(words[begin:end][usable[begin:end]], words[end:][usable[end:]], most_different):
+        found.append(np.unique(mine[one] * np.int64(len(words)) + theirs[other]))
+    pairs = np.unique(np.concatenate(found))
+    for first in range(0, len(pairs), PAIRS_AT_ONCE):
+        one, other = np.divmod(pairs[first : first + PAIRS_AT_ONCE], len(words))
+        yield one + begin, other + end
 
 
 def _usable(codes: Iterable[int | None]) -> list[bool]:
     return [code is not None for code in codes]
 
 
-def _alike(one, one_usable, others, others_usable, most_different: int) -> tuple[np.ndarray, np.ndarray]:
-    """How many pictures of one video have their like in each of the others, and their mean distance in bits.
+def _alike(one, one_usable, other, other_usable, most_different: int) -> tuple[np.ndarray, np.ndarray]:
+    """How many pictures of one video have their like in the other, and their mean distance in bits, pair by pair.
 
     Args:
-        one: uint64 (P,), with bool (P,) of those that can be used.
-        others: uint64 (N, P), with bool (N, P).
+        one: uint64 (N, P), with bool (N, P) of those that can be used, at least one a video.
+        other: likewise.
 
     Returns:
         int (N,) and float (N,).
     """
-    bits = np.bitwise_count(others[:, None, :] ^ one[None, one_usable, None])
-    nearest = np.maximum(bits, np.where(others_usable, 0, 65).astype(np.uint8)[:, None, :]).min(2)
-    return (nearest <= most_different).sum(1), nearest.mean(1)
+    bits = np.bitwise_count(one[:, :, None] ^ other[:, None, :])
+    nearest = np.maximum(bits, np.where(other_usable, 0, 65).astype(np.uint8)[:, None, :]).min(2)
+    return ((nearest <= most_different) & one_usable).sum(1), (nearest * one_usable).sum(1) / one_usable.sum(1)
 
 
 def _crosses(members: Iterable) -> bool:
