@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ SHIPPED = {
     "somethingv2": (174, {0: "Approaching something with your camera", 173: "Wiping something off of something"}),
     "mini_kinetics200": (200, {0: "abseiling", 199: "zumba"}),
     "vidmini": (12, {0: "Approach", 11: "StandUp"}),
+    "kinetics710": (710, {0: "abseiling", 399: "zumba", 400: "poaching eggs"}),
+    "somethingv1": (174, {0: "Holding something", 1: "Turning something upside down"}),
 }
 
 
@@ -191,3 +194,67 @@ def test_labels_in_another_order_or_number_are_told_apart():
         check_labels(["a", "c"], ["a", "b"], "the file")
     with pytest.raises(AnnotationError, match="has 1 class names, expected 2"):
         check_labels(["a"], ["a", "b"], "the file")
+
+
+# ---------------------------------------------------------------- names that mean the same
+
+KINETICS = ("kinetics400", "kinetics600", "kinetics700", "kinetics710")
+
+
+def test_a_list_is_known_by_its_names_in_their_order():
+    labels = load_labels("kinetics600")
+    assert catalog.name_of_list(labels) == "kinetics600"
+    assert catalog.name_of_list(labels[::-1]) is catalog.name_of_list(labels[1:]) is None
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_an_alias_stands_for_a_class_and_is_none_itself(name):
+    labels, aliases = set(load_labels(name)), catalog.load_aliases(name)
+    assert set(aliases.values()) <= labels
+    assert not set(aliases) & labels
+    for alias, known in aliases.items():  # a spelling, not another word
+        assert re.sub(r"[\W_]", "", alias).casefold() == re.sub(r"[\W_]", "", known).casefold()
+
+
+def test_every_class_with_punctuation_has_torchvisions_spelling():
+    for name in KINETICS[:3]:
+        spelt = {re.sub(r"['()]", "", label): label for label in load_labels(name) if re.search(r"['()]", label)}
+        aliases = catalog.load_aliases(name)
+        assert len(spelt) == {"kinetics400": 10, "kinetics600": 19, "kinetics700": 21}[name]
+        assert {alias: aliases[alias] for alias in spelt} == spelt
+
+
+@pytest.mark.parametrize(("name", "other"), [(a, b) for a in KINETICS for b in KINETICS if a != b])
+def test_joins_name_classes_that_the_other_list_does_not_have_by_that_name(name, other):
+    labels, others = set(load_labels(name)), set(load_labels(other))
+    joins = catalog.load_joins(name, other)
+    assert {(join.other, join.name) for join in joins} == {(j.name, j.other) for j in catalog.load_joins(other, name)}
+    assert len(joins) == len({(join.name, join.other) for join in joins})
+    for join in joins:
+        assert join.name in labels
+        assert join.other in others
+        if join.kind in ("spelling", "renamed"):  # one class: neither name is in the other list
+            assert join.name not in others
+            assert join.other not in labels
+
+
+def test_a_class_is_renamed_to_one_class_only():
+    for name in KINETICS:
+        for other in KINETICS:
+            joined = [join for join in catalog.load_joins(name, other) if join.kind in ("spelling", "renamed")]
+            assert len({join.name for join in joined}) == len({join.other for join in joined}) == len(joined)
+
+
+def test_lists_and_joins_are_those_of_the_reference(shared_dir):
+    labels = shared_dir / "reference" / "labels"
+    for name, file in (("kinetics710", "kinetics710_mmaction2"), ("somethingv1", "something_v1_mmaction2")):
+        assert load_labels(name) == read_labels(labels / f"{file}.txt")
+    absent = set(read_labels(labels / "k400_names_absent_from_k600.tsv")) - {"name"}
+    joins = catalog.load_joins("kinetics400", "kinetics600")
+    assert {join.name for join in joins} <= absent
+    merged = {
+        tuple(line.split("\t")[1:])
+        for line in (labels / "diff_k400_deepmind_vs_videomaev2.tsv").read_text().split("\n")[1:]
+        if line
+    }
+    assert {(join.name, join.other) for join in catalog.load_joins("kinetics400", "kinetics710")} >= merged

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from vidbench.data import index
+from vidbench.data.catalog import load_labels
 from vidbench.data.index import check_groups, draw_subset, filter_classes, load_records, records_fingerprint
 from vidbench.records import AnnotationError, ConfigError, VideoRecord
 
@@ -205,6 +206,19 @@ def test_a_label_that_is_a_path_stays_out_of_paths(tmp_path):
     (record,) = kinetics(tmp_path, ["../../etc,AbCdEfGhIjK,7,17,val"])
     assert record.status == "unknown_label"
     assert record.path == "val/AbCdEfGhIjK_000007_000017.mp4"
+
+
+def test_a_spelling_in_use_is_read_as_the_class_it_stands_for(tmp_path):
+    path = tmp_path / "val.csv"
+    rows = ["hurling sport", "Hurling (Sport)", "massaging persons head"]
+    path.write_text(
+        "label,youtube_id,time_start,time_end,split\n"
+        + "".join(f"{r},{'x' * 10}{n},1,11,val\n" for n, r in enumerate(rows))
+    )
+    labels = load_labels("kinetics400")
+    records = index.kinetics_records(path, tmp_path, "val", labels)
+    assert [r.label for r in records] == ["hurling (sport)", "Hurling (Sport)", "massaging person's head"]
+    assert [r.label_index for r in records] == [161, -1, 196]
 
 
 @pytest.mark.parametrize("name", ["annotations/val.csv", "val.csv", "annotations/validate.csv", "validation.csv"])

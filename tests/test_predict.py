@@ -1,5 +1,6 @@
 """From logits to a prediction: averaging, ranking, and one label space mapped to another."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -188,6 +189,63 @@ def test_kinetics_400_and_600_share_369_names():
     found = LabelMap.by_name(load_labels("kinetics400"), load_labels("kinetics600"))
     assert len(found.unmapped) == 400 - 369
     assert max(map(len, found.columns)) == 1
+
+
+def known(dataset: str, model: str) -> LabelMap:
+    return LabelMap.known(load_labels(dataset), load_labels(model))
+
+
+def test_known_names_join_what_kinetics_renamed_and_split():
+    found = known("kinetics400", "kinetics600")
+    by_name = {
+        name: {found.model_labels[place] for place in places}
+        for name, places in zip(found.dataset_labels, found.columns)
+    }
+    assert by_name["abseiling"] == {"abseiling"}
+    assert by_name["dying hair"] == {"dyeing hair"}
+    assert by_name["passing American football (not in game)"] == {"passing american football (not in game)"}
+    assert by_name["hugging"] == {"hugging (not baby)", "hugging baby"}
+    assert by_name["sniffing"] == by_name["vault"] == set()
+    assert len(found.unmapped) == 32 - 9 - 2  # absent by name; renamed or spelt otherwise; split
+    assert found.facts()["source"] == "known"
+    assert len(found.facts()["sha256"]) == 64
+
+
+def test_known_names_of_the_finer_list_are_not_given_the_coarser_class():
+    found = known("kinetics600", "kinetics400")
+    assert {"hugging baby", "hugging (not baby)", "smelling feet"} <= set(found.unmapped)
+    assert found.is_mapped(found.dataset_labels.index("dyeing hair"))
+
+
+@pytest.mark.parametrize("dataset", ["kinetics400", "kinetics600", "kinetics700", "kinetics710"])
+@pytest.mark.parametrize("model", ["kinetics400", "kinetics600", "kinetics700", "kinetics710"])
+def test_no_class_of_the_model_is_known_as_two_of_the_dataset(dataset, model):
+    used = [place for places in known(dataset, model).columns for place in places]
+    assert len(used) == len(set(used))
+    names = set(load_labels(dataset)) & set(load_labels(model))
+    assert len(known(dataset, model).unmapped) <= len(load_labels(dataset)) - len(names)
+
+
+def test_the_page_about_datasets_counts_the_classes_that_are_joined():
+    page = (Path(__file__).resolve().parents[1] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| Kinetics-(\d+) \| Kinetics-(\d+) \| (\d+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
+    assert len(lines) == 4
+    for data, model, by_name, joined, without in lines:
+        pair = load_labels(f"kinetics{data}"), load_labels(f"kinetics{model}")
+        named, found = LabelMap.by_name(*pair), LabelMap.known(*pair)
+        assert len(pair[0]) - len(named.unmapped) == int(by_name)
+        assert (len(pair[0]) - len(found.unmapped), len(found.unmapped)) == (int(joined), int(without))
+
+
+def test_other_spellings_of_a_users_own_folders_are_known():
+    found = LabelMap.known(("hurling sport", "something of mine", "zumba"), load_labels("kinetics400"))
+    assert [found.model_labels[place] for places in found.columns for place in places] == ["hurling (sport)", "zumba"]
+    assert found.unmapped == ("something of mine",)
+
+
+def test_nothing_known_is_said():
+    with pytest.raises(AnnotationError, match="known as one of the model's"):
+        LabelMap.known(("mine",), load_labels("kinetics400"))
 
 
 def test_the_shipped_map_covers_its_nine_classes(request):

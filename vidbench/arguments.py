@@ -36,6 +36,8 @@ from vidbench.utils import nearest_hint, printable
 DECODERS = ("pyav", "opencv", "torchcodec", "decord")
 DECODER_MODULES = {"pyav": "av", "opencv": "cv2", "torchcodec": "torchcodec", "decord": "decord"}
 
+LABEL_MAPS = ("names", "known")
+
 WHAT = "what is evaluated"
 INPUT = "what the model sees (as its card says; another value marks the run off-card: not compared with papers)"
 HOW = "how the work is done (changes speed, not which videos are listed)"
@@ -61,8 +63,8 @@ def folder_name(value) -> str:
 
 
 def label_map(value) -> str:
-    """``names``, or the path of a CSV file."""
-    return value if value == "names" else path(value)
+    """``names``, ``known``, or the path of a CSV file."""
+    return value if value in LABEL_MAPS else path(value)
 
 
 def weights(value) -> str:
@@ -164,8 +166,9 @@ class EvaluateConfig(Options):
     )
     label_map: str | None = option(
         label_map,
-        "needed where the model was trained on other classes: the word names joins classes of the same name; "
-        "a CSV file has the columns dataset label, model label, several rows a label allowed (the best score counts). "
+        "needed where the model was trained on other classes: the word names joins classes of the same name, known "
+        "also those that Kinetics renamed or split between its versions; a CSV file has the columns "
+        "dataset label, model label, several rows a label allowed (the best score counts). "
         "Classes left unmapped count as wrong and are listed",
         group=WHAT,
         metavar="FILE",
@@ -781,8 +784,9 @@ def _check_labels(config: EvaluateConfig) -> None:
         raise OptionError(
             "model",
             f"{card.name} knows the {len(predicted)} classes of {card.labels}, and {dataset.name} has {len(labels)} "
-            f"classes, {shared} of them by the same name: pass --label-map names to join those (the others then "
-            "count as wrong), or --label-map FILE, a CSV of dataset label, model label, or --new-head",
+            f"classes, {shared} of them by the same name: pass --label-map names to join those, or known to join renamed "
+            "ones too (the others then count as wrong), or --label-map FILE, a CSV of dataset label, model label, or "
+            "--new-head",
         )
     if config.top_n > len(labels):
         raise OptionError("top_n", f"must be at most {len(labels)}, the number of classes, not {config.top_n}")
@@ -809,12 +813,12 @@ def _check_input(config: EvaluateConfig) -> None:
 
 
 def _check_files(config: EvaluateConfig) -> None:
-    for name, word in (("weights", "random"), ("label_map", "names"), ("annotations", None)):
+    for name, words in (("weights", ("random",)), ("label_map", LABEL_MAPS), ("annotations", ())):
         value = getattr(config, name)
-        if value is None or value == word:
+        if value is None or value in words:
             continue
         if not os.path.exists(value):
-            also = f", nor is it the word '{word}'" if word else ""
+            also = f", nor is it the word {' or '.join(map(repr, words))}" if words else ""
             raise OptionError(name, f"{quoted(value, 160)} does not exist{also} ({_started_at(value)})")
         if name != "weights" and not os.path.isfile(value):
             raise OptionError(name, f"{quoted(value, 160)} is no regular file")

@@ -211,11 +211,13 @@ def make_label_map(choice, labels: tuple[str, ...], card) -> predict.LabelMap | 
             shared = len(set(labels) & set(model_labels))
             raise ConfigError(
                 f"{card.name} predicts the {len(model_labels)} classes of {card.labels}, the data have {len(labels)} "
-                f"others ({shared} names agree); pass --label-map names to use those, or --label-map FILE"
+                f"others ({shared} names agree); pass --label-map names to use those, known to use renamed "
+                "ones too, or --label-map FILE"
             )
         return None
-    if choice == "names":
-        return predict.LabelMap.by_name(labels, model_labels)
+    if choice in ("names", "known"):
+        make = predict.LabelMap.by_name if choice == "names" else predict.LabelMap.known
+        return make(labels, model_labels)
     return predict.LabelMap.from_csv(choice, labels, model_labels)
 
 

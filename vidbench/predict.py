@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from vidbench.data import catalog
 from vidbench.metrics import softmax
 from vidbench.records import AnnotationError, ConfigError, InputSpec, Prediction, UnreadableVideo, VideoInfo
-from vidbench.utils import nearest_hint, printable, sha256_of_file
+from vidbench.utils import nearest_hint, printable, sha256_of_file, sha256_of_json
 
 HEADER = ("dataset_label", "model_label")
+JOINED = ("spelling", "renamed", "split")  # kinds of ``catalog.Join`` whose right answers are right
 WINDOW_S = 2.0  # seconds of a window where the card names no time
 PIECE_BYTES = 64 * 2**20  # of decoded pictures held at a time
 
@@ -255,8 +257,8 @@ class LabelMap:
         dataset_labels: names in index order.
         model_labels: likewise.
         columns: for each dataset class the indices of its model classes.
-        source: ``names`` or the file's name.
-        sha256: of the file; empty for ``names``.
+        source: ``names``, ``known`` or the file's name.
+        sha256: of the file, or the shipped files; empty for ``names``.
     """
 
     dataset_labels: tuple[str, ...]
@@ -283,6 +285,35 @@ class LabelMap:
         if not any(columns):
             raise AnnotationError("No class name of the dataset is one of the model's; pass --label-map FILE.")
         return cls(tuple(dataset_labels), tuple(model_labels), tuple(columns))
+
+    @classmethod
+    def known(cls, dataset_labels, model_labels) -> LabelMap:
+        """Classes of the same name, and those that ``vidbench.data.labels`` names as the same under other names.
+
+        That is, other spellings of a class in use, classes that Kinetics renamed from one version to the next, and
+        classes that it split, whose best score counts. One that is only wider or narrower is not joined: a wrong answer
+        would be counted as right.
+
+        Raises:
+            AnnotationError: nothing agrees.
+        """
+        dataset_labels, model_labels = tuple(dataset_labels), tuple(model_labels)
+        places = {name: place for place, name in enumerate(model_labels)}
+        lists = catalog.name_of_list(dataset_labels), catalog.name_of_list(model_labels)
+        also: dict[str, list[str]] = {name: [known] for name, known in catalog.load_aliases(lists[1] or "").items()}
+        for alias, name in catalog.load_aliases(lists[0] or "").items():
+            also.setdefault(name, []).append(alias)
+        for join in catalog.load_joins(*lists) if all(lists) else ():
+            if join.kind in JOINED:
+                also.setdefault(join.name, []).append(join.other)
+        columns = []
+        for name in dataset_labels:
+            others = {places[other] for other in also.get(name, ()) if other in places}
+            columns.append((places[name],) if name in places else tuple(sorted(others)))
+        if not any(columns):
+            raise AnnotationError("No class of the dataset is known as one of the model's; pass --label-map FILE.")
+        files = [sha256_of_file(catalog.LABELS_FOLDER / f"{name}.csv") for name in ("aliases", "joins")]
+        return cls(dataset_labels, model_labels, tuple(columns), "known", sha256_of_json(files))
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike, dataset_labels, model_labels) -> LabelMap:

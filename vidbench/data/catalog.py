@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import functools
+import io
 import os
 import re
 from dataclasses import dataclass
@@ -492,6 +495,67 @@ def load_labels(name: str) -> tuple[str, ...]:
         known = sorted(path.stem for path in LABELS_FOLDER.glob("*.txt"))
         raise AnnotationError(f"There is no class list {quoted(name, 120)}.{nearest_hint(str(name), known)}")
     return read_labels(name)
+
+
+@functools.cache
+def _shipped_lists() -> dict[tuple[str, ...], str]:
+    return {read_labels(path): path.stem for path in sorted(LABELS_FOLDER.glob("*.txt"))}
+
+
+def name_of_list(labels) -> str | None:
+    """The name of the class list that comes with vidbench and has exactly these names in this order."""
+    return _shipped_lists().get(tuple(labels))
+
+
+@functools.cache
+def _shipped_rows(name: str) -> tuple[tuple[str, ...], ...]:
+    """Rows of ``labels/NAME.csv`` without its header."""
+    rows = csv.reader(io.StringIO(read_text(LABELS_FOLDER / f"{name}.csv"), newline=""), strict=True)
+    return tuple(map(tuple, rows))[1:]
+
+
+def load_aliases(name: str) -> dict[str, str]:
+    """Other spellings of a list's classes that are in use, and the class that each stands for.
+
+    Only spellings that ``labels/aliases.csv`` names, with the place where each is in use; nothing is guessed.
+
+    >>> load_aliases("kinetics400")["hurling sport"]
+    'hurling (sport)'
+    """
+    return {alias: known for where, alias, known, _ in _shipped_rows("aliases") if where == name}
+
+
+@dataclass(frozen=True)
+class Join:
+    """A class of one list and one of another, under different names, that show the same action.
+
+    Args:
+        name: in the first list.
+        other: in the second.
+        kind: ``spelling`` and ``renamed`` are one class; with ``split`` the second list has several classes for the
+            first's one; with ``narrower`` the second one is a part of the first, and the rest has no class.
+    """
+
+    name: str
+    other: str
+    kind: str
+
+    def reversed(self) -> Join:
+        kinds = {"split": "part", "narrower": "wider"}
+        return Join(self.other, self.name, kinds.get(self.kind, self.kind))
+
+
+def load_joins(name: str, other: str) -> list[Join]:
+    """What ``labels/joins.csv`` says of two lists: pairs whose names differ. Classes of one name are not in it.
+
+    Read the other way round, ``split`` becomes ``part`` and ``narrower`` becomes ``wider``.
+
+    >>> [join.other for join in load_joins("kinetics400", "kinetics600") if join.name == "hugging"]
+    ['hugging (not baby)', 'hugging baby']
+    """
+    rows = _shipped_rows("joins")
+    found = [Join(one, two, kind) for a, one, b, two, kind in rows if (a, b) == (name, other)]
+    return found + [Join(one, two, kind).reversed() for a, one, b, two, kind in rows if (b, a) == (name, other)]
 
 
 def read_labels(path: str | os.PathLike) -> tuple[str, ...]:

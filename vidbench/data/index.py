@@ -3,7 +3,8 @@
 Everything is read as text. A line that cannot be used becomes a record with status ``bad_row``, a
 label outside the class list ``unknown_label``, a second mention ``duplicate`` (both mentions, where
 their labels differ), a file that is not there ``missing``. A file that cannot be what it should be
-raises ``AnnotationError``. Labels match class names exactly, spaces around them aside; file names
+raises ``AnnotationError``. Labels match class names exactly, or a spelling that
+``labels/aliases.csv`` names, spaces around them aside; file names
 match exactly, also in case. Text from an annotation file never becomes a path outside the root.
 
 Videos stored as numbered pictures are not read here yet.
@@ -24,7 +25,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from vidbench.data.catalog import check_labels, find_dataset, load_labels, quoted, read_labels, read_text
+from vidbench.data.catalog import (
+    check_labels,
+    find_dataset,
+    load_aliases,
+    load_labels,
+    name_of_list,
+    quoted,
+    read_labels,
+    read_text,
+)
 from vidbench.records import PREDICTED, AnnotationError, VideoRecord
 from vidbench.utils import nearest_hint, printable
 
@@ -281,13 +291,14 @@ class _Listing:
         self.records: list[VideoRecord] = []
         self.split, self.exists = split, exists
         self._index = {label: index for index, label in enumerate(labels)}
+        self._aliases = load_aliases(name_of_list(labels) or "")
         self._similar = {_plain(label): label for label in labels}
         self._unknown: dict[str, tuple[str, str]] = {}
         self._first: dict[str, int] = {}
         self._lines = array("q")
 
     def knows(self, label: str | None) -> bool:
-        return label in self._index
+        return self._aliases.get(label, label) in self._index
 
     def has(self, video_id: str) -> bool:
         """Whether a video of this id was added before."""
@@ -295,6 +306,7 @@ class _Listing:
 
     def add(self, line: int, video_id: str, path: str, label: str | None, group="", start_s=None, end_s=None) -> None:
         """One listed video; ``label`` is ``None`` where the list gives none."""
+        label = self._aliases.get(label, label)
         position = len(self.records)
         first = self._first.setdefault(video_id, position)
         index = -1 if label is None else self._index.get(label, -1)
