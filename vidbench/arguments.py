@@ -784,9 +784,9 @@ def _check_labels(config: EvaluateConfig) -> None:
         raise OptionError(
             "model",
             f"{card.name} knows the {len(predicted)} classes of {card.labels}, and {dataset.name} has {len(labels)} "
-            f"classes, {shared} of them by the same name: pass --label-map names to join those, or known to join renamed "
-            "ones too (the others then count as wrong), or --label-map FILE, a CSV of dataset label, model label, or "
-            "--new-head",
+            f"classes, {shared} of them by the same name: pass --label-map names to join those, or known for "
+            "renamed ones too (the others then count as wrong), or --label-map FILE, a CSV of dataset label, model "
+            "label, or --new-head",
         )
     if config.top_n > len(labels):
         raise OptionError("top_n", f"must be at most {len(labels)}, the number of classes, not {config.top_n}")
