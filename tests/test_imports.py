@@ -49,6 +49,7 @@ MODULES = {
     "safetensors": "safetensors.torch",
     "scikit-learn": "sklearn.metrics",
     "scipy": "scipy.stats",
+    "statsmodels": "statsmodels.api",
     "setuptools": "pkg_resources",
     "tenacity": "tenacity",
     "tensorboard": "tensorboard",

@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "vidbench"
 
 LAYERS = [  # a module imports only from the lines above its own
-    "import_guard utils records",
+    "import_guard utils records intervals",
     "metrics flags data.catalog data.sample data.process data.web data.disk data.near",
-    "data.archives data.download",
+    "calibration data.archives data.download",
     "data.index data.decode data.cache data.journal data.split data.mini data.barcode",
     "nets.inflate checkpoints runs progress",
     "data.load data.order data.arriving nets cards.card",
@@ -30,7 +30,7 @@ LAYERS = [  # a module imports only from the lines above its own
 ]
 # Said to be light: --help, decoding workers and a notebook's first cell import them.
 LIGHT = ["vidbench", "records", "utils", "flags", "metrics", "arguments", "models", "progress", "report", "data.*"]
-LIGHT += ["review", "transcode"]
+LIGHT += ["review", "transcode", "intervals", "calibration"]
 ALONE = {"tensorflow": "hubs", "tensorflow_hub": "hubs", "ray": "distribute", "ipywidgets": "widgets"}
 
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names.split()}

@@ -9,6 +9,7 @@ import pytest
 
 from vidbench.metrics import (
     confusion_matrix,
+    macro_f1,
     per_class,
     percent,
     proportion,
@@ -327,3 +328,25 @@ def test_the_summary_reads_as_promised():
     rows[-1] = row(143, 0)
     assert summary_line(summarise(rows, LABELS)) == "top-1 96.5 % [92.1, 98.5], n=144 (1 skipped)"
     assert percent(None) == "not known"
+
+
+# --- F1 and groups
+
+
+def test_macro_f1_is_that_of_scikit_learn():
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(9)
+    true, said = rng.integers(0, 5, 300), rng.integers(-1, 7, 300)  # classes 5 and 6 have no video; -1 was skipped
+    ours = macro_f1(confusion_matrix(true, said, 7))
+    assert ours == pytest.approx(f1_score(true, said, labels=range(5), average="macro"))
+    assert macro_f1(np.zeros((3, 4), np.int64)) is None
+
+
+def test_a_summary_has_clustered_intervals_where_videos_share_a_group():
+    rows = [row(n, n % 3, n % 3 if n // 8 % 4 else 4, group=f"g{n // 8}") for n in range(96)]
+    found = summarise(rows, LABELS)["clustered"]["top1"]
+    assert (found["k"], found["n"], found["n_groups"]) == (72, 96, 12)
+    plain = summarise(rows, LABELS)["listed"]["top1"]
+    assert found["low"] < plain["low"] - 0.05
+    assert summarise([row(n, 1, 1, group=f"g{n}") for n in range(9)], LABELS)["clustered"] is None

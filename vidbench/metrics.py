@@ -1,4 +1,4 @@
-"""Top-k, per class, confusion and intervals; NumPy only.
+"""Top-k, per class, F1 and confusion; NumPy only.
 
 Two denominators run through this file. *Readable* videos are those a model has seen; *listed* videos are all that the
 split names, where a skipped one counts as wrong. The second cannot be raised by losing hard videos.
@@ -9,57 +9,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from statistics import NormalDist
 
 import numpy as np
 
+from vidbench.intervals import clustered_proportion, proportion
+from vidbench.intervals import wilson as wilson  # the course has it from here
 from vidbench.records import STATUSES, Row
-
-
-def wilson(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of a proportion.
-
-    Unlike ``p ± 1.96 s`` it stays in [0, 1] and keeps its coverage near 0 and 1. It takes the ``n`` trials as
-    independent: clips cut from one source are not, and make the true interval wider.
-
-    Args:
-        k: successes, 0 to ``n``.
-        n: trials; 0 gives ``(0.0, 1.0)``, because nothing is known.
-        confidence: between 0 and 1, both excluded.
-
-    Returns:
-        ``(low, high)``, fractions in [0, 1] with ``low <= k / n <= high``.
-
-    Raises:
-        ValueError: ``k`` is not in ``[0, n]``, or ``confidence`` not in (0, 1).
-
-    Source:
-        E. B. Wilson, 1927, https://doi.org/10.1080/01621459.1927.10502953.
-
-    >>> [round(end, 3) for end in wilson(139, 144)]
-    [0.921, 0.985]
-    """
-    if not 0 <= k <= n:
-        raise ValueError(f"successes must be between 0 and the number of trials, got {k=}, {n=}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
-    if n == 0:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share = k / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    low = 0.0 if k == 0 else min(share, max(0.0, middle - half))  # the ends are exact; rounding is not
-    high = 1.0 if k == n else max(share, min(1.0, middle + half))
-    return low, high
-
-
-def proportion(k: int, n: int) -> dict | None:
-    """``k`` of ``n`` with its 95 % Wilson interval as ``{value, low, high, k, n}``; ``None`` where ``n`` is 0."""
-    if n == 0:
-        return None
-    low, high = wilson(k, n)
-    return {"value": k / n, "low": low, "high": high, "k": int(k), "n": int(n)}
 
 
 def true_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -217,6 +172,9 @@ def summarise(
         - ``top1``, ``top5``: the same figures the other way round, ``{readable, listed}``.
         - ``mean_class_accuracy``: ``{readable, listed, n_classes_readable, n_classes_listed}``: unweighted means of
           the classes' recalls, over classes with a readable or a listed video.
+        - ``macro_f1``: as ``macro_f1`` gives it.
+        - ``clustered``: ``{top1, top5, ...}`` over listed videos, as ``intervals.clustered_proportion`` gives it;
+          ``None`` where no two videos share a group.
         - ``n_groups``, ``largest_group``: of the listed videos; ``None`` where the list gives no groups.
         - ``per_class``, ``unmapped``, ``n_classes`` and ``notes``: a sentence for each figure that is left out.
     """
@@ -239,6 +197,8 @@ def summarise(
         "readable": accuracy["readable"],
         "listed": accuracy["listed"],
         "mean_class_accuracy": _mean_class_accuracy(table),
+        "macro_f1": macro_f1(row_confusion(rows, labels)),
+        "clustered": _clustered(rows, accuracy["listed"]) if groups and max(groups.values()) > 1 else None,
         "n_classes": len(labels),
         "n_groups": len(groups) or None,
         "largest_group": max(groups.values(), default=None),
@@ -253,11 +213,42 @@ def has_label(row: Row) -> bool:
     return row.label is not None or row.label_index >= 0
 
 
+def is_counted(row: Row) -> bool:
+    """Whether a row is in the denominator of the accuracy over listed videos, where any video has a label."""
+    return has_label(row) or row.status == "bad_row"
+
+
+def _clustered(rows: Sequence[Row], listed: dict) -> dict:
+    """The accuracies over listed videos with intervals that know the groups; ``None`` for those that are left out."""
+    kept = [row for row in rows if is_counted(row)]
+    groups, result = [row.group for row in kept], {}
+    for name, plain in listed.items():
+        right = np.array([is_correct(row, int(name.removeprefix("top"))) for row in kept], bool)
+        result[name] = clustered_proportion(right, groups) if plain else None
+    return result
+
+
+def macro_f1(matrix: np.ndarray) -> float | None:
+    """Unweighted mean of the classes' F1 over listed videos; ``None`` where no class has a video.
+
+    F1 of a class is ``2 right / (listed in it + given it)``. It is the mean over the classes that have a listed video;
+    a class without one, which videos were given, lowers it through theirs.
+
+    Args:
+        matrix: int64 (K, K + 1), as ``confusion_matrix`` gives it.
+    """
+    listed, given = matrix.sum(axis=1), matrix[:, :-1].sum(axis=0)
+    there = listed > 0
+    if not there.any():
+        return None
+    return float((2 * np.diagonal(matrix)[there] / (listed + given)[there]).mean())
+
+
 def _accuracies(rows: Sequence[Row], num_classes: int, ks: Sequence[int]) -> tuple[dict, list[str]]:
     """``({"readable": {"top1": ...}, "listed": ...}, notes)``; top-k of more than 1 needs more than k classes."""
     readable = [row for row in rows if row.predicted and has_label(row)]
     any_label = any(has_label(row) for row in rows)
-    lost = sum(not row.predicted and (has_label(row) or row.status == "bad_row") for row in rows)
+    lost = sum(not row.predicted and is_counted(row) for row in rows)
     n_listed = len(readable) + lost if any_label else 0
     accuracy, notes = {"readable": {}, "listed": {}}, []
     for k in ks:

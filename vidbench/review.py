@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import NormalDist
 
 import filelock
 
-from vidbench.metrics import has_label, is_correct, percent, proportion
+from vidbench.intervals import paired_difference, proportion
+from vidbench.metrics import has_label, is_correct, percent
 from vidbench.records import ConfigError, Row, RunError
 from vidbench.runs import read_json, read_rows
 from vidbench.utils import nearest_hint, printable, sha256_of_json, write_json
@@ -399,8 +398,7 @@ class Comparison:
         pairs: ``(row of A, row of B)`` of each shared video with a label, in A's order.
         num_only_a: labelled videos that only A lists.
         num_only_b: likewise for B.
-        difference: top-1 of B minus that of A on the shared videos, ``{value, low, high, n}``, fractions with a 95 %
-            interval.
+        difference: top-1 of B minus that of A on the shared videos, as ``intervals.paired_difference`` gives it.
     """
 
     pairs: tuple[tuple[Row, Row], ...]
@@ -427,22 +425,17 @@ def compare(a: Sequence[Row], b: Sequence[Row]) -> Comparison:
     """Two runs video by video: rows are matched by video id and label.
 
     The same videos make the comparison sharper than two separate intervals: only those on which the runs disagree
-    count. Skipped videos count as wrong.
+    count. Skipped videos count as wrong. The interval is that of ``intervals.paired_difference``, and knows groups.
 
     Raises:
         RunError: the runs share no labelled video.
-
-    Source:
-        Interval: A. Agresti and Y. Min, 2005, https://doi.org/10.1002/sim.1781 (half a video
-        is added to each of the four counts, before an interval as for a mean).
     """
     ours, theirs = _by_video(a), _by_video(b)
     pairs = tuple((row, theirs[key]) for key, row in ours.items() if key in theirs)
     if not pairs:
         raise RunError("the two runs share no labelled video, so there is nothing to compare; evaluate the same split")
-    only_a = sum(is_correct(x, 1) and not is_correct(y, 1) for x, y in pairs)
-    only_b = sum(is_correct(y, 1) and not is_correct(x, 1) for x, y in pairs)
-    difference = _difference(only_a, only_b, len(pairs))
+    right = [[is_correct(row, 1) for row in rows] for rows in zip(*pairs)]
+    difference = paired_difference(*right, groups=[row.group for row, _ in pairs])
     return Comparison(pairs, len(ours) - len(pairs), len(theirs) - len(pairs), difference)
 
 
@@ -453,10 +446,3 @@ def _by_video(rows: Iterable[Row]) -> dict[tuple, Row]:
         if has_label(row):
             found.setdefault((row.video_id, row.label), row)
     return found
-
-
-def _difference(only_a: int, only_b: int, n: int) -> dict:
-    middle = (only_b - only_a) / (n + 2)
-    spread = math.sqrt(only_a + only_b + 1 - (only_b - only_a) ** 2 / (n + 2)) / (n + 2)
-    half = NormalDist().inv_cdf(0.975) * spread
-    return {"value": (only_b - only_a) / n, "low": max(-1.0, middle - half), "high": min(1.0, middle + half), "n": n}
