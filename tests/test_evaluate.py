@@ -10,7 +10,7 @@ import pytest
 
 from vidbench import models
 from vidbench.arguments import EvaluateConfig, parse_evaluate
-from vidbench.evaluate import EXIT_OK, EXIT_SKIPPED, bottleneck, evaluate
+from vidbench.evaluate import EXIT_OK, EXIT_SKIPPED, bottleneck, evaluate, one_behind
 from vidbench.records import ConfigError, RunError, WeightsError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -258,14 +258,14 @@ def test_random_weights_are_called_no_result_everywhere(tmp_path):
 
 
 def test_a_network_that_gives_nan_costs_rows_and_not_the_run(tmp_path, monkeypatch):
-    logits = models.Model.logits
+    submit = models.Model.submit
 
     def sometimes_nan(self, pixels, batch_size):
-        found = logits(self, pixels, batch_size)
+        found = submit(self, pixels, batch_size)()
         found[0] = np.full_like(found[0], np.nan)
-        return found
+        return lambda: found
 
-    monkeypatch.setattr(models.Model, "logits", sometimes_nan)
+    monkeypatch.setattr(models.Model, "submit", sometimes_nan)
     outcome = evaluate(config(tmp_path, limit=8))
     assert [row["status"] for row in rows_of(outcome.run_folder)] == ["nonfinite", *["ok"] * 3] * 2
     assert outcome.metrics["statuses"] == {"ok": 6, "nonfinite": 2}
@@ -357,3 +357,32 @@ def test_weights_of_other_classes_do_not_become_a_result_by_a_new_head(tmp_path)
 def test_a_new_head_where_there_cannot_be_one_is_refused(tmp_path, changed, message):
     with pytest.raises(ConfigError, match=message):
         config(tmp_path, **changed, new_head=True).checked()
+
+
+def test_one_behind_gives_every_item_once_when_the_next_is_there():
+    seen = []
+
+    def numbers():
+        for number in range(4):
+            seen.append(number)
+            yield number
+
+    given = [(item, len(seen)) for item in one_behind(numbers())]
+    assert given == [(0, 2), (1, 3), (2, 4), (3, 4)]
+    assert list(one_behind([])) == []
+
+
+@pytest.mark.gpu
+def test_a_gpu_ends_with_the_rows_of_the_processor(tmp_path, reference):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    outcome = evaluate(config(tmp_path, device="cuda"))
+    ours, theirs = rows_of(outcome.run_folder), rows_of(reference[0].run_folder)
+    assert [row["top"][0][:2] for row in ours] == [row["top"][0][:2] for row in theirs]
+    logits = [np.load(folder / "logits.npy") for folder in (outcome.run_folder, reference[0].run_folder)]
+    np.testing.assert_allclose(*logits, atol=1e-3)
+    facts = json.loads((outcome.run_folder / "manifest.json").read_text())
+    assert facts["run"]["device"] == "cuda"
+    again = evaluate(config(tmp_path, device="cuda", run_name="again"))
+    assert np.array_equal(np.load(again.run_folder / "logits.npy"), logits[0])

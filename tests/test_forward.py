@@ -133,13 +133,43 @@ def test_fp16_runs_or_is_refused_with_a_sentence(monkeypatch):
         TorchNetwork(Keep(), spec(), precision="fp16")
 
 
-def test_a_batch_too_large_for_the_device_says_what_to_try():
-    class Hungry(torch.nn.Module):
-        def forward(self, x):
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+class Cramped(Keep):
+    """A network on a device with room for so many views."""
 
-    with pytest.raises(ConfigError, match=r"16 views at a time do not fit.*--batch-size 8"):
-        TorchNetwork(Hungry(), spec()).logits(views(3), 16)
+    def __init__(self, room):
+        super().__init__()
+        self.room = room
+
+    def forward(self, x):
+        if len(x) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return super().forward(x)
+
+
+def test_a_batch_too_large_for_the_device_is_computed_in_halves_and_only_it():
+    pixels = views(7, 2)
+    roomy, cramped = TorchNetwork(Keep(), spec()), TorchNetwork(Cramped(2), spec())
+    expected, found = roomy.logits(pixels, 5), cramped.logits(pixels, 5)
+    assert [len(fed) for fed in cramped.module.fed] == [2, 1, 2, 2, 2]  # of 5 and 4 views
+    assert cramped.halved == 3
+    for a, b in zip(expected, found):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_a_view_too_large_for_the_device_says_what_to_try():
+    with pytest.raises(ConfigError, match=r"One view of 4 frames of 6x10 does not fit.*--precision bf16"):
+        TorchNetwork(Cramped(0), spec()).logits(views(3), 16)
+
+
+def test_scores_that_were_begun_earlier_stay_what_they_were():
+    network, first, second = TorchNetwork(Keep(), spec()), views(3, seed=1), views(2, 2, seed=2)
+    begun = [network.submit(first, 2), network.submit(second, 4)]
+    for scores, pixels in zip(begun, (first, second)):
+        for a, b in zip(scores.result(), network.logits(pixels, 2)):
+            np.testing.assert_allclose(a, b, rtol=1e-6)
+    before = dict(network.seconds)
+    begun[0].result()
+    assert network.seconds == before, "a result that is asked for twice counts once"
 
 
 @pytest.mark.gpu
@@ -155,6 +185,37 @@ def test_a_gpu_gives_the_logits_of_the_processor_and_the_same_bits_twice():
     np.testing.assert_allclose(first, expected, atol=1e-4)
     assert np.array_equal(first, model.logits([pixels], 2)[0])
     assert all(seconds > 0 for seconds in model.seconds.values())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_computes_many_batches_at_once_without_mixing_them():
+    from vidbench.models import load_model
+
+    model = load_model("mini_r2plus1d", "random", device="cuda")
+    many = [views(2, 1 + k % 3, shape=(8, 32 + k, 48, 3), seed=k) for k in range(12)]
+    alone = [model.logits(pixels, 3) for pixels in many]
+    begun = [model.submit(pixels, 3) for pixels in many]
+    for expected, scores in zip(alone, begun):
+        assert all(np.array_equal(a, b) for a, b in zip(expected, scores()))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_that_is_full_gets_smaller_batches_and_the_same_scores():
+    from vidbench.models import load_model
+
+    model, pixels = load_model("r3d_18", "random", device="cuda"), views(16, shape=(16, 112, 112, 3))
+    expected = model.logits(pixels, 16)[0]
+    total = torch.cuda.mem_get_info()[1]
+    torch.cuda.empty_cache()
+    try:
+        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 600 * 2**20) / total)
+        found = model.logits(pixels, 16)[0]
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert model.halved_batches >= 1
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 # ------------------------------------------------------------------------------------------------------- tuning

@@ -8,7 +8,7 @@ import functools
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 
 from vidbench import forward, metrics, models, predict, report
 from vidbench.data import catalog, decode, index, load
+from vidbench.gpu import is_cuda
 from vidbench.records import ConfigError, InputSpec, Row, RunError, UnreadableVideo, VideoRecord, Views
 from vidbench.runs import SCHEMA, RunFolder, read_json, read_rows, refuse_differences
 from vidbench.utils import (
@@ -401,8 +402,12 @@ def predict_missing(config, plan: Plan, run: RunFolder, model: models.Model, pro
     )
     try:
         with reader:
-            for batch in batches(reader.stream(todo), config.batch_size):
-                rows, logits = predict_batch(batch, plan, run, model, config, clock)
+            begun = (
+                begin_batch(batch, plan, run, model, config, clock)
+                for batch in batches(reader.stream(todo), config.batch_size)
+            )
+            for finish_batch in one_behind(begun) if is_cuda(model.device) else begun:
+                rows, logits = finish_batch()
                 run.append(rows, logits)
                 skipped += sum(not row.predicted for row in rows)
                 if not clock.memory_kept and model.seconds.get("forward"):
@@ -441,26 +446,41 @@ def batches(stream: Iterable, size: int) -> Iterator[list]:
         yield batch
 
 
-def predict_batch(batch, plan: Plan, run: RunFolder, model, config, clock: StageClock) -> tuple[list[Row], np.ndarray]:
-    """Rows and per-view logits of one batch of ``(index, Views or UnreadableVideo)``."""
+def one_behind(stream: Iterable) -> Iterator:
+    """The same items, each given when the next one is there, so that a GPU works on one while another is read."""
+    waiting = []
+    for item in stream:
+        yield from waiting
+        waiting = [item]
+    yield from waiting
+
+
+def begin_batch(batch, plan: Plan, run: RunFolder, model, config, clock: StageClock) -> Callable:
+    """Hand one batch of ``(index, Views or UnreadableVideo)`` to the network.
+
+    Returns:
+        A function that waits for the network and gives the batch's rows and per-view logits.
+    """
     readable = [(number, views) for number, views in batch if isinstance(views, Views)]
     clock.add(views for _, views in readable)
+    pixels = [views.pixels for _, views in readable]
     if readable and not model.settled:
         with clock.apart():
-            settle(model, [views.pixels for _, views in readable], config, run)
-    found = dict(
-        zip(
-            [number for number, _ in readable],
-            model.logits([views.pixels for _, views in readable], config.batch_size) if readable else [],
-        )
-    )
-    logits = np.full((len(batch), *run.shape[1:]), np.nan, np.float32)
-    rows = []
-    for place, (number, views) in enumerate(batch):
-        if number in found:
-            logits[place] = found[number]
-        rows.append(make_row(number, plan, views, found.get(number), config.top_n))
-    return rows, logits
+            settle(model, pixels, config, run)
+    scores = model.submit(pixels, config.batch_size) if readable else list
+    numbers = [number for number, _ in readable]
+
+    def finish_batch() -> tuple[list[Row], np.ndarray]:
+        found = dict(zip(numbers, scores()))
+        logits = np.full((len(batch), *run.shape[1:]), np.nan, np.float32)
+        rows = []
+        for place, (number, views) in enumerate(batch):
+            if number in found:
+                logits[place] = found[number]
+            rows.append(make_row(number, plan, views, found.get(number), config.top_n))
+        return rows, logits
+
+    return finish_batch
 
 
 def settle(model, pixels: list[np.ndarray], config, run: RunFolder) -> None:
@@ -534,6 +554,7 @@ class StageClock:
             "bottleneck": bottleneck(seconds, num_workers),
             "peak_rss_mb": max(peak_rss_mb(), before.get("peak_rss_mb", 0)),
             "device_name": model.device_name,
+            "halved_batches": model.halved_batches + before.get("halved_batches", 0),
         }
 
 

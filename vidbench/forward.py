@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vidbench.gpu import StageClock, Staging, is_cuda, to_host
 from vidbench.metrics import softmax
 from vidbench.records import ConfigError, InputSpec
 from vidbench.utils import keep_freed_memory, machine_facts, sha256_of_json, write_json
@@ -42,6 +43,7 @@ class TorchNetwork:
         self.spec, self.device = spec, device
         self.module = module.eval().requires_grad_(False).to(device)
         self.seconds = {"transform": 0.0, "transfer": 0.0, "forward": 0.0}
+        self.halved, self._staging, self._constants = 0, None, {}
         self.configure(precision, memory_format)
 
     def configure(self, precision: str, memory_format: str) -> None:
@@ -57,7 +59,8 @@ class TorchNetwork:
         """Scores of every view, computed ``batch_size`` views at a time in the order given.
 
         The same list and batch size give the same bits on the same machine. Another batch size may change the last
-        digits, because the libraries pick other sums.
+        digits, because the libraries pick other sums; so does a batch that does not fit into the device's memory and
+        is computed in halves.
 
         Args:
             pixels: one uint8 array (V, T, H, W, 3) a video; V may differ, the rest is the same for all.
@@ -67,45 +70,66 @@ class TorchNetwork:
             One float32 array (V, K) a video.
 
         Raises:
-            ConfigError: a batch that does not fit into the device's memory.
+            ConfigError: a single view that does not fit into the device's memory.
         """
+        return self.submit(pixels, batch_size).result()
+
+    def submit(self, pixels: list[np.ndarray], batch_size: int) -> Scores:
+        """Begin what ``logits`` does: a GPU computes while the caller goes on; elsewhere it is done at once."""
         import torch
 
         views = [view for video in pixels for view in video]
-        scores = []
-        try:
-            with torch.inference_mode(), _reproducible():
-                for start in range(0, len(views), batch_size):
-                    scores.append(self._score(np.stack(views[start : start + batch_size])))
-                scores = np.concatenate([part.float().cpu().numpy() for part in scores]) if scores else []
-        except torch.OutOfMemoryError:
-            raise ConfigError(
-                f"{batch_size} views at a time do not fit into the memory of {self.device}; try --batch-size "
-                f"{max(1, batch_size // 2)}."
-            ) from None
-        ends = np.cumsum([len(video) for video in pixels])
-        return [scores[end - len(video) : end] for video, end in zip(pixels, ends)]
+        clock = StageClock(self.device)
+        with torch.inference_mode(), _reproducible():
+            parts = self._score_all(views, batch_size, clock)
+            scores = to_host(torch.cat([part.float() for part in parts])) if parts else None
+        clock.end()
+        return Scores(scores, [len(video) for video in pixels], clock, self.seconds)
 
-    def _score(self, views: np.ndarray):
-        """Logits (N, K) on the device of uint8 (N, T, H, W, 3)."""
-        num_views = len(views)
-        with self._stage("transfer"):
-            batch = self._to_device(views)
-        with self._stage("transform"):
-            batch = self._arrange(batch)
-        with self._stage("forward"):
-            scores = self._run(batch)
-            if self.spec.layout == "NCHW":
-                scores = scores.float().unflatten(0, (num_views, -1)).mean(1)
-        return scores
-
-    def _to_device(self, views: np.ndarray):
+    def _score_all(self, views: list[np.ndarray], batch_size: int, clock: StageClock) -> list:
+        """Logits on the device, part by part; a part that does not fit is done again in halves, it alone."""
         import torch
 
-        batch = torch.from_numpy(views)
-        if self.device.startswith("cuda"):
-            return batch.pin_memory().to(self.device, non_blocking=True)
-        return batch.to(self.device)
+        scores = []
+        for start in range(0, len(views), batch_size):
+            part = views[start : start + batch_size]
+            with contextlib.suppress(torch.OutOfMemoryError):
+                scores.append(self._score(part, clock))
+                continue
+            # outside of the block above, which keeps what filled the memory
+            if len(part) == 1:
+                t, h, w, _ = part[0].shape
+                raise ConfigError(
+                    f"One view of {t} frames of {h}x{w} does not fit into the memory of {self.device}; use "
+                    "--precision bf16, fewer --num-frames, or --device cpu."
+                )
+            if is_cuda(self.device):
+                torch.cuda.empty_cache()
+            self.halved += 1
+            scores += self._score_all(part, (len(part) + 1) // 2, clock)
+        return scores
+
+    def _score(self, views: list[np.ndarray], clock: StageClock):
+        """Logits (N, K) on the device of N views, uint8 (T, H, W, 3)."""
+        with clock.stage("transfer"):
+            batch = self._to_device(views)
+        with clock.stage("transform"):
+            batch = self._arrange(batch)
+        with clock.stage("forward"):
+            scores = self._run(batch)
+            if self.spec.layout == "NCHW":
+                scores = scores.float().unflatten(0, (len(views), -1)).mean(1)
+        return scores
+
+    def _to_device(self, views: list[np.ndarray]):
+        """Views as one uint8 tensor (N, T, H, W, 3) on the device."""
+        import torch
+
+        if not is_cuda(self.device):
+            return torch.from_numpy(np.stack(views)).to(self.device)
+        if self._staging is None:
+            self._staging = Staging(self.device)
+        return self._staging.copy(views)
 
     def _arrange(self, batch):
         """uint8 (N, T, H, W, 3) to normalised float32 in the network's layout; (N*T, 3, H, W) for ``NCHW``."""
@@ -118,12 +142,21 @@ class TorchNetwork:
             batch = batch.permute(
                 {"NCTHW": (0, 4, 1, 2, 3), "NTCHW": (0, 1, 4, 2, 3), "NTHWC": (0, 1, 2, 3, 4)}[layout]
             )
-        shape = [1] * batch.dim()
-        shape[layout.index("C")] = 3
-        mean, std = (torch.tensor(v, device=batch.device).view(shape) for v in (self.spec.mean, self.spec.std))
+        mean, std = self._norm(batch.device)
         kind = _torch_format(self.memory_format if layout in ("NCTHW", "NCHW") else "contiguous", batch.dim())
         batch = batch.contiguous(memory_format=kind).to(torch.float32)
         return batch.div_(255).sub_(mean).div_(std)
+
+    def _norm(self, device):
+        """Mean and std, shaped to the layout; made once, because to make them a GPU has to be waited for."""
+        import torch
+
+        key = (self.spec.mean, self.spec.std, self.spec.layout, device)
+        if key not in self._constants:
+            shape = [1] * len(self.spec.layout)
+            shape[self.spec.layout.index("C")] = 3
+            self._constants[key] = [torch.tensor(v, device=device).view(shape) for v in key[:2]]
+        return self._constants[key]
 
     def _run(self, batch):
         import torch
@@ -133,13 +166,30 @@ class TorchNetwork:
         with torch.autocast(torch.device(self.device).type, torch_dtype(self.precision)):
             return self.module(batch)
 
-    @contextlib.contextmanager
-    def _stage(self, name: str):
-        start = time.perf_counter()
-        yield
-        if self.device != "cpu":
-            _synchronise(self.device)
-        self.seconds[name] += time.perf_counter() - start
+
+class Scores:
+    """Scores that are there, or on their way from a GPU.
+
+    Args:
+        scores: float32 tensor (N, K) in the processor's memory, filled when ``clock``'s work is done; ``None`` for
+            no views.
+        counts: views of each video; they add up to N.
+        clock: of the work.
+        seconds: by stage; the clock's are added to it when the result is first asked for.
+    """
+
+    def __init__(self, scores, counts: list[int], clock: StageClock, seconds: dict):
+        self._scores, self._counts, self._clock, self._seconds = scores, counts, clock, seconds
+
+    def result(self) -> list[np.ndarray]:
+        """One float32 array (V, K) a video; waits for a GPU."""
+        if self._clock is not None:
+            for name, seconds in self._clock.seconds().items():
+                self._seconds[name] += seconds
+            self._clock = None
+        scores = [] if self._scores is None else self._scores.numpy()
+        ends = np.cumsum(self._counts)
+        return [np.array(scores[end - count : end]) for count, end in zip(self._counts, ends)]
 
 
 @dataclass(frozen=True)
@@ -279,12 +329,6 @@ def _reproducible():
             yield
     finally:
         matmul.allow_tf32 = before
-
-
-def _synchronise(device: str) -> None:
-    import torch
-
-    (torch.mps if device.startswith("mps") else torch.cuda).synchronize()
 
 
 def _choices(network: TorchNetwork, precision: str, default: tuple) -> list[tuple[str, str]]:

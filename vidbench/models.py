@@ -7,8 +7,9 @@ with their hash, and what was published about them; nothing of that is decided a
 from __future__ import annotations
 
 import fnmatch
+import functools
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +94,11 @@ class Model:
         return self.network.seconds
 
     @property
+    def halved_batches(self) -> int:
+        """How often a batch did not fit into the device's memory and was computed in halves."""
+        return getattr(self.network, "halved", 0)
+
+    @property
     def device(self) -> str:
         return self.network.device
 
@@ -146,16 +152,30 @@ class Model:
             ConfigError: a batch too large for the device.
             ValueError: pixels of another type or shape.
         """
+        return self.submit(pixels, batch_size)()
+
+    def submit(self, pixels: list[np.ndarray], batch_size: int = 8) -> Callable[[], list[np.ndarray]]:
+        """Begin what ``logits`` does, so that a GPU computes while the caller goes on.
+
+        Returns:
+            A function that waits for the scores and gives them.
+        """
         for video in pixels:
             if video.dtype != np.uint8 or video.ndim != 5 or video.shape[-1] != 3 or 0 in video.shape:
                 raise ValueError(f"views must be uint8 (V, T, H, W, 3), not {video.dtype} {video.shape}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        scores = self.network.logits(list(pixels), batch_size)
-        for found in scores:
-            if found.shape[-1] != len(self.labels):
-                raise WeightsError(f"{self.card.name} gave {found.shape[-1]} scores for {len(self.labels)} classes.")
-        return scores
+        if hasattr(self.network, "submit"):
+            return functools.partial(self._checked, self.network.submit(list(pixels), batch_size).result)
+        found = self.network.logits(list(pixels), batch_size)
+        return functools.partial(self._checked, lambda: found)
+
+    def _checked(self, scores: Callable[[], list[np.ndarray]]) -> list[np.ndarray]:
+        found = scores()
+        for part in found:
+            if part.shape[-1] != len(self.labels):
+                raise WeightsError(f"{self.card.name} gave {part.shape[-1]} scores for {len(self.labels)} classes.")
+        return found
 
 
 def list_models(pattern: str = "*") -> list[str]:
