@@ -4,9 +4,9 @@
     python benchmarks/gpu.py --data-dir FOLDER --model swin3d_t --videos 60 --rounds 5 --cached
 
 FOLDER is a folder of classes; its videos are copied until there are ``--videos`` of them. Each round reads all videos
-with as many workers as an evaluation takes and no network, runs the network on what was read, and evaluates, in turn, in
-one process. Random weights and the card's own views. With ``--cached`` the clips are read from a cache that was filled
-before, and the number to look at is clips/s of the evaluation over clips/s of the network alone.
+with as many workers as an evaluation takes and no network, runs the network on what was read, and evaluates, in turn,
+in one process. Random weights and the card's own views. With ``--cached`` the clips are read from a cache that was
+filled before, and the number to look at is clips/s of the evaluation over clips/s of the network alone.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ def main() -> None:
             rates.append(timing["clips_per_s"] / (len(plan.records) / forward_s))
             print(
                 f"round {turn + 1}: reading {read_s:.2f} s, network {forward_s:.2f} s, evaluation {wall:.2f} s (its "
-                f"loop {timing['seconds']['wall']:.2f} s), of the slower half {ratios[-1]:.3f}, clips/s over the network's "
-                f"{rates[-1]:.3f}",
+                f"loop {timing['seconds']['wall']:.2f} s), of the slower half {ratios[-1]:.3f}, clips/s over the "
+                f"network's {rates[-1]:.3f}",
                 flush=True,
             )
     print(
