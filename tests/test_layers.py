@@ -16,10 +16,10 @@ PACKAGE = ROOT / "vidbench"
 
 LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records intervals",
-    "metrics flags data.catalog data.sample data.process data.web data.disk data.near data.ledger",
+    "metrics flags data.catalog data.sample data.process data.web data.disk data.near",
     "calibration data.archives data.download",
     "data.index data.decode data.cache data.journal data.split data.mini data.barcode",
-    "nets.inflate checkpoints gpu runs progress",
+    "nets.inflate nets.backbone checkpoints gpu runs progress",
     "data.load data.order data.arriving nets cards.card",
     "hubs forward report review notebook data.survey data.fetch cards",
     "models transcode data.check",

@@ -101,6 +101,12 @@ def fit(module, state: StateDict, name: str) -> None:
             only the classifier differs.
     """
     wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    check_fit(wanted, state, name)
+    module.load_state_dict(state.tensors, strict=not any(key not in state.tensors for key in wanted))
+
+
+def check_fit(wanted: dict, state: StateDict, name: str) -> None:
+    """Compare names and shapes with ``{name: shape}``; raises as ``fit``, which also puts the tensors into place."""
     got = {key: tuple(value.shape) for key, value in state.tensors.items()}
     missing = [key for key in wanted if key not in got and not key.endswith("num_batches_tracked")]
     extra = [key for key in got if key not in wanted]
@@ -112,16 +118,18 @@ def fit(module, state: StateDict, name: str) -> None:
     other = [key for key in got if got[key] != wanted[key]]
     if other:
         raise WeightsError(f"{_named(state.path)} does not fit {name}: {_shapes(other, got, wanted)}.")
-    module.load_state_dict(state.tensors, strict=not any(key not in got for key in wanted))
 
 
-def fetch(url: str, path: Path, sha256: str, name: str, *, can_be_random: bool = True) -> Path:
+def fetch(
+    url: str, path: Path, sha256: str, name: str, *, can_be_random: bool = True, advice: str = "pass --weights PATH"
+) -> Path:
     """Download a weights file to ``path``, complete and with the right hash, or not at all.
 
     Args:
         sha256: the whole hash in hexadecimal or its first digits (torchvision's file names carry eight).
         name: the model, for the message.
         can_be_random: whether the message may propose random weights.
+        advice: how a user names a file of their own, for the message.
 
     Raises:
         WeightsError: the address cannot be reached, or what came is not the file.
@@ -143,7 +151,7 @@ def fetch(url: str, path: Path, sha256: str, name: str, *, can_be_random: bool =
         random = ", or --weights random to try the pipeline without a result" if can_be_random else ""
         raise WeightsError(
             f"The weights of {name} are not on this machine and {url} cannot be reached ({reason}). Save that file as "
-            f"{path}, or pass --weights PATH{random}."
+            f"{path}, or {advice}{random}."
         ) from None
     return path
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import fnmatch
 import functools
 import importlib
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from vidbench.cards import i3d, mini, movinet, torchvision
+from vidbench.cards import i3d, mini, movinet, resnet3d, torchvision
 from vidbench.cards.card import ModelCard, Reported, Weights
-from vidbench.checkpoints import StateDict, check_file, check_hash, fetch, fit, load_state_dict_file
+from vidbench.checkpoints import StateDict, check_file, check_fit, check_hash, fetch, fit, load_state_dict_file
 from vidbench.forward import PRECISIONS, TorchNetwork, cache_folder, choose_device, tune
 from vidbench.records import ConfigError, InputSpec, WeightsError
 from vidbench.utils import machine_facts, nearest_hint, package_versions, printable, usable_cores
@@ -40,7 +41,7 @@ __all__ = [
 
 SHIPPED = Path(__file__).parent / "weights"
 
-FAMILIES = (mini, torchvision, movinet, i3d)
+FAMILIES = (mini, torchvision, movinet, i3d, resnet3d)
 CARDS = {card.name: card for family in FAMILIES for card in family.CARDS}
 
 
@@ -51,7 +52,7 @@ class Model:
         card: the card.
         labels: class names in the order of the logits.
         network: ``TorchNetwork``, ``MoViNetStream`` or ``HubI3D``.
-        weights_source: ``shipped``, ``upstream``, ``path`` or ``random``.
+        weights_source: ``shipped``, ``upstream``, ``path``, ``random``, or ``backbone`` where the rest is random.
         weights_file: the file or folder, as a string; empty for random weights.
         weights_sha256: of that file; ``None`` for random weights.
         random_head: whether the last layer is new and has learnt nothing.
@@ -202,6 +203,27 @@ def find_card(name: str) -> ModelCard:
     raise ConfigError(f"There is no model {printable(name, 80)!r}.{nearest_hint(name, known)}")
 
 
+def with_options(card: ModelCard, options: dict) -> ModelCard:
+    """The card of the same network built otherwise: no weights, figures or parameter count are known for it.
+
+    Raises:
+        ConfigError: an option that the card's network does not have, with those it has.
+    """
+    if not options or card.options == {**card.options, **options}:
+        return card
+    if card.kind != "torch":
+        raise ConfigError(f"{card.name} comes as a finished program and has no options.")
+    known = [name for name in inspect.signature(_imported(card.build)).parameters if name != "num_classes"]
+    for name in options:
+        if name not in known:
+            raise ConfigError(
+                f"{card.name} has no option {printable(name, 40)!r}, but {', '.join(known) or 'none at all'}."
+            )
+    absent = f"with the options {', '.join(sorted(options))} it is another network than the published one"
+    weights = replace(card.weights, file="", url="", sha256="", absent=absent)
+    return replace(card, options={**card.options, **options}, weights=weights, reported=None, params=0)
+
+
 def check_frames(card: ModelCard, num_frames: int) -> None:
     """Raise ``ConfigError`` for a number of frames a view that the card's network cannot take."""
     fewest, most = card.num_frames
@@ -230,6 +252,8 @@ def load_model(
     seed: int = 0,
     num_threads: int | None = None,
     labels: str | Sequence[str] | None = None,
+    options: dict | None = None,
+    backbone_weights: str | Path | None = None,
 ) -> Model:
     """A model ready for ``logits``.
 
@@ -246,17 +270,22 @@ def load_model(
         labels: other classes than the card's: the name of a label space, or class names in the order of the logits.
             The network then gets a last layer for them. Weights with that many classes fill it; from weights with the
             card's number of classes everything else is taken, and the last layer stays random (``random_head``).
+        options: other arguments of the card's network, ``{"consensus": "max"}`` for one: it then has no published
+            weights (``with_options``).
+        backbone_weights: weights of the smaller network that the card's begins with, for training: a file in that
+            network's own names (torchvision's ``resnet50``, say), or the name of weights that torchvision publishes
+            (``IMAGENET1K_V1``). Everything else is random, the last layer too. Not together with ``weights``.
 
     Raises:
         ConfigError: an unknown model, device or precision, or one that the model does not run on.
         WeightsError: weights that cannot be had, or do not fit.
     """
-    card = find_card(name)
+    card = with_options(find_card(name), options or {})
     if precision not in ("auto", *PRECISIONS):
         raise ConfigError(f"Precision {printable(precision, 40)!r} is none of auto, {', '.join(PRECISIONS)}.")
     if card.kind != "torch":
-        if labels is not None:
-            raise ConfigError(f"{card.name} comes as a finished program and cannot have other classes.")
+        if labels is not None or backbone_weights is not None:
+            raise ConfigError(f"{card.name} comes as a finished program and cannot have other classes or a backbone.")
         return _load_hub_model(card, weights, device, precision, num_threads)
     import torch
 
@@ -265,7 +294,7 @@ def load_model(
     device = choose_device(device)
     if num_threads:
         torch.set_num_threads(num_threads)
-    module, facts = _load_module(card, weights, seed, len(labels))
+    module, facts = _load_module(card, weights, seed, len(labels), backbone_weights)
     precision = "fp32" if precision == "auto" else precision
     network = TorchNetwork(
         module, card.input, device=device, precision=precision, memory_format=memory_format or "contiguous"
@@ -282,14 +311,18 @@ def build_module(card: ModelCard, num_classes: int | None = None):
     return _imported(card.build)(num_classes=num_classes or card.num_classes, **card.options)
 
 
-def _load_module(card: ModelCard, weights, seed: int, num_classes: int) -> tuple:
+def _load_module(card: ModelCard, weights, seed: int, num_classes: int, backbone_weights=None) -> tuple:
     """A card's torch module with its weights, and what the model says about them."""
     import torch
 
+    if weights is not None and str(weights) != "random" and backbone_weights is not None:
+        raise ConfigError("weights are the whole network's and backbone_weights a part's: give one of them.")
     # Build with a generator of our own: asking for a model must not move the caller's random numbers.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = build_module(card, num_classes)
+    if backbone_weights is not None:
+        return module, _fill_backbone(card, module, backbone_weights)
     if str(weights) == "random":
         return module, {"weights_source": "random", "notes": ("random weights: no result",)}
     path, source = _weights_file(card, weights)
@@ -298,6 +331,41 @@ def _load_module(card: ModelCard, weights, seed: int, num_classes: int) -> tuple
     fit(module, kept, card.name)
     facts = {"weights_source": source, "weights_file": str(path), "weights_sha256": state.sha256, "notes": kept.notes}
     return module, {**facts, "random_head": kept is not state}
+
+
+def _fill_backbone(card: ModelCard, module, weights) -> dict:
+    """Put a backbone's weights into the network, and say what the model says about them; see ``nets/backbone.py``."""
+    if not hasattr(module, "from_backbone"):
+        raise ConfigError(f"{card.name} begins with no other network's weights; pass its own as weights.")
+    state = load_state_dict_file(_backbone_file(module.backbone, weights))
+    shapes = module.backbone_shapes()
+    left_out = sorted(key for key in state.tensors if key in shapes and shapes[key] is None)
+    kept = replace(state, tensors={key: value for key, value in state.tensors.items() if key not in left_out})
+    check_fit(
+        {key: shape for key, shape in shapes.items() if shape is not None}, kept, f"the backbone {module.backbone}"
+    )
+    filled = module.from_backbone(kept.tensors)
+    unknown = module.load_state_dict(filled, strict=False).unexpected_keys
+    assert not unknown, f"{card.name} has no {unknown}"
+    note = f"{len(filled)} tensors are those of the backbone {module.backbone}, everything else is random: no result"
+    facts = {"weights_source": "backbone", "weights_file": str(state.path), "weights_sha256": state.sha256}
+    return {**facts, "random_head": True, "notes": (*state.notes, note)}
+
+
+def _backbone_file(backbone: str, weights) -> Path:
+    """A file of backbone weights; downloads those that torchvision publishes under the name given."""
+    if Path(weights).exists() or not str(weights).isidentifier():
+        return check_file(weights)
+    import torch
+
+    from vidbench.nets.backbone import published
+
+    url, sha256 = published(backbone, str(weights))
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if not path.is_file():
+        fetch(url, path, sha256, backbone, can_be_random=False, advice="pass a file's path in place of their name")
+    check_hash(path, sha256)
+    return path
 
 
 def _converted(card: ModelCard, state: StateDict, module) -> StateDict:
@@ -333,6 +401,11 @@ def _weights_file(card: ModelCard, weights) -> tuple[Path, str]:
     if weights is not None:
         return check_file(weights), "path"
     wanted = card.weights
+    if wanted.absent:
+        raise WeightsError(
+            f"{card.name} comes without weights: {wanted.absent}. Pass a file of your own with --weights PATH, or "
+            f"--weights random to try the pipeline without a result."
+        )
     if not wanted.url:
         path = SHIPPED / wanted.file
         source = "shipped"

@@ -16,12 +16,14 @@ class Weights:
         url: upstream address or TF-Hub handle.
         sha256: of the file in hexadecimal, whole or its first digits; empty where nobody published it.
         license: of the weights, or what is known of it.
+        absent: why there are none to load, as the end of "comes without weights: ..."; empty where there are some.
     """
 
     file: str
     url: str = ""
     sha256: str = ""
     license: str = "not stated"
+    absent: str = ""
 
 
 @dataclass(frozen=True)
