@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench.cards import i3d, mini, movinet, resnet3d, torchvision, tsn
+from vidbench.cards import cnn_rnn, i3d, mini, movinet, resnet3d, torchvision, tsn
 from vidbench.cards.card import ModelCard, Reported, Weights
 from vidbench.checkpoints import StateDict, check_file, check_fit, check_hash, fetch, fit, load_state_dict_file
 from vidbench.forward import PRECISIONS, TorchNetwork, cache_folder, choose_device, tune
@@ -41,7 +41,7 @@ __all__ = [
 
 SHIPPED = Path(__file__).parent / "weights"
 
-FAMILIES = (mini, torchvision, movinet, i3d, resnet3d, tsn)
+FAMILIES = (mini, torchvision, movinet, i3d, resnet3d, tsn, cnn_rnn)
 CARDS = {card.name: card for family in FAMILIES for card in family.CARDS}
 
 
