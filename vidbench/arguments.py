@@ -46,6 +46,7 @@ RESULTS = "where results go"
 MODES = "instead of a full run"
 WHAT_TO_FETCH = "what is fetched"
 HOW_TO_FETCH = "how, and where to"
+CACHE = "the clip cache"
 
 
 def device(value) -> str:
@@ -747,6 +748,49 @@ class SplitConfig(Options):
 # ------------------------------------------------------------------------------------- checks across options
 
 
+@dataclass(frozen=True, kw_only=True)
+class CacheConfig(Options):
+    """What ``scripts/cache.py`` does: its flags, with underscores.
+
+    Raises:
+        ConfigError: a value out of its range; the message says which are in it.
+    """
+
+    cache_dir: str = option(
+        path, "the folder, as evaluate.py has it", group=CACHE, metavar="DIR", default="data/clips"
+    )  # fmt: skip
+    most_gb: float | None = option(
+        number(0, 10**6, "GB"),
+        "give the folder this limit, in 10**9 bytes, for all who use it from now on. What was used least recently is "
+        "removed at once where it holds more",
+        group=CACHE,
+        default=None,
+        shown="default: leave the limit as it is",
+    )
+    no_limit: bool = option(switch, "take the limit away; nothing is removed", group=CACHE, default=False)
+
+    def checked(self) -> CacheConfig:
+        """This configuration, once its folder can be used.
+
+        Raises:
+            ConfigError: no folder, one that cannot be written to, or two limits.
+        """
+        if self.no_limit and self.most_gb is not None:
+            raise OptionError("no_limit", "and --most-gb say opposite things; give one of them")
+        folder = Path(self.cache_dir)
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise OptionError("cache_dir", f"{quoted(self.cache_dir, 160)} is no folder")
+        if self.no_limit or self.most_gb is not None:
+            try:
+                _try_to_write(folder)
+            except (OSError, ValueError) as problem:
+                reason = printable(getattr(problem, "strerror", None) or problem, 80)
+                raise OptionError(
+                    "cache_dir", f"{quoted(self.cache_dir, 160)} cannot be written to: {reason}"
+                ) from None
+        return self
+
+
 def _with_card_defaults(config: EvaluateConfig) -> EvaluateConfig:
     from vidbench import models
     from vidbench.data import catalog
@@ -1032,3 +1076,22 @@ def parse_split(arguments: Sequence[str] | None = None) -> SplitConfig:
     if words and not words[0].startswith(("-", "@")):
         words.insert(0, "--dataset")
     return parse_or_exit(SplitConfig, words, SPLIT)
+
+
+CACHE_PROGRAM = Program(
+    name="cache.py",
+    description="Say what lies in the clip cache, by dataset and geometry, and set how large it may become.",
+    usage="cache.py [-h] [--cache-dir DIR] [--most-gb N | --no-limit]",
+    epilog="""\
+A clip that two datasets share lies there once and counts for the one that was read first. What a run will add is said
+by evaluate.py --dry-run. To empty the cache, remove its folder.
+
+exit status
+  0    said
+  2    a bad option, or a folder that cannot be used""",
+)
+
+
+def parse_cache(arguments: Sequence[str] | None = None) -> CacheConfig:
+    """Options of ``scripts/cache.py``; see ``parse_evaluate``."""
+    return parse_or_exit(CacheConfig, arguments, CACHE_PROGRAM)

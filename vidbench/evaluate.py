@@ -398,6 +398,7 @@ def predict_missing(config, plan: Plan, run: RunFolder, model: models.Model, pro
         decoder=config.decoder,
         limits=limits_of(config),
         cache_dir=None if config.no_cache else config.cache_dir,
+        dataset=plan.dataset.name,
         ahead=2 * config.batch_size + workers_of(config),
     )
     try:

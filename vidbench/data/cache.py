@@ -12,6 +12,9 @@ by the key's first bits, each with its share of the limit: making room looks thr
 
 An entry is read back only after its header, size, settings and SHA-256 agree. Headers are matched
 against the one form that we write and never evaluated; pickles are never loaded.
+
+A side file also says for which dataset and geometry its entry was made. That is for people (``holdings``): it is no
+part of the name, so datasets that share a video share its entry, and entries from before it was noted stay good.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ import os
 import re
 import stat
 import time
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +38,7 @@ import numpy as np
 
 from vidbench.data.process import resize_backend
 from vidbench.data.sample import indices_for
+from vidbench.data.web import megabytes
 from vidbench.records import CacheError, InputSpec
 from vidbench.utils import atomic_writer, printable, sha256_of_json, write_json
 
@@ -43,7 +49,8 @@ DAY_S = 86400.0
 LIMIT_FILE = "limit.json"
 REGION_BYTES = 1 << 30  # a region holds this at least, and less than twice as much
 NUM_FOLDERS = 256
-SIDE_BYTES = 640  # of a side file without its indices, which take about six characters each
+SIDE_BYTES = 600  # of a side file without its indices, which take five characters each or fewer
+NOT_KNOWN = "not known"
 MOST_HEADER = 1024  # bytes; ours take 128
 MOST_SIDE = 16 << 20  # bytes of a side file
 HEADER = re.compile(rb"\{'descr': '\|u1', 'fortran_order': False, 'shape': \(((?:\d{1,12}, ?)+\d{1,12})\), \} *\n")
@@ -55,10 +62,11 @@ class ClipCache:
 
     Args:
         folder: holds one folder for each first two digits of a key.
+        dataset: whose videos these are, noted in new entries; a name of ``vidbench.data.catalog``, or nothing.
     """
 
-    def __init__(self, folder: str | os.PathLike):
-        self.folder = Path(folder)
+    def __init__(self, folder: str | os.PathLike, dataset: str = ""):
+        self.folder, self.dataset = Path(folder), dataset
 
     def key(self, video: str | os.PathLike, geometry: dict, decoder: str) -> str | None:
         """The name of an entry, or ``None`` where the video cannot be read (and so not be cached).
@@ -99,12 +107,13 @@ class ClipCache:
             log.warning("cache entry cannot be read: %s", printable(problem))
         return None
 
-    def put(self, key: str | None, array: np.ndarray, stored: dict) -> bool:
+    def put(self, key: str | None, array: np.ndarray, stored: dict, geometry: dict | None = None) -> bool:
         """Write an entry; ``False``, and a line in the log, where the disk does not take it.
 
         Args:
             array: uint8 with at least two axes.
             stored: JSON values to get back with it.
+            geometry: as ``key`` had it; noted with the dataset, for ``holdings``.
 
         Raises:
             ValueError: an array of another type, without pixels, or values that JSON cannot hold.
@@ -119,7 +128,7 @@ class ClipCache:
         digest = hashlib.sha256(header)
         digest.update(data)
         side = {"schema": SCHEMA, "sha256": digest.hexdigest(), "shape": list(array.shape), "dtype": "uint8"}
-        side |= {"settings": {"key": key}, "stored": stored}
+        side |= {"settings": {"key": key}, "stored": stored, "made_for": [self.dataset, geometry or {}]}
         text = json.dumps(side, allow_nan=False)
         try:
             if not self._make_room(key, len(header) + data.nbytes + len(text)):
@@ -176,6 +185,20 @@ class ClipCache:
     def entries(self) -> list[Stored]:
         """All finished entries, in no order."""
         return [entry for region in _regions(None) for entry in self._stored(region)]
+
+    def holdings(self) -> list[Holding]:
+        """What lies in the cache, by dataset and geometry, the most bytes first.
+
+        Reads every side file and no pixels. A video that two datasets share counts for the one that was read first.
+        """
+        found: dict[tuple[str, str], list[Stored]] = defaultdict(list)
+        for entry in self.entries():
+            found[_made_for(entry)].append(entry)
+        rows = [
+            Holding(*names, len(some), sum(entry.num_bytes for entry in some), max(entry.used_s for entry in some))
+            for names, some in found.items()
+        ]
+        return sorted(rows, key=lambda row: (-row.num_bytes, row.dataset, row.geometry))
 
     def _make_room(self, key: str, size: int) -> bool:
         """Remove what was used least recently where ``size`` more bytes would exceed the limit."""
@@ -238,6 +261,83 @@ class Stored:
     paths: tuple[Path, ...]
     num_bytes: int
     used_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Entries of one dataset and geometry.
+
+    Args:
+        dataset: that they were made for, ``not known`` where they do not say.
+        geometry: frames and size in words, as ``geometry_words`` says them.
+        num_clips: entries, one a video.
+        num_bytes: of disk, side files included.
+        used_s: when one of them was written or read last, in seconds as ``time.time`` gives them.
+    """
+
+    dataset: str
+    geometry: str
+    num_clips: int
+    num_bytes: int
+    used_s: float
+
+
+def _made_for(entry: Stored) -> tuple[str, str]:
+    """Dataset and geometry of an entry, in words; side files may say anything, or nothing."""
+    if len(entry.paths) < 2:
+        return NOT_KNOWN, "unfinished: being written, or left by a process that was stopped"
+    try:
+        side = read_side(next(path for path in entry.paths if path.suffix == ".json"))
+        shape = [int(length) for length in side["shape"]]
+        dataset, geometry = side.get("made_for") or ("", {})
+        name = dataset if isinstance(dataset, str) and dataset else NOT_KNOWN
+        return printable(name, 40), printable(geometry_words(geometry, shape), 120)
+    except (OSError, CacheError, LookupError, TypeError, ValueError, AttributeError):
+        return NOT_KNOWN, "damaged: made anew when it is asked for"
+
+
+def geometry_words(geometry: dict, shape: Sequence[int]) -> str:
+    """What frames, and how large, in words.
+
+    Args:
+        geometry: fields of an ``InputSpec`` by name; empty for entries that were made before they were written down.
+        shape: of the cached array, (V, T, H, W, C).
+
+    >>> spec = {"num_frames": 16, "frame_rate": 12.5, "resize": 60, "crop": [56, 72], "sampling": "clips"}
+    >>> geometry_words(spec, (5, 16, 56, 72, 3))
+    '16 frames at 12.5 fps by clips, short side 60, crop 56x72, 5 views'
+    >>> geometry_words({}, (1, 16, 56, 72, 3))
+    '16 frames, 56x72'
+    """
+    views, frames, height, width = shape[0], *shape[-4:-1]
+    if not geometry:
+        words = f"{frames} frames, {height}x{width}"
+    else:
+        words = f"{geometry['num_frames'] or 'all'} frames"
+        words += f" at {geometry['frame_rate']:g} fps" if geometry["frame_rate"] else ""
+        size = geometry["resize"]
+        size = f"short side {size}" if isinstance(size, int) else f"resized to {size[0]}x{size[1]}"
+        words += f" by {geometry['sampling']}, {size}, crop {geometry['crop'][0]}x{geometry['crop'][1]}"
+    return f"{words}, {views} views" if views > 1 else words
+
+
+def describe_holdings(cache: ClipCache) -> str:
+    """What a cache holds as a table for people, with its limit."""
+    rows, limit = cache.holdings(), cache.limit
+    total, clips = sum(row.num_bytes for row in rows), sum(row.num_clips for row in rows)
+    number = "1 clip" if clips == 1 else f"{clips} clips"
+    bound = "no limit" if limit is None else f"limit {megabytes(limit)}"
+    lines = [f"cache      {printable(cache.folder, 160)}: {number}, {megabytes(total)}, {bound}"]
+    if not rows:
+        return lines[0]
+    table = [("dataset", "clips", "bytes", "a clip", "used last", "frames")]
+    for row in rows:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.used_s))
+        each = megabytes(row.num_bytes // row.num_clips)
+        table.append((row.dataset, str(row.num_clips), megabytes(row.num_bytes), each, used, row.geometry))
+    widths = [max(len(line[column]) for line in table) for column in range(5)]
+    aligned = ["  ".join((line[0].ljust(widths[0]), *map(str.rjust, line[1:5], widths[1:]), line[5])) for line in table]
+    return "\n".join([*lines, *aligned])
 
 
 def _regions(limit: int | None) -> list[range]:

@@ -85,11 +85,12 @@ def read_views(
     if cache is None:
         return _make_views(path, spec, decoder, limits)
     start = time.thread_time()
-    key = _cache_key(cache, path, spec, decoder)
+    geometry = {name: value for name, value in dataclasses.asdict(spec).items() if name not in _NOT_PIXELS}
+    key = cache.key(path, geometry, decoder_version(decoder))
     if (views := _from_cache(cache, key, start)) is not None:
         return views
     views = _make_views(path, spec, decoder, limits)
-    cache.put(key, views.pixels, _side(views))
+    cache.put(key, views.pixels, _side(views), geometry)
     return views
 
 
@@ -130,11 +131,6 @@ def _check_room(shape: tuple[int, int], spec: InputSpec, limits: Limits) -> None
 
 
 # ---------------------------------------------------------------- cache
-
-
-def _cache_key(cache: ClipCache, path, spec: InputSpec, decoder: str):
-    geometry = {name: value for name, value in dataclasses.asdict(spec).items() if name not in _NOT_PIXELS}
-    return cache.key(path, geometry, decoder_version(decoder))
 
 
 _NOT_PIXELS = ("mean", "std", "layout", "average")  # parts of a card that come after the uint8 views
@@ -197,11 +193,10 @@ def _bound_memory(megabytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (now * 1024 + megabytes * 2**20,) * 2)
 
 
-def _work(read, path: str, spec: InputSpec, decoder: str, limits: Limits, cache_dir, slot: str):
+def _work(read, path: str, spec: InputSpec, decoder: str, limits: Limits, cache: ClipCache | None, slot: str):
     """Read one video and put its pixels into the slot; returns everything else about it."""
     _alarm(limits.seconds + 2 * GRACE_S)
     try:
-        cache = None if cache_dir is None else ClipCache(cache_dir)
         views = read(path, spec, decoder=decoder, limits=limits, cache=cache)
         _fill(slot, views.pixels)
     except UnreadableVideo as problem:
@@ -511,6 +506,7 @@ class ViewReader:
         decoder: one of ``vidbench.data.decode.DECODERS``.
         limits: what one video may cost; ``megabytes`` bounds a worker's memory too.
         cache_dir: a folder for finished views, or ``None``.
+        dataset: whose videos these are, for the cache's books.
         ahead: videos in work or waiting at most, which bounds memory; the default is twice the workers and two.
 
     Raises:
@@ -526,6 +522,7 @@ class ViewReader:
         decoder: str = "pyav",
         limits: Limits | None = None,
         cache_dir: str | os.PathLike | None = None,
+        dataset: str = "",
         ahead: int | None = None,
         _read: Callable = read_views,
     ):
@@ -534,7 +531,7 @@ class ViewReader:
         check_spec(spec)
         decoder_version(decoder)
         self.root, self.spec, self.decoder, self.limits = os.fspath(root), spec, decoder, limits or Limits()
-        self.cache_dir = None if cache_dir is None else os.fspath(cache_dir)
+        self.cache = None if cache_dir is None else ClipCache(cache_dir, dataset)
         self.num_workers, self.ahead, self._read = num_workers, ahead or 2 * num_workers + 2, _read
         self._crew: _Crew | None = None
         self._slots: _Slots | None = None
@@ -592,10 +589,9 @@ class ViewReader:
     def _in_process(self, record: VideoRecord) -> Views | UnreadableVideo:
         if record.status != "ok":
             return UnreadableVideo(record.status, record.reason)
-        cache = None if self.cache_dir is None else ClipCache(self.cache_dir)
         path = os.path.join(self.root, record.path)
         try:
-            return self._read(path, self.spec, decoder=self.decoder, limits=self.limits, cache=cache)
+            return self._read(path, self.spec, decoder=self.decoder, limits=self.limits, cache=self.cache)
         except UnreadableVideo as problem:
             return problem.with_traceback(None)
         except MemoryError:
@@ -608,7 +604,7 @@ class ViewReader:
             return UnreadableVideo(record.status, record.reason)
         slot = self._slots.take()
         path, name = os.path.join(self.root, record.path), self._slots.names[slot]
-        ticket = _Ticket((self._read, path, self.spec, self.decoder, self.limits, self.cache_dir, name), slot)
+        ticket = _Ticket((self._read, path, self.spec, self.decoder, self.limits, self.cache, name), slot)
         self._crew.submit(ticket)
         return ticket
 
