@@ -56,6 +56,7 @@ LABELS = ["A_b$c", "<d>", "Sit & stand"]
 FRAMES = np.random.default_rng(0).integers(90, 120, (9, 20, 30, 3), np.uint8)
 EVERY = {
     "contact_sheet": lambda: visualize.contact_sheet(FRAMES[:3], LABELS),
+    "class_sheet": lambda: visualize.class_sheet({LABELS[0]: FRAMES[:2], LABELS[1]: FRAMES[2:9], LABELS[2]: []}),
     "film_strip": lambda: visualize.film_strip(FRAMES, np.arange(9) / 5),
     "side_by_side": lambda: visualize.side_by_side({"a": FRAMES[0], "b": FRAMES[1, :10]}),
     "sampling_diagram": lambda: visualize.sampling_diagram([[0, 3, 6], [2, 5, 8]], 9),
@@ -66,6 +67,7 @@ EVERY = {
     "confusion": lambda: visualize.confusion([[3, 1, 0], [0, 2, 0], [0, 0, 0]], LABELS),
     "histogram": lambda: visualize.histogram([1.5, 2.5, 2.6], unit="s"),
     "class_balance": lambda: visualize.class_balance([VideoRecord("v", "v.mp4", "A_b$c", 0, "test")]),
+    "resolution_scatter": lambda: visualize.resolution_scatter([320, 320, 180, None], [240, 240, 320, 9]),
     "timeline": lambda: visualize.timeline([0, 1], [[0.9, 0.1, 0], [0.2, 0.1, 0.7]], LABELS, truth=[(0, 1, "<d>")]),
     "heat_overlay": lambda: visualize.heat_overlay(FRAMES, np.linspace(0, 1, 9 * 6).reshape(9, 2, 3)),
 }
@@ -140,6 +142,8 @@ def test_names_that_are_no_text_are_written_out(bad):
     record = VideoRecord("v", "p", bad, 0, bad)
     for figure in (
         visualize.contact_sheet([FRAMES[0]], [bad]),
+        visualize.class_sheet({bad: [FRAMES[0]]}),
+        visualize.resolution_scatter([9], [8], title=bad),
         visualize.film_strip(FRAMES, title=bad),
         visualize.sampling_diagram([0], 2, title=bad),
         visualize.side_by_side({bad: FRAMES[0]}),
@@ -159,6 +163,10 @@ def test_names_that_are_no_text_are_written_out(bad):
 LONG = [f"a class with quite a long name, number {n} of many" for n in range(12)]
 WIDE = {
     "contact_sheet": lambda: visualize.contact_sheet([plain(RED)] * 12, LONG, columns=12),
+    "class_sheet": lambda: visualize.class_sheet(dict.fromkeys(LONG, [plain(RED)] * 12), num=12),
+    "resolution_scatter": lambda: visualize.resolution_scatter(
+        [1920, 1080, 640, 352, 320, 128], [1080, 1920, 480, 288, 240, 99]
+    ),
     "film_strip": lambda: visualize.film_strip(np.repeat(FRAMES, 3, 0), np.arange(27) * 1000.0, num=20),
     "side_by_side": lambda: visualize.side_by_side(dict.fromkeys(LONG[:6], FRAMES[0])),
     "sampling_diagram": lambda: visualize.sampling_diagram(np.arange(64) * 20, 1300, frame_rate=30),
@@ -312,6 +320,34 @@ def test_a_large_contact_sheet_stays_under_80_kb():
     noise = np.random.default_rng(1).integers(0, 30, (24, 120, 160, 3), np.uint8)
     shades = np.linspace(0, 220, 160).astype(np.uint8)[None, None, :, None]
     assert len(visualize.contact_sheet(noise + shades, ["class"] * 24).data()) < 80_000
+
+
+def test_a_class_sheet_has_a_row_a_class_in_the_order_given_and_cuts_it():
+    figure = visualize.class_sheet({"red": [plain(RED)] * 5, "none": [], "blue": [plain(BLUE)]}, num=3)
+    assert words(figure) == ["red", "none", "blue"]
+    assert len(figure.axes) == 4
+    red, blue = spots(figure, RED), spots(figure, BLUE)
+    assert red[:, 0].max() < 1 / 3 < 2 / 3 < blue[:, 0].min()
+    assert blue[:, 1].max() < red[:, 1].max(), "the first column alone"
+    assert figure.alt == (
+        "A row of pictures for each of 3 classes, of pictures at hand: red 5, none 0 and blue 1; at most 3 are shown."
+    )
+
+
+def test_a_scatter_of_sizes_has_a_disc_a_size_with_its_number():
+    figure = visualize.resolution_scatter([320] * 9 + [640, 240, np.nan], [240] * 9 + [360, 320, 100], num=2)
+    (discs,) = figure.axes[0].collections
+    assert discs.get_offsets().tolist() == [[320, 240], [640, 360], [240, 320]]
+    area = discs.get_sizes()
+    assert area[0] > area[1] == area[2]
+    colours = [to_hex(colour) for colour in discs.get_facecolors()]
+    assert colours[0] == colours[1] != colours[2] == visualize.ORANGE, "higher than wide"
+    assert {"320x240 (n=9)", "640x360 (n=1)"} <= set(words(figure))
+    assert "240x320 (n=1)" not in words(figure)
+    assert figure.alt == (
+        "Widths and heights: 11 videos of 3 sizes, most often 320x240 (n=9), 640x360 (n=1) and 240x320 (n=1); "
+        "1 higher than wide. 1 video of unknown size."
+    )
 
 
 def test_a_film_strip_shows_the_middles_of_equal_shares_in_order():
@@ -627,6 +663,13 @@ MISTAKES = [
     (lambda: visualize.contact_sheet([]), "needs a picture"),
     (lambda: visualize.contact_sheet([plain(RED)], ["a", "b"]), "1 pictures? with 2 titles"),
     (lambda: visualize.contact_sheet([plain(RED).astype(float)]), r"picture 0.*uint8.*got float64 \(18, 32, 3\)"),
+    (lambda: visualize.class_sheet({}), "needs pictures of 1 to 60 classes"),
+    (lambda: visualize.class_sheet({"a": []}), "needs pictures of 1 to 60 classes"),
+    (lambda: visualize.class_sheet({"a": [plain(RED)]}, num=13), "12 of each at most"),
+    (lambda: visualize.class_sheet({"a": [plain(RED), SHORT]}), r"a, picture 1: .*got uint8 \(4, 6, 8, 3\)"),
+    (lambda: visualize.resolution_scatter([None, 320], [240, None]), "no video of known size"),
+    (lambda: visualize.resolution_scatter([1, 2], [1]), r"heights must hold 2 numbers, got shape \(1,\)"),
+    (lambda: visualize.resolution_scatter([1], [1], num=0), "num must be .*at least 1 size"),
     (lambda: visualize.film_strip(SHORT[..., 0]), r"uint8 \(T, H, W, 3\), got uint8 \(4, 6, 8\)"),
     (lambda: visualize.film_strip(SHORT, [0.0]), r"times_s must hold 4 numbers, got shape \(1,\)"),
     (lambda: visualize.film_strip(SHORT, num=0), "num must be .*at least 1"),

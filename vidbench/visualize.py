@@ -212,6 +212,49 @@ def contact_sheet(images: Sequence[np.ndarray], titles=None, *, columns: int = 6
 
 
 @_styled
+def class_sheet(pictures: Mapping[str, Sequence[np.ndarray]], *, num: int = 6, alt: str | None = None) -> AltFigure:
+    """A row of pictures for each class, to see what its videos share.
+
+    Args:
+        pictures: by class name, uint8, (H, W, 3) each; a class may have none.
+        num: pictures a class to show at most, 1 to 12: the first ones.
+        alt: replaces the description made from names and numbers.
+
+    Raises:
+        ConfigError: no class, more than 60, no picture at all, or one of another shape or type.
+    """
+    _check_num(num, "picture")
+    rows = {
+        str(name): [_image(image, f"{name}, picture {place}") for place, image in enumerate(images)]
+        for name, images in pictures.items()
+    }
+    if not 1 <= len(rows) <= MOST_NAMES or not any(rows.values()) or num > 12:
+        raise ConfigError(f"A class sheet needs pictures of 1 to {MOST_NAMES} classes, 12 of each at most.")
+    if alt is None:
+        counts = [f"{name} {len(images)}" for name, images in rows.items()]
+        alt = f"A row of pictures for each of {_plural(len(rows), 'class', 'classes')}, of pictures at hand: "
+        alt += f"{_listing(counts, 20)}; at most {num} are shown."
+    figure = AltFigure(alt=alt, photo=True)
+    _draw_class_rows(figure, {name: images[:num] for name, images in rows.items()}, num)
+    return figure
+
+
+def _draw_class_rows(figure: AltFigure, rows: Mapping[str, list], num: int) -> None:
+    gap, room = 0.05, min(2.0, 0.2 + 0.075 * max(len(_short(name, 26)) for name in rows))
+    columns = min(num, max(len(images) for images in rows.values()))
+    cell = min(1.3, (WIDTH - room) / columns - gap)
+    shapes = [image.shape for images in rows.values() for image in images]
+    height = min(1.3 * cell, cell * max(h / w for h, w, _ in shapes))
+    figure.set_size_inches(room + columns * (cell + gap), len(rows) * (height + gap))
+    bottom = figure.get_figheight()
+    for name, images in rows.items():
+        bottom -= height + gap
+        _text(figure, room - 0.1, bottom + height / 2, _short(name, 26), ha="right", va="center")
+        for place, image in enumerate(images):
+            _show(_axes(figure, room + place * (cell + gap), bottom, cell, height), image)
+
+
+@_styled
 def film_strip(frames: np.ndarray, times_s=None, *, num: int = 8, title=None, alt: str | None = None) -> AltFigure:
     """Some frames of a clip in a row, in order of time, spread evenly.
 
@@ -969,6 +1012,70 @@ def _histogram_alt(values, unit, title, lost, names, kinds) -> str:
     if kinds:
         alt += " " + "; ".join(f"{kind}: {words(values[names == kind])}" for kind in kinds) + "."
     return alt + (f" {_plural(lost, 'value')} not known." if lost else "")
+
+
+@_styled
+def resolution_scatter(widths, heights, *, title=None, num: int = 6) -> AltFigure:
+    """Which sizes videos have: a disc for each size, its area the number of videos, and lines of equal shape.
+    Those that are higher than wide are orange.
+
+    Args:
+        widths: (N,), pixels; videos of unknown width or height are left out and counted in words.
+        heights: (N,), pixels.
+        title: above the figure.
+        num: how many of the most frequent sizes are named.
+
+    Raises:
+        ConfigError: no video of known size, or not as many heights as widths.
+    """
+    _check_num(num, "size")
+    widths = _numbers(widths, "widths", None, finite=False)
+    heights = _numbers(heights, "heights", len(widths), finite=False)
+    known = np.isfinite(widths) & np.isfinite(heights) & (widths > 0) & (heights > 0)
+    if not known.any():
+        raise ConfigError("There is no video of known size to draw.")
+    sizes = Counter(zip(widths[known].round().astype(int).tolist(), heights[known].round().astype(int).tolist()))
+    figure = AltFigure((WIDTH, 4.2), alt=_sizes_alt(sizes, title, int((~known).sum())))
+    axes = figure.add_axes((0.09, 0.12, 0.69, 0.77))
+    _draw_sizes(axes, sizes, num)
+    axes.set_title(_plain(title) if title else "")
+    return figure
+
+
+SHAPES = (("square", 1.0), ("4:3", 4 / 3), ("16:9", 16 / 9), ("9:16", 9 / 16))  # width over height
+
+
+def _draw_sizes(axes, sizes: Counter, num: int) -> None:
+    (w, h), counts = np.array(list(sizes)).T, np.array(list(sizes.values()))
+    right, top = 1.15 * w.max(), 1.2 * h.max()
+    for name, shape in SHAPES:
+        x, y = (right, right / shape) if right / shape < top else (top * shape, top)
+        axes.plot([0, x], [0, y], color=LINE, lw=0.8, zorder=1)
+        where = ("right", "bottom") if y < top else ("center", "bottom")
+        axes.text(x, y, name, color=MUTED, fontsize=7.5, ha=where[0], va=where[1])
+    colours = np.where(h > w, ORANGE, BLUE)
+    axes.scatter(w, h, s=30 + 370 * counts / counts.max(), c=colours, alpha=0.65, edgecolors="white", zorder=3)
+    named = sorted(sizes.most_common(num), key=lambda item: item[0][::-1])
+    for place, ((width, height), count) in enumerate(named, 1):  # beside the axes, where names cannot collide
+        line = {"arrowstyle": "-", "color": MUTED, "lw": 0.5, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)}
+        axes.annotate(
+            f"{width}x{height} (n={count})", (width, height), (1.06, (place - 0.5) / len(named)),
+            textcoords="axes fraction", fontsize=8, va="center", zorder=4, arrowprops=line,
+        )  # fmt: skip
+    axes.set_xlim(0, right)
+    axes.set_ylim(0, top)
+    axes.set_xlabel("width (pixels)")
+    axes.set_ylabel("height (pixels)")
+
+
+def _sizes_alt(sizes: Counter, title, lost: int) -> str:
+    total, upright = sum(sizes.values()), sum(n for (w, h), n in sizes.items() if h > w)
+    named = [f"{w}x{h} (n={n})" for (w, h), n in sizes.most_common(6)]
+    alt = (
+        f"Widths and heights{f', {title}' if title else ''}: {_plural(total, 'video')} of {_plural(len(sizes), 'size')}"
+    )
+    alt += f", most often {_listing(named, 6)}; {upright} higher than wide."
+    return alt + (f" {_plural(lost, 'video')} of unknown size." if lost else "")
 
 
 @_styled
