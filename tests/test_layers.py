@@ -21,7 +21,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "data.index data.decode data.cache data.journal data.split data.mini data.barcode",
     "nets.inflate nets.backbone checkpoints gpu runs progress",
     "data.load data.order data.arriving nets cards.card",
-    "hubs forward report review notebook data.survey data.fetch cards",
+    "hubs forward report review notebook data.survey data.fetch data.practice cards",
     "models transcode data.check",
     "predict train explain",
     "evaluate export",
