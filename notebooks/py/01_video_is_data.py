@@ -477,4 +477,4 @@ scratch.cleanup()
 #    with the bar code that the same stretch of time always has the same number of pictures.
 
 # %% [markdown] tags=["next"]
-# [Solutions](solutions/01_video_is_data_solutions.ipynb) · Next: [3. Explore](03_explore.ipynb)
+# [Solutions](solutions/01_video_is_data_solutions.ipynb) · Next: [2. Fetch and organise](02_fetch_and_organise.ipynb)
