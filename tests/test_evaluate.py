@@ -235,6 +235,51 @@ def test_unreadable_videos_stay_in_the_list_and_count_as_wrong(tmp_path, mixed_f
         assert np.isfinite(logits[row["index"]]).all() == (row["status"] in ("ok", "partial"))
 
 
+@pytest.fixture
+def partial_copy(tmp_path):
+    """Twelve of the 144 videos of vidmini's test split, with the list of all."""
+    source, folder = ROOT / "data" / "vidmini", tmp_path / "copy"
+    shutil.copytree(source / "splits", folder / "splits")
+    for video in sorted((source / "videos").glob("*/*g01_c01.mp4")):
+        (folder / "videos" / video.parent.name).mkdir(parents=True)
+        shutil.copyfile(video, folder / "videos" / video.parent.name / video.name)
+    return folder
+
+
+def fetched(folder: Path, lost: dict) -> None:
+    """What a fetch leaves below a data folder, whose archives were all read."""
+    archive = {"state": "read", "num_bytes": 1, "sha256": "0", "clips": dict.fromkeys(lost, 1)}
+    state = {"schema": 1, "listed_archives": 1, "rate": 1.0, "sizes": {}, "archives": {"a": archive}, "lost": lost}
+    (folder / ".fetch").mkdir()
+    (folder / ".fetch" / "test.json").write_text(json.dumps(state))
+
+
+@pytest.mark.parametrize("present_only", [False, True])
+def test_a_run_accounts_for_every_annotated_video(tmp_path, partial_copy, present_only):
+    fetched(partial_copy, {"v_SitDown_g02_c01": "no moov atom"})
+    asked = {"data_dir": str(partial_copy), "limit": None, "max_skipped": 1.0, "present_only": present_only}
+    outcome = evaluate(config(tmp_path, **asked))
+    ledger = outcome.metrics["ledger"]
+    assert outcome.metrics["n_listed"] == (12 if present_only else 144)
+    assert ledger["n_annotated"] == 144
+    assert {state: n for state, n in ledger["states"].items() if n} == {"ok": 12, "not_hosted": 131, "fetch_failed": 1}
+    right = outcome.metrics["top1"]["readable"]["k"]
+    assert ledger["bounds"] == {"low": right / 144, "high": (right + 132) / 144, "n": 144, "n_read": 12}
+    assert json.loads((outcome.run_folder / "metrics.json").read_text())["ledger"] == ledger
+    with open(outcome.run_folder / "ledger.csv", newline="") as file:
+        lines = {line["video_id"]: line for line in csv.DictReader(file)}
+    assert len(lines) == 144
+    lost = lines["v_SitDown_g02_c01"]
+    assert (lost["state"], lost["reason"]) == ("fetch_failed", "no moov atom")
+    ends = f"{100 * right / 144:.1f} to {100 * (right + 132) / 144:.1f} %"
+    assert f"top-1 over all 144 annotated videos is {ends} (132 not read" in outcome.summary
+    page = (outcome.run_folder / "report.html").read_text()
+    assert "no moov atom" in page
+    again = evaluate(config(tmp_path, **asked, report_only=True))
+    assert again.metrics["ledger"] == ledger
+    assert (outcome.run_folder / "report.html").read_text() == page
+
+
 def test_the_share_of_skipped_videos_decides_the_exit_status(tmp_path, mixed_folder):
     asked = {"dataset": "folder", "data_dir": str(mixed_folder), "label_map": "names", "limit": None, "top_n": 2}
     assert evaluate(config(tmp_path, **asked, max_skipped=0.5)).exit_status == EXIT_OK

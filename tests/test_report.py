@@ -411,6 +411,35 @@ def test_skipped_videos_are_listed_by_status_with_their_number(tmp_path):
     assert "3 of 9 frames" in page.text
 
 
+def test_the_page_accounts_for_every_annotated_video(tmp_path):
+    rows = fake_rows(np.random.default_rng(1), CLASSES, 60, skipped=0.4)
+    folder, *_ = fake_run(tmp_path / "run", rows=rows)
+    facts = {"path": "x.mp4", "label": CLASSES[2], "label_index": 2, "split": "test", "group": "", "listed": False}
+    gone = [facts | {"video_id": f"x{n}", "state": "not_hosted", "reason": "<b>no archive</b>"} for n in range(7)]
+    (folder / "absent.json").write_text(json.dumps(gone))
+    page = page_of(folder)
+    unread = 7 + sum(not r.predicted for r in rows)
+    right = sum(r.predicted and r.rank == 0 for r in rows)
+    assert "67 annotated videos." in page.text
+    assert "not hosted 7 10.4 %" in page.text
+    assert "<b>no archive</b> (7)" in page.text.replace("\xa0", " ")
+    assert f"not there {sum(r.status == 'missing' for r in rows)} " in page.text
+    ends = f"from {100 * right / 67:.1f} % (the {unread} not read all wrong) to {100 * (right + unread) / 67:.1f} %"
+    assert ends in page.text
+    assert not page.unbalanced
+    number = sum(r.label == CLASSES[2] for r in rows)
+    assert re.search(rf"{CLASSES[2]} \d+ of {number + 7} ", page.text)
+
+
+def test_the_page_says_where_nothing_is_open_and_why_bounds_are_not_known(tmp_path):
+    rows = fake_rows(np.random.default_rng(1), CLASSES, 24, skipped=0)
+    page = page_of(fake_run(tmp_path / "whole", rows=rows)[0])
+    assert "No video that could have changed the accuracy was left unread." in page.text
+    unlabelled = [Row(0, "a", "a.mp4", None, -1, "test", "", "ok", top=((CLASSES[0], 0, 0.9),))]
+    page = page_of(fake_run(tmp_path / "unlabelled", rows=unlabelled)[0])
+    assert "cannot be said: no listed video has a label." in page.text
+
+
 def test_a_page_of_kinetics_size_is_small_and_quick(tmp_path):
     import time
 

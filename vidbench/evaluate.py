@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from vidbench import forward, metrics, models, predict, report
-from vidbench.data import catalog, decode, index, load
+from vidbench.data import catalog, check, decode, index, ledger, load
 from vidbench.gpu import is_cuda
 from vidbench.records import ConfigError, InputSpec, Row, RunError, UnreadableVideo, VideoRecord, Views
 from vidbench.runs import SCHEMA, RunFolder, read_json, read_rows, refuse_differences
@@ -84,12 +84,14 @@ class Plan(Choice):
         labels: class names of the dataset, in index order.
         label_map: from the model's classes to the dataset's; ``None`` where they are the same.
         num_in_split: videos before ``--limit``.
+        absent: videos that ``--present-only`` left out, because they are not there.
     """
 
     records: list[VideoRecord]
     labels: tuple[str, ...]
     label_map: predict.LabelMap | None
     num_in_split: int
+    absent: tuple[VideoRecord, ...] = ()
 
     @property
     def on_card(self) -> bool:
@@ -128,6 +130,8 @@ def evaluate(config, *, progress=None) -> Outcome:
     keep = functools.partial(rows_that_stand, plan)
     shape = plan.spec.num_views, plan.num_scores
     with RunFolder(folder, facts, plan.records, *shape, config.batch_size, keep) as run:
+        fetched = check.fetch_states(plan.root, plan.split, (*plan.records, *plan.absent))
+        ledger.write_absent(folder, plan.records, plan.absent, fetched)
         left = len(plan.records) - len(run.rows)
         try:
             if left:
@@ -181,10 +185,11 @@ def make_plan(config) -> Plan:
         classes=config.classes,
         annotations=config.annotations,
     )
+    absent = tuple(record for record in records if record.status == "missing") if config.present_only else ()
     if config.present_only:
-        records, absent = index.keep_present(records)
+        records, _ = index.keep_present(records)
         if not records:
-            raise ConfigError(f"none of the {absent} videos listed in split {split!r} is below {printable(root)}")
+            raise ConfigError(f"none of the {len(absent)} videos listed in split {split!r} is below {printable(root)}")
     listed = len(records)
     if config.limit:
         records = index.draw_subset(records, config.limit, config.seed)
@@ -192,7 +197,7 @@ def make_plan(config) -> Plan:
         raise ConfigError(f"no video is listed in split {split!r} of {dataset.name} below {printable(root)}")
     records = [mark_unmapped(record, label_map) for record in records]
     values = {field.name: getattr(choice, field.name) for field in dataclasses.fields(choice)}
-    return Plan(**values, records=records, labels=labels, label_map=label_map, num_in_split=listed)
+    return Plan(**values, records=records, labels=labels, label_map=label_map, num_in_split=listed, absent=absent)
 
 
 def override(spec: InputSpec, config) -> InputSpec:
@@ -658,7 +663,7 @@ def measure_cost(config, plan: Plan, records: list[VideoRecord]) -> tuple[float,
 
 
 def finish(folder: Path, config, *, ran: bool) -> Outcome:
-    """Metrics, table, report and summary from the rows of a finished run; runs no model."""
+    """Metrics, tables, report and summary from the rows of a finished run; runs no model."""
     facts = read_json(folder / "manifest.json")
     rows, _ = read_rows(folder / "rows.jsonl")
     listed = facts.get("dataset", {}).get("n_listed")
@@ -668,7 +673,10 @@ def finish(folder: Path, config, *, ran: bool) -> Outcome:
         )
     labels = facts["labels"]
     result = metrics.summarise(rows, labels, unmapped=(facts.get("label_map") or {}).get("unmapped"))
+    entries = ledger.run_ledger(rows, ledger.read_absent(folder))
+    result["ledger"] = ledger.summarise_ledger(entries, result, facts.get("dataset", {}))
     write_json(folder / "metrics.json", result)
+    ledger.write_videos(entries, folder)
     report.write_predictions_csv(
         folder / "predictions.csv", rows, config.top_n, random_weights=facts["model"]["random"]
     )

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vidbench import metrics as figures
+from vidbench.data import ledger as ledgers
 from vidbench.data.sample import middle_indices
 from vidbench.metrics import percent, summarise, summary_line
 from vidbench.records import PREDICTED, STATUSES, Row, RunError, UnreadableVideo
@@ -30,6 +31,7 @@ NUM_MISTAKES = 12
 NUM_FRAMES = 6  # of a film strip
 FRAME_WIDTH = 160  # pixels
 SKIPPED_SHOWN = 50  # of each status
+CLASSES_SHOWN = 30  # of those that lack videos
 RANDOM_NOTE = "random weights: no result"
 
 STAGES = {
@@ -45,6 +47,11 @@ SAMPLING = {
     "uniform": "the middle frame of equal shares of the video",
     "segments": "one frame from each segment of the video",
     "stream": "the whole video, frame by frame",
+}
+LEDGER_WORDS = {  # what a state means in a run, where that is less than in a check of the whole copy
+    "ok": "read and predicted",
+    "truncated": "predicted from a part; the file is cut short or damaged",
+    "not_drawn": "annotated, but not in the subset that this run is about",
 }
 SHORT = {"repeat": "repeat their last frame", "loop": "start again", "error": "are skipped as too short"}
 
@@ -123,8 +130,8 @@ def summary_text(manifest: dict, metrics: dict, page: Path | None = None, *, tim
     lines += [f"top-5 {percent(top5)}"] if top5 else []
     if classes["listed"] is not None:
         lines += [f"mean class accuracy {100 * classes['listed']:.1f} % over {classes['n_classes_listed']} classes"]
-    skipped = _status_words(metrics)
-    lines += [f"skipped    {skipped}"] if skipped else []
+    lost = [_status_words(metrics), ledgers.bounds_words(metrics.get("ledger") or {})]
+    lines += [f"{'skipped ' if lost[0] else 'coverage'}   {'; '.join(filter(None, lost))}"] if any(lost) else []
     lines += [f"speed      {words}" for words in bottleneck_words(manifest, timing)]
     warned = [note for note in cautions(manifest, metrics) if note["in_summary"]]
     lines += [f"{note['title'].upper()}: {note['text']}" for note in warned if note["kind"] == "stop"]
@@ -299,8 +306,8 @@ def _value(value) -> str:
 def write_report(run_folder: Path) -> Path:
     """Write ``report.html`` into a run folder and return its path.
 
-    The figures are computed anew from ``rows.jsonl`` and the labels; ``metrics.json`` is not read. The page refers to
-    nothing outside itself. The same folder and videos give the same bytes.
+    The figures are computed anew from ``rows.jsonl``, ``absent.json`` and the labels; ``metrics.json`` is not read. The
+    page refers to nothing outside itself. The same folder and videos give the same bytes.
 
     Raises:
         RunError: ``manifest.json`` or the rows cannot be read.
@@ -310,7 +317,8 @@ def write_report(run_folder: Path) -> Path:
     rows, unusable = read_rows(folder / "rows.jsonl")
     if not rows:
         raise RunError(f"{folder} holds no rows yet: nothing to report")
-    page = render(page_content(manifest, rows, dataset_labels(folder, manifest), section(manifest, "timing"), unusable))
+    labels, absent = dataset_labels(folder, manifest), ledgers.read_absent(folder)
+    page = render(page_content(manifest, rows, labels, section(manifest, "timing"), unusable, absent))
     with atomic_writer(folder / "report.html", "w") as file:
         file.write(page)
     return folder / "report.html"
@@ -324,7 +332,9 @@ def dataset_labels(folder: Path, manifest: dict) -> list[str]:
     return [str(label) for label in labels]
 
 
-def page_content(manifest: dict, rows: Sequence[Row], labels: Sequence[str], timing: dict, unusable: int = 0) -> dict:
+def page_content(
+    manifest: dict, rows: Sequence[Row], labels: Sequence[str], timing: dict, unusable: int = 0, absent: Sequence = ()
+) -> dict:
     """Everything the template shows, as plain values; pictures as ``data:`` URIs."""
     unmapped = section(manifest, "label_map").get("unmapped") or ()
     metrics = summarise(rows, labels, unmapped=unmapped)
@@ -339,6 +349,7 @@ def page_content(manifest: dict, rows: Sequence[Row], labels: Sequence[str], tim
         "chance": 1 / len(labels) if len(labels) > 1 and not manifest.get("label_map") else None,
         "cautions": cautions(manifest, metrics),
         "unusable": unusable,
+        "ledger": ledger_tables(ledgers.summarise_ledger(ledgers.run_ledger(rows, absent), metrics, dataset)),
         "reported": reported(model.get("reported")),
         "other_weights": model.get("published") is False,
         "protocol": protocol_table(manifest),
@@ -458,6 +469,40 @@ def _resize_words(value) -> str | None:
     if isinstance(value, (list, tuple)):
         return f"stretched to {' x '.join(str(side) for side in value)} pixels"
     return f"short side to {value} pixels" if value else None
+
+
+def ledger_tables(ledger: dict) -> dict:
+    """What became of every annotated video: ``{n, states, classes, num_lacking, bounds}``.
+
+    ``states`` are those that occur, as ``{name, meaning, count, share, reasons}``; ``classes`` the ``CLASSES_SHOWN``
+    that lack most, as ``{label, read, listed, states}``.
+    """
+    states = {name: count for name, count in ledger["states"].items() if count}
+    if ledger["n_not_drawn"]:
+        states["not_drawn"] = ledger["n_not_drawn"]
+    shown = [
+        {
+            "name": name.replace("_", " "),
+            "meaning": LEDGER_WORDS.get(name) or ledgers.STATES[name],
+            "count": count,
+            "share": count / ledger["n_annotated"],
+            "reasons": [reason for reason in ledger["reasons"] if reason["state"] == name and reason["reason"]][:3],
+        }
+        for name, count in states.items()
+    ]
+    classes = [
+        {
+            "label": row["label"] or "(no class)",
+            "read": sum(row[name] for name in ledgers.READ),
+            "listed": row["listed"],
+            "states": ", ".join(
+                f"{row[name]} {name.replace('_', ' ')}" for name in ledgers.STATES if row[name] and name != "ok"
+            ),
+        }
+        for row in ledger["classes"]
+    ]
+    few = {"classes": classes[:CLASSES_SHOWN], "num_lacking": len(classes)}
+    return {"n": ledger["n_annotated"], "states": shown, "bounds": ledger["bounds"], **few}
 
 
 def stages(manifest: dict, timing: dict) -> dict:

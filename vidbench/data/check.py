@@ -8,12 +8,11 @@ by name, by source, by bytes and by what the pictures show.
 from __future__ import annotations
 
 import contextlib
-import csv
 import functools
 import itertools
 import logging
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import util
@@ -26,6 +25,18 @@ from vidbench.data.catalog import DatasetCard, find_dataset
 from vidbench.data.decode import Limits, decoder_version, open_video
 from vidbench.data.index import dataset_labels, draw_subset, filter_classes, load_records
 from vidbench.data.journal import FileJournal, file_stamp
+from vidbench.data.ledger import (
+    FETCH_STATES,
+    STATES,
+    Entry,
+    accuracy_bounds,
+    by_class,
+    count_states,
+    describe_ledger,
+    state_of,
+    write_ledger,
+    write_table,
+)
 from vidbench.data.load import ViewReader
 from vidbench.data.near import pairs_within
 from vidbench.data.survey import LOOK, equal_files
@@ -39,7 +50,32 @@ from vidbench.records import (
     VideoRecord,
     Views,
 )
-from vidbench.utils import atomic_writer, printable, sha256_of_json, usable_cores
+from vidbench.utils import printable, sha256_of_json, usable_cores
+
+__all__ = [
+    "STATES",
+    "Entry",
+    "Finding",
+    "Leak",
+    "Outcome",
+    "Part",
+    "accuracy_bounds",
+    "by_class",
+    "check",
+    "check_videos",
+    "count_states",
+    "describe_leaks",
+    "describe_ledger",
+    "fetch_states",
+    "find_leaks",
+    "look_alikes",
+    "make_ledger",
+    "picture_hash",
+    "same_bytes",
+    "shared_names",
+    "write_leaks",
+    "write_ledger",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -50,20 +86,6 @@ DEPTHS = {
     "frames": "and decode pictures spread from the first to the last",
     "full": "and decode every picture",
 }
-STATES = {
-    "ok": "read as far as it was looked at",
-    "truncated": "gives pictures, but is cut short or damaged",
-    "too_short": "fewer pictures than asked for",
-    "undecodable": "gives no usable picture",
-    "not_hosted": "the source's archives were read to their end and do not hold it",
-    "not_fetched": "not asked for yet, or its archive not read yet",
-    "fetch_failed": "was asked for and did not arrive",
-    "not_there": "no such file, and no record of a fetch says why",
-    "unusable_entry": "its line in the list cannot be used: unknown label, listed twice, damaged",
-}
-STATE_OF = {"ok": "ok", "partial": "truncated", "too_short": "too_short", "missing": "not_there"}
-STATE_OF |= dict.fromkeys(("unknown_label", "duplicate", "bad_row"), "unusable_entry")  # all others: undecodable
-
 NUM_CODES = 5  # pictures of a video that are looked at, first and last among them
 THUMBNAIL = (64, 64)  # pixels, height and width, stretched: twice what the hash needs
 FLAT = 4.0  # levels: the standard deviation of a picture with something in it is larger
@@ -232,27 +254,6 @@ def picture_hash(picture: np.ndarray) -> int | None:
 # ---------------------------------------------------------------- the ledger
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the ledger.
-
-    Args:
-        record: the listed video.
-        state: one of ``STATES``.
-        status: the finer word of ``vidbench.records.STATUSES``.
-        reason: one sentence where the state is not ``ok``.
-        num_frames: pictures in the file, 0 where unknown.
-        file_size: bytes, 0 where there is no file.
-    """
-
-    record: VideoRecord
-    state: str
-    status: str
-    reason: str = ""
-    num_frames: int = 0
-    file_size: int = 0
-
-
 def make_ledger(
     findings: Iterable[Finding],
     *,
@@ -278,105 +279,12 @@ def _entry(found: Finding, min_frames: int, fetched: Mapping[str, tuple[str, str
     frames = found.info.num_frames if found.info else 0
     if status in PREDICTED and frames < min_frames:
         status, reason = "too_short", f"{frames} frames, fewer than the {min_frames} asked for"
-    state = STATE_OF.get(status, "undecodable")
+    state = state_of(status)
     if state == "not_there" and found.record.video_id in fetched:
         state, reason = fetched[found.record.video_id]
-        if state not in ("not_hosted", "not_fetched", "fetch_failed"):
+        if state not in FETCH_STATES:
             raise ValueError(f"{state!r} is no state that a fetch leaves a video in")
     return Entry(found.record, state, status, reason, frames, found.file_size)
-
-
-def count_states(entries: Iterable[Entry]) -> dict[str, int]:
-    """How many videos are in each of ``STATES``, in its order; they add up to the number listed."""
-    counts = Counter(entry.state for entry in entries)
-    return {state: counts[state] for state in STATES}
-
-
-def by_class(entries: Iterable[Entry]) -> list[dict]:
-    """A row for each class in order of its index: ``label``, ``listed``, and a count for each of ``STATES``."""
-    rows: dict[tuple[int, str], list[Entry]] = defaultdict(list)
-    for entry in entries:
-        rows[entry.record.label_index, entry.record.label or ""].append(entry)
-    keys = sorted(rows, key=lambda key: (key[0] < 0, key))
-    return [{"label": key[1], "listed": len(rows[key]), **count_states(rows[key])} for key in keys]
-
-
-def accuracy_bounds(num_correct: int, num_read: int, num_listed: int) -> tuple[float, float]:
-    """What the accuracy over all listed videos can be when only some could be read.
-
-    Args:
-        num_correct: right answers among those read.
-        num_read: videos read.
-        num_listed: videos listed, at least 1.
-
-    Returns:
-        ``(low, high)`` in [0, 1]: every video that was not read counted as wrong, and as right.
-
-    Raises:
-        ValueError: numbers that do not fit together.
-
-    >>> accuracy_bounds(60, 90, 100)
-    (0.6, 0.7)
-    """
-    if not 0 <= num_correct <= num_read <= num_listed or num_listed < 1:
-        raise ValueError(f"expected correct <= read <= listed, got {num_correct}, {num_read}, {num_listed}")
-    return num_correct / num_listed, (num_correct + num_listed - num_read) / num_listed
-
-
-def write_ledger(entries: Sequence[Entry], folder: str | os.PathLike) -> list[Path]:
-    """Write ``ledger.csv`` (a row a video), ``classes.csv`` (a row a class) and ``broken.csv`` (files that are there
-    and not ``ok``, which are worth fetching again); returns their paths. Raises ``OSError``."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [_ledger_line(entry) for entry in entries]
-    states = ("truncated", "undecodable", "too_short")
-    header = ["video_id", "label", "split", "state", "status", "reason", "num_frames", "file_size", "path"]
-    _write_csv(folder / "ledger.csv", header, lines)
-    _write_csv(folder / "broken.csv", header, [line for line in lines if line["state"] in states])
-    _write_csv(folder / "classes.csv", ["label", "listed", *STATES], by_class(entries))
-    return [folder / name for name in ("ledger.csv", "classes.csv", "broken.csv")]
-
-
-def _ledger_line(entry: Entry) -> dict:
-    r = entry.record
-    line = {"video_id": r.video_id, "label": r.label or "", "split": r.split, "state": entry.state}
-    line |= {"status": entry.status, "reason": entry.reason, "num_frames": entry.num_frames}
-    return line | {"file_size": entry.file_size, "path": r.path}
-
-
-def _write_csv(path: Path, header: Sequence[str], lines: Iterable[Mapping]) -> None:
-    with atomic_writer(path, "w") as file:
-        writer = csv.DictWriter(file, header, lineterminator="\n")
-        writer.writeheader()
-        for line in lines:
-            writer.writerow({name: printable(value, 4000) for name, value in line.items()})
-
-
-def describe_ledger(entries: Sequence[Entry], num_correct: int | None = None) -> str:
-    """The ledger in a few lines: counts by state, what they do to an accuracy, and the classes that lack most.
-
-    Args:
-        num_correct: right answers of a run among the readable videos, where one is at hand.
-    """
-    counts, listed = count_states(entries), len(entries)
-    read = counts["ok"] + counts["truncated"]
-    named = [f"{number} {state.replace('_', ' ')}" for state, number in counts.items() if number]
-    lines = [f"listed     {listed} videos: {', '.join(named)}"]
-    if not listed or read == listed:
-        return lines[0]
-    shown = 0.7 * read if num_correct is None else num_correct
-    low, high = shown / listed, (shown + listed - read) / listed
-    what = "an accuracy of 70.0 %" if num_correct is None else f"{num_correct} right answers"
-    lines.append(
-        f"bounds     {what} over the {read} readable videos {'is' if num_correct is None else 'are'} "
-        f"{100 * low:.1f} to {100 * high:.1f} % over all {listed} (not read = wrong, not read = right)"
-    )
-    worst = sorted(by_class(entries), key=lambda row: (row["ok"] + row["truncated"]) / row["listed"])
-    lacking = [row for row in worst if row["ok"] + row["truncated"] < row["listed"]]
-    if len(worst) > 1:
-        words = [f"{printable(r['label'], 40)} {r['ok'] + r['truncated']}/{r['listed']}" for r in lacking[:4]]
-        lines.append(f"classes    {len(lacking)} of {len(worst)} lack videos: {', '.join(words)}")
-    return "\n".join(lines)
 
 
 # ---------------------------------------------------------------- leaks
@@ -543,7 +451,7 @@ def write_leaks(leaks: Sequence[Leak], path: str | os.PathLike) -> None:
         for name, record in leak.members
     ]
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    _write_csv(Path(path), header, lines)
+    write_table(Path(path), header, lines)
 
 
 def describe_leaks(leaks: Sequence[Leak]) -> str:
