@@ -16,7 +16,7 @@ PACKAGE = ROOT / "vidbench"
 
 LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records intervals",
-    "metrics flags data.catalog data.sample data.process data.web data.disk data.near data.ledger",
+    "metrics flags data.catalog data.sample data.process data.web data.disk data.near data.ledger data.pictures",
     "calibration data.archives data.download",
     "data.index data.decode data.cache data.journal data.split data.mini data.barcode",
     "nets.inflate nets.backbone checkpoints gpu runs progress",

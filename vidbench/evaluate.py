@@ -17,6 +17,7 @@ import numpy as np
 
 from vidbench import forward, metrics, models, predict, report
 from vidbench.data import catalog, check, decode, index, ledger, load
+from vidbench.data.pictures import video_stamp
 from vidbench.gpu import is_cuda
 from vidbench.records import ConfigError, InputSpec, Row, RunError, UnreadableVideo, VideoRecord, Views
 from vidbench.runs import SCHEMA, RunFolder, read_json, read_rows, refuse_differences
@@ -626,11 +627,8 @@ def describe_plan(config, plan: Plan, folder: Path) -> str:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, 0 where there is none."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+    """Bytes of a video, a file or a folder of pictures; 0 where there is none."""
+    return max(0, video_stamp(path)[0])
 
 
 def measure_cost(config, plan: Plan, records: list[VideoRecord]) -> tuple[float, float]:

@@ -689,7 +689,7 @@ def film_strip(path: Path) -> list[dict]:
     """
     from vidbench.data.decode import Limits, read_clip  # needed here only, and it loads the decoders
 
-    if not path.is_file():
+    if not path.exists():
         raise UnreadableVideo("missing", "the video is not at its place any more")
 
     def choose(table):

@@ -13,7 +13,17 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("vidbench", "numpy", "av", "opencv-python", "torch", "torchvision", "ai-edge-litert", "transformers")
+PACKAGES = (
+    "vidbench",
+    "numpy",
+    "av",
+    "pillow",
+    "opencv-python",
+    "torch",
+    "torchvision",
+    "ai-edge-litert",
+    "transformers",
+)
 
 
 def sha256_of_file(path: str | os.PathLike) -> str:

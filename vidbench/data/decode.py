@@ -1,4 +1,4 @@
-"""A video file to frames: exact, strict, and only as much decoding as the frames asked for need.
+"""A video to frames: exact, strict, and only as much decoding as the frames asked for need.
 
 Frame ``i`` is the ``i``-th picture that a full decode of the file gives, in display order. Nothing is taken from
 the header on trust: frames are counted, time stamps are those of the pictures, and damage is reported.
@@ -7,6 +7,9 @@ Pixels are what PyAV's ``frame.to_ndarray(format="rgb24")`` gives: swscale's con
 that the stream is tagged with (BT.601 limited range where it says nothing), 8 bits, no tone mapping, alpha dropped.
 They are then turned upright by the display matrix, mirroring included. The sample aspect ratio is not applied:
 the coded size is what networks were trained on.
+
+A video may also be a folder of numbered pictures (``vidbench.data.pictures``), which any of the decoders' names reads
+with Pillow. It has 25 pictures a second unless a ``frame_rate.txt`` says otherwise.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from vidbench.data.pictures import frame_rate, read_series
 from vidbench.records import Clip, ConfigError, UnreadableVideo, VideoInfo
 from vidbench.utils import nearest_hint, printable
 
@@ -162,6 +166,10 @@ def read_header(path: str | os.PathLike, *, limits: Limits | None = None) -> Vid
         UnreadableVideo: the file has no header, or no video; its ``status`` says why.
     """
     limits = limits or Limits()
+    if os.path.isdir(path):
+        with open_video(path, limits=limits) as video:
+            info = video.info
+        return VideoHeader(info.num_frames, info.frame_rate, info.duration_s, info.width, info.height, info.codec)
     check_file(path)
     with _as_unreadable():
         clock = _Clock(limits)
@@ -214,6 +222,7 @@ def packet_table(path: str | os.PathLike, *, limits: Limits | None = None) -> Pa
     Raises:
         UnreadableVideo: the file gives no usable frame; its ``status`` says why.
     """
+    check_file(path)
     with open_video(path, limits=limits) as video, _as_unreadable():
         types: dict = {}
         for frame in video._all_frames():
@@ -244,7 +253,7 @@ def open_video(path: str | os.PathLike, *, decoder: str = "pyav", limits: Limits
     _need(decoder)
     with _naming(path):
         with _as_unreadable():
-            video = _VIDEOS[decoder](path, limits)
+            video = (_PictureVideo if os.path.isdir(path) else _VIDEOS[decoder])(path, limits)
         try:
             yield video
         finally:
@@ -1141,6 +1150,109 @@ def _ts_promises(file, file_size: int) -> int:
     if file.read(1) == b"G" and file_size % 188:
         return file_size + 188 - file_size % 188
     return 0
+
+
+# ---------------------------------------------------------------- folders of numbered pictures
+
+PICTURE_CODECS = {"JPEG": "mjpeg", "PNG": "png", "WEBP": "webp", "BMP": "bmp"}
+PICTURE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")  # 8 bits a channel, or fewer
+
+
+class _PictureVideo(Video):
+    """A folder of numbered pictures; those that cannot be decoded are left out, and make it ``partial``."""
+
+    def __init__(self, path: str | os.PathLike, limits: Limits):
+        self.path, self.limits, self.clock = os.path.abspath(os.fspath(path)), limits, _Clock(limits)
+        series = read_series(self.path)
+        self.names, self.file_size, self.reason = series.names, series.num_bytes, series.reason
+        self.num_listed, self.rate, self.counted = len(series.names), frame_rate(self.path), False
+        if self.num_listed > limits.max_frames:
+            raise UnreadableVideo("too_large", f"more than the limit of {limits.max_frames} frames")
+        self._set_table()
+        try:
+            self.size, self.codec = self._look(self.names[0])
+        except _Damaged:
+            self._count()
+
+    def _set_table(self) -> None:
+        rate = self.rate or DEFAULT_RATE
+        self.table = VideoTable(np.arange(len(self.names)) / rate, rate)
+
+    @property
+    def info(self) -> VideoInfo:
+        (width, height), count, rate = self.size, len(self.names), self.table.frame_rate
+        return VideoInfo(count, rate, count / rate, width, height, self.codec, header_frames=self.num_listed)
+
+    def decode_all(self) -> None:
+        """Decode every picture once, so that damage in any of them shows; raises ``UnreadableVideo``."""
+        self.clock.go_on()
+        try:
+            if not self.counted:
+                self._count()
+        finally:
+            self.clock.rest()
+
+    def _count(self) -> None:
+        self.counted, good, size = True, [], None
+        for name in self.names:
+            self.clock.check()
+            with contextlib.suppress(_Damaged):
+                found, self.codec = self._look(name)
+                self._pixels(name)
+                size = size or found
+                good.append(name)
+        if not good:
+            raise UnreadableVideo("no_frames", "none of its pictures can be decoded")
+        self.size = size
+        if len(good) < len(self.names):
+            lost = f"{len(self.names) - len(good)} of {len(self.names)} pictures cannot be decoded"
+            self.reason, self.names = "; ".join(filter(None, (self.reason, lost))), tuple(good)
+        self._set_table()
+
+    def _decode(self, wanted: np.ndarray) -> np.ndarray | None:
+        width, height = self.size
+        frames = self._room_for(len(wanted), height, width)
+        for frame, number in zip(frames, wanted, strict=True):
+            self.clock.check()
+            try:
+                pixels = self._pixels(self.names[number])
+            except _Damaged:
+                self._count()
+                return None
+            if pixels.shape != frame.shape:
+                now = f"{pixels.shape[1]}x{pixels.shape[0]}"
+                raise UnreadableVideo("size_changed", f"the picture size changes from {width}x{height} to {now}")
+            frame[:] = pixels
+        return frames
+
+    def _look(self, name: str) -> tuple[tuple[int, int], str]:
+        """Width and height, and codec, of a picture by its header."""
+        with self._open(name) as picture:
+            return picture.size, PICTURE_CODECS[picture.format]
+
+    def _pixels(self, name: str) -> np.ndarray:
+        """uint8 (H, W, 3), RGB; as it lies in the file, whatever its EXIF says of turning it."""
+        with self._open(name) as picture:
+            return np.asarray(picture.convert("RGB"))
+
+    @contextlib.contextmanager
+    def _open(self, name: str):
+        from PIL import Image
+
+        try:
+            with Image.open(os.path.join(self.path, name), formats=tuple(PICTURE_CODECS)) as picture:
+                _check_pixels(*picture.size, self.limits)
+                if picture.mode not in PICTURE_MODES:
+                    raise _Damaged(f"pictures of mode {picture.mode}")
+                yield picture
+        except (UnreadableVideo, MemoryError, _Damaged):
+            raise
+        except Exception as problem:  # Pillow raises OSError, SyntaxError, ValueError and more
+            raise _Damaged(str(problem)) from None
+
+
+class _Damaged(Exception):
+    """A picture that cannot be decoded."""
 
 
 # ---------------------------------------------------------------- other decoders, for comparison

@@ -7,13 +7,14 @@ raises ``AnnotationError``. Labels match class names exactly, or a spelling that
 ``labels/aliases.csv`` names, spaces around them aside; file names
 match exactly, also in case. Text from an annotation file never becomes a path outside the root.
 
-Videos stored as numbered pictures are not read here yet.
+A video is a file, or a folder of numbered pictures (``vidbench.data.pictures``).
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -35,7 +36,8 @@ from vidbench.data.catalog import (
     read_labels,
     read_text,
 )
-from vidbench.records import PREDICTED, AnnotationError, VideoRecord
+from vidbench.data.pictures import is_picture, read_series
+from vidbench.records import PREDICTED, AnnotationError, UnreadableVideo, VideoRecord
 from vidbench.utils import nearest_hint, printable
 
 log = logging.getLogger(__name__)
@@ -49,7 +51,12 @@ SPLITS = {
     **dict.fromkeys(("val", "validate", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+UCF_PICTURES = "jpegs_256"  # the folder of UCF101's videos as pictures, as its zip has it
 IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+PICTURE_LINES = (  # of a list of folders: PATH FIRST LAST LABEL, or PATH NUMBER LABEL
+    re.compile(r"([^\t]*\S) +(\d{1,9} +\d{1,9}) +(\d{1,6})"),
+    re.compile(r"([^\t]*\S) +(\d{1,9}) +(\d{1,6})"),
+)
 MOST_FRAMES = 10_000_000  # num_frames beyond this is a mistake, not a video
 
 
@@ -385,10 +392,17 @@ class _Files:
     def __init__(self, root: Path):
         self.root = root
         self._names: dict[str, frozenset[str]] = {}
+        self._folded: dict[str, dict[str, str]] = {}
 
     def __contains__(self, path: str) -> bool:
         parent, _, name = path.rpartition("/")
         return name in self._listing(parent)
+
+    def by_casefold(self, folder: str) -> dict[str, str]:
+        """Names in a folder by themselves in small letters: two copies of UCF101 spell one class differently."""
+        if folder not in self._folded:
+            self._folded[folder] = {name.casefold(): name for name in self._listing(folder)}
+        return self._folded[folder]
 
     def _listing(self, folder: str) -> frozenset[str]:
         if folder not in self._names:
@@ -402,11 +416,18 @@ class _Files:
         return self._names[folder]
 
 
-def _walk(root: Path, depth: int = 4, below: str = "") -> Iterator[str]:
-    """Relative paths of videos in a folder and those in it, sorted; hidden ones are left out."""
+def _walk(root: Path, depth: int = 4, below: str = "", *, is_video: bool = False) -> Iterator[str]:
+    """Relative paths of videos in a folder and those in it, sorted; hidden ones are left out.
+
+    Args:
+        is_video: whether the folder itself is a video, where it holds numbered pictures.
+    """
     try:
         entries = sorted(os.scandir(root / below), key=lambda entry: entry.name)
     except OSError:
+        return
+    if is_video and any(is_picture(entry.name) for entry in entries):
+        yield below
         return
     for entry in entries:
         if entry.name.startswith("."):
@@ -415,7 +436,7 @@ def _walk(root: Path, depth: int = 4, below: str = "") -> Iterator[str]:
         if os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES:
             yield path
         elif depth > 1 and entry.is_dir():
-            yield from _walk(root, depth - 1, path)
+            yield from _walk(root, depth - 1, path, is_video=True)
 
 
 def _by_stem(root: Path, folders: Iterable[str]) -> dict[str, list[str]]:
@@ -423,8 +444,14 @@ def _by_stem(root: Path, folders: Iterable[str]) -> dict[str, list[str]]:
     below = next((name for name in folders if (root / name).is_dir()), "")
     found: dict[str, list[str]] = defaultdict(list)
     for path in _walk(root, 4, below):
-        found[path.rpartition("/")[2].rpartition(".")[0]].append(path)
+        found[_without_suffix(path.rpartition("/")[2])].append(path)
     return found
+
+
+def _without_suffix(path: str) -> str:
+    """A path without the suffix of a video; a folder's name has none."""
+    start, suffix = os.path.splitext(path)
+    return start if suffix.lower() in VIDEO_SUFFIXES else path
 
 
 def _first_file(root: Path, names: Iterable[str], what: str) -> Path:
@@ -561,7 +588,8 @@ def _of_label(paths: list[str], label: str | None) -> str:
 
 
 def _stem(path: str) -> str:
-    return path.rpartition("/")[2].rpartition(".")[0]
+    name = path.rpartition("/")[2]
+    return name.rpartition(".")[0] or name
 
 
 def _load_kinetics(root: Path, split: str, fold: int, labels, annotations) -> list[VideoRecord]:
@@ -596,7 +624,11 @@ def read_class_index(path: str | os.PathLike) -> tuple[str, ...]:
 
 
 def ucf_records(
-    path: str | os.PathLike, labels: tuple[str, ...], split: str, exists: Callable[[str], bool], folder: str = ""
+    path: str | os.PathLike,
+    labels: tuple[str, ...],
+    split: str,
+    exists: Callable[[str], bool],
+    place: Callable[[str], str] = str,
 ) -> list[VideoRecord]:
     """Records of UCF101's ``trainlist0N.txt`` (``CLASS/NAME.avi NUMBER``) or ``testlist0N.txt`` (without number).
 
@@ -604,8 +636,8 @@ def ucf_records(
     the file name up to ``_gNN``: clips cut from one source video.
 
     Args:
-        exists: tells whether a path (with ``folder`` before it) is there.
-        folder: where the class folders lie, relative to the root.
+        exists: tells whether a path is there.
+        place: gives the path of ``CLASS/NAME.avi``, relative to the root.
 
     Raises:
         AnnotationError: a number that is not the folder's class, or a line that is no path.
@@ -629,7 +661,7 @@ def ucf_records(
             )
         stem = _stem(file)
         group = re.match(r"(.*_g\d+)_c\d+$", stem)
-        listing.add(line, stem, "/".join(filter(None, (folder, name))), label, f"{label}/{group[1]}" if group else "")
+        listing.add(line, stem, place(name), label, f"{label}/{group[1]}" if group else "")
     return listing.records
 
 
@@ -641,12 +673,24 @@ def _load_ucf(root: Path, split: str, fold: int, labels, annotations, lists, vid
         check_labels(read_class_index(file.parent / "classInd.txt"), labels, printable(file.parent / "classInd.txt"))
     folder = next((name for name in videos if (root / name).is_dir()), "")
     files = _Files(root)
-    records = ucf_records(file, labels, split, files.__contains__, folder)
+    place = functools.partial(_ucf_place, root, folder, files)
+    records = ucf_records(file, labels, split, files.__contains__, place)
     other = {"train": "test", "test": "train"}.get(split)
     beside = file.parent / f"{other}list{fold:02d}.txt"
     if other and beside.is_file():
-        check_groups(records, ucf_records(beside, labels, other, files.__contains__, folder))
+        check_groups(records, ucf_records(beside, labels, other, files.__contains__))
     return records
+
+
+def _ucf_place(root: Path, folder: str, files: _Files, name: str) -> str:
+    """Where a video of UCF101 lies: the file, a folder of its pictures in its place, or one in ``jpegs_256``."""
+    path = "/".join(filter(None, (folder, name)))
+    if path in files:
+        return path
+    stem = _stem(name)
+    known = files.by_casefold(UCF_PICTURES).get(stem.casefold(), stem)
+    others = (_without_suffix(path), f"{UCF_PICTURES}/{known}")
+    return next((other for other in others if other in files and (root / other).is_dir()), path)
 
 
 def _load_ucf101(root: Path, split: str, fold: int, labels, annotations) -> list[VideoRecord]:
@@ -693,14 +737,19 @@ def _load_hmdb51(root: Path, split: str, fold: int, labels, annotations) -> list
     if wanted is None:
         raise AnnotationError(f"HMDB51 has the splits train and test, not {quoted(split, 40)}.")
     folder = next((f"{name}/" for name in ("hmdb51_org", "videos") if (root / name).is_dir()), "")
-    listing = _Listing(labels, split, _Files(root).__contains__)
+    files = _Files(root)
+    listing = _Listing(labels, split, files.__contains__)
     for label in labels:
         path = _first_file(lists, [f"{label}_test_split{fold}.txt"], f"split file of class {label}, fold {fold},")
         for line, name, code in read_hmdb_split(path):
             if code != wanted:
                 continue
             try:
-                listing.add(line, _stem(name), f"{folder}{label}/{clean_path(name)}", label, _hmdb_group(name, label))
+                place = f"{folder}{label}/{clean_path(name)}"
+                as_pictures = _without_suffix(place)
+                if place not in files and as_pictures in files:
+                    place = as_pictures
+                listing.add(line, _stem(name), place, label, _hmdb_group(name, label))
             except ValueError as problem:
                 listing.bad(line, f"{label}: {problem}")
     return listing.records
@@ -870,16 +919,27 @@ def _load_list(root: Path, split: str, fold: int, labels, annotations) -> list[V
     if path.suffix.lower() == ".json":
         _add_datalist(listing, path, labels)
     else:
-        _add_list(listing, path, labels, split)
+        _add_list(listing, path, labels, split, root)
     return listing.records
 
 
 def _list_rows(path: Path) -> Iterator[tuple[int, list | str]]:
-    """``(line, [path, label, split, group])`` of a CSV, or of lines ``PATH LABEL``."""
+    """``(line, [path, label, split, group])`` of a CSV, or of lines ``PATH LABEL``.
+
+    Lists of folders of pictures have a number of pictures, or the first and the last one, between the two; a row then
+    has them as a fifth value, as text.
+    """
     if path.suffix.lower() == ".csv":
         yield from csv_rows(path, ("path",), ("label", "split", "group"))
         return
-    for line, text in _lines(path):
+    lines = list(_lines(path))
+    for form in PICTURE_LINES:
+        if all(form.fullmatch(text) for _, text in lines):
+            for line, text in lines:
+                folder, numbers, label = form.fullmatch(text).groups()
+                yield line, [folder, label, None, None, numbers.split()]
+            return
+    for line, text in lines:
         parts = text.split("\t") if "\t" in text else text.rsplit(None, 1)
         if len(parts) == 2:
             yield line, [parts[0].strip(), parts[1].strip(), None, None]
@@ -887,22 +947,34 @@ def _list_rows(path: Path) -> Iterator[tuple[int, list | str]]:
             yield line, "expected 'PATH LABEL', parted by a tab where the label has spaces"
 
 
-def _add_list(listing: _Listing, path: Path, labels: tuple[str, ...], split: str) -> None:
+def _add_list(listing: _Listing, path: Path, labels: tuple[str, ...], split: str, root: Path) -> None:
     for line, row in _list_rows(path):
         if isinstance(row, str):
             listing.bad(line, row)
             continue
-        name, label, row_split, group = row
+        name, label, row_split, group, *pictures = row
         if row_split and SPLITS.get(row_split.lower(), row_split) != split:
             continue
         if label and label not in labels and label.isdecimal() and int(label) < len(labels):
             label = labels[int(label)]
         try:
             name = clean_path(name)
+            if pictures and len(pictures[0]) == 2:
+                _check_range(root / name, *map(int, pictures[0]))
         except ValueError as problem:
             listing.bad(line, str(problem))
             continue
         listing.add(line, name, name, label or None, group or "")
+
+
+def _check_range(folder: Path, first: int, last: int) -> None:
+    """Refuse a line that means a part of a folder's pictures; raises ``ValueError``."""
+    try:
+        series = read_series(folder)
+    except UnreadableVideo:
+        return  # not there, or no such folder: reading it says so
+    if (first, last) != (series.first, series.last):
+        raise ValueError(f"pictures {first} to {last} of {series.first} to {series.last}; only whole folders are read")
 
 
 def _add_datalist(listing: _Listing, path: Path, labels: tuple[str, ...]) -> None:

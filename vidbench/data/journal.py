@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from vidbench.data.pictures import video_stamp
 from vidbench.records import RunError
 from vidbench.utils import printable
 
 
 def file_stamp(root: str | os.PathLike, path: str) -> tuple[int, int]:
-    """Size in bytes and time of change in nanoseconds; ``(-1, -1)`` where no regular file is."""
-    try:
-        facts = os.stat(os.path.join(root, path))
-    except (OSError, ValueError):
-        return -1, -1
-    return (facts.st_size, facts.st_mtime_ns) if stat.S_ISREG(facts.st_mode) else (-1, -1)
+    """Size in bytes and time of change in nanoseconds; ``(-1, -1)`` where no video is."""
+    return video_stamp(os.path.join(root, path))
 
 
 class FileJournal:

@@ -14,6 +14,7 @@ from vidbench.data.decode import Limits, VideoHeader, decoder_version, read_head
 from vidbench.data.journal import FileJournal, file_stamp
 from vidbench.data.load import ViewReader
 from vidbench.data.near import pairs_within
+from vidbench.data.pictures import video_stamp
 from vidbench.records import PREDICTED, InputSpec, UnreadableVideo, VideoInfo, VideoRecord, Views
 from vidbench.utils import sha256_of_file, usable_cores
 
@@ -166,17 +167,10 @@ def _probe(record: VideoRecord, values: dict | None) -> Probe:
 
 
 def _look(record: VideoRecord, root, found) -> Look:
-    size = 0 if record.status == "missing" else _size(os.path.join(root, record.path))
+    size = 0 if record.status == "missing" else max(0, video_stamp(os.path.join(root, record.path))[0])
     if isinstance(found, UnreadableVideo):
         return Look(record, found.status, found.reason, file_size=size)
     return Look(record, found.status, found.reason, found.info, size, found.pixels[0, 0])
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size if os.path.isfile(path) else 0
-    except (OSError, ValueError):
-        return 0
 
 
 def same_bytes(looks: Iterable[Look], root: str | os.PathLike) -> list[list[Look]]:
@@ -202,7 +196,7 @@ def equal_files(paths: Sequence[str | os.PathLike]) -> list[tuple[int, list[int]
     """
     by_size, by_hash = defaultdict(list), defaultdict(list)
     for place, path in enumerate(paths):
-        if size := _size(path):
+        if os.path.isfile(path) and (size := os.path.getsize(path)):
             by_size[size].append(place)
     for size, places in by_size.items():
         for place in places if len(places) > 1 else ():
