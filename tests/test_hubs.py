@@ -128,11 +128,11 @@ def test_what_a_finished_program_cannot_do_is_refused():
     with pytest.raises(ConfigError, match="runs on the CPU as it is"):
         load_model(MOVINET, precision="bf16")
     with pytest.raises(ConfigError, match="runs on the CPU as it is"):
-        load_model("i3d", device="cuda")
+        load_model("i3d.tfhub_kinetics400", device="cuda")
     with pytest.raises(WeightsError, match="There is no weights file"):
         load_model(MOVINET, "absent.tflite")
     with pytest.raises(WeightsError, match="There is no SavedModel folder"):
-        load_model("i3d", "absent")
+        load_model("i3d.tfhub_kinetics400", "absent")
 
 
 def test_without_a_network_the_sentence_says_where_to_put_the_file(monkeypatch, tmp_path):
@@ -167,7 +167,7 @@ import numpy as np
 from vidbench.models import load_model
 from vidbench.records import WeightsError
 
-model = load_model("i3d", sys.argv[1])
+model = load_model("i3d.tfhub_kinetics400", sys.argv[1])
 assert model.card.name == "i3d.tfhub_kinetics400" and len(model.labels) == 400
 rng = np.random.default_rng(0)
 videos = [rng.integers(0, 256, (v, 9, 224, 224, 3), dtype=np.uint8) for v in (2, 1)]
@@ -177,11 +177,11 @@ for video, found in zip(videos, scores):
     mean = (video / 255).mean((2, 3))
     np.testing.assert_allclose(found[:, :3], mean[:, 0], rtol=1e-4)      # [0, 1], RGB, first frame first
     np.testing.assert_allclose(found[:, 3], mean[:, -1, 0], rtol=1e-4)
-again = load_model("i3d", sys.argv[1])
+again = load_model("i3d.tfhub_kinetics400", sys.argv[1])
 assert len(model.weights_sha256) == 64 and again.weights_sha256 == model.weights_sha256
 assert model.seconds["forward"] > 0
 try:
-    load_model("i3d", sys.argv[2])
+    load_model("i3d.tfhub_kinetics400", sys.argv[2])
 except WeightsError as problem:
     assert "no SavedModel with a signature 'default'" in str(problem), problem
 try:

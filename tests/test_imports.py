@@ -43,6 +43,7 @@ MODULES = {
     "pyarrow": "pyarrow.parquet",
     "pytest": "pytest",
     "pytest-timeout": "pytest_timeout",
+    "cd-fvd": "cdfvd.third_party.i3d.pytorch_i3d",
     "rarfile": "rarfile",
     "requests": "requests",
     "rich": "rich.progress",

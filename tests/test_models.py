@@ -167,7 +167,7 @@ def test_labels_that_are_none_are_refused():
         with pytest.raises(ConfigError, match="different class names"):
             load_model("mini2d", "random", labels=wrong)
     with pytest.raises(ConfigError, match="finished program"):
-        load_model("i3d", "random", labels=("a", "b"))
+        load_model("i3d.tfhub_kinetics400", "random", labels=("a", "b"))
 
 
 def swapped_names(tensors, shapes):

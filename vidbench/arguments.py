@@ -92,8 +92,8 @@ class EvaluateConfig(Options):
     )
     weights: str | None = option(
         weights,
-        "file or folder of weights, or the word random. Random weights prove that everything runs; "
-        "the summary, table and report say that they give no result",
+        "file or folder of weights, TensorFlow's checkpoints included, or the word random. Random weights prove that "
+        "everything runs; the summary, table and report say that they give no result",
         group=WHAT,
         metavar="PATH",
         default=None,
@@ -861,7 +861,7 @@ def _check_files(config: EvaluateConfig) -> None:
         value = getattr(config, name)
         if value is None or value in words:
             continue
-        if not os.path.exists(value):
+        if not os.path.exists(value) and not (name == "weights" and os.path.exists(f"{value}.index")):
             also = f", nor is it the word {' or '.join(map(repr, words))}" if words else ""
             raise OptionError(name, f"{quoted(value, 160)} does not exist{also} ({_started_at(value)})")
         if name != "weights" and not os.path.isfile(value):

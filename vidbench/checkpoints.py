@@ -68,7 +68,7 @@ def load_state_dict_file(path: str | os.PathLike) -> StateDict:
             f"{printable(head[:24].decode('latin-1'), 40)!r}."
         )
     tensors, notes = _unwrapped(found, path)
-    _check_values(tensors, path)
+    check_values(tensors, path)
     return StateDict(tensors, path, sha256_of_file(path), tuple(notes))
 
 
@@ -269,7 +269,8 @@ def _unwrapped(found, path: Path) -> tuple[dict, list[str]]:
     return dict(found), notes
 
 
-def _check_values(tensors: dict, path: Path) -> None:
+def check_values(tensors: dict, path: Path) -> None:
+    """Raise ``WeightsError`` for a tensor that holds NaN or infinity."""
     for key, value in tensors.items():
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise WeightsError(f"{_named(path)}: {printable(key, 80)!r} holds NaN or infinity.")

@@ -1,18 +1,20 @@
-"""Networks that others made, behind the call of ours: MoViNet as TFLite, I3D as a TensorFlow SavedModel.
+"""What others made, behind our calls: MoViNet as TFLite, I3D and MoViNet as SavedModels, TensorFlow's checkpoints.
 
 The only module that imports TensorFlow; see ``_tensorflow`` for the order that keeps the process alive.
 """
 
 from __future__ import annotations
 
+import glob
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 
+from vidbench.checkpoints import StateDict, check_values
 from vidbench.records import ConfigError, InputSpec, WeightsError
-from vidbench.utils import printable, sha256_of_json, usable_cores
+from vidbench.utils import printable, sha256_of_file, sha256_of_json, usable_cores
 
 
 class MoViNetStream:
@@ -141,10 +143,74 @@ class HubI3D:
         return scores
 
 
+def find_checkpoint(path) -> Path | None:
+    """The prefix of the TensorFlow checkpoint that a path means, or ``None`` where it means none.
+
+    A path may be the prefix itself, one of the checkpoint's files, a SavedModel's folder, or a folder with one
+    checkpoint. Only names are looked at.
+
+    Raises:
+        WeightsError: a folder with several checkpoints and no file that says which.
+    """
+    path = Path(path).expanduser()
+    name = path.name.removesuffix(".index").partition(".data-")[0]
+    if path.with_name(f"{name}.index").is_file():
+        return path.with_name(name)
+    if (path / "saved_model.pb").is_file():
+        return path / "variables" / "variables"
+    found = sorted(path.glob("*.index")) if path.is_dir() else []
+    if len(found) > 1:
+        raise WeightsError(
+            f"{printable(path)} holds {len(found)} checkpoints; name one, for example "
+            f"{printable(found[-1].with_suffix(''))}."
+        )
+    return found[0].with_suffix("") if found else None
+
+
+def load_checkpoint(path) -> StateDict:
+    """The variables of a TensorFlow checkpoint, or of a SavedModel, as tensors under their names.
+
+    Only numbers are read; what a SavedModel computes is not run. Whole numbers that count steps are left out.
+
+    Args:
+        path: as for ``find_checkpoint``.
+
+    Raises:
+        WeightsError: no checkpoint there, damage, or a value that is not finite.
+    """
+    import torch
+
+    prefix = find_checkpoint(path)
+    if prefix is None:
+        raise WeightsError(f"There is no TensorFlow checkpoint {printable(path)}.")
+    tf = _tensorflow()
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        names = _variable_names(reader)
+        arrays = {name: reader.get_tensor(key) for key, name in names.items()}
+    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as problem:
+        raise WeightsError(f"{printable(prefix)} is no whole checkpoint: {printable(problem, 160)}.") from None
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items() if array.dtype == np.float32}
+    check_values(tensors, prefix)
+    files = sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}.[id]*"))
+    digest = sha256_of_json([[file.name.removeprefix(prefix.name), sha256_of_file(file)] for file in files])
+    return StateDict(tensors, prefix, digest, ("read from a TensorFlow checkpoint",))
+
+
+def _variable_names(reader) -> dict[str, str]:
+    """Key in the checkpoint → name of the variable; TensorFlow 2 keeps the names in a graph beside the values."""
+    keys = list(reader.get_variable_to_shape_map())
+    if "_CHECKPOINTABLE_OBJECT_GRAPH" not in keys:
+        return {key: key for key in keys}
+    from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
+
+    graph = TrackableObjectGraph.FromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+    values = [value for node in graph.nodes for value in node.attributes]
+    return {value.checkpoint_key: value.full_name or value.checkpoint_key for value in values}
+
+
 def hash_of_folder(folder) -> str:
     """SHA-256 over the names and contents of a folder's files, in sorted order."""
-    from vidbench.utils import sha256_of_file
-
     folder = Path(folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return sha256_of_json([[path.relative_to(folder).as_posix(), sha256_of_file(path)] for path in files])

@@ -261,7 +261,7 @@ def load_model(
         name: a card's name, or an architecture.
         weights: ``None`` for the card's own (shipped with vidbench, or downloaded once), ``random`` for a network
             that has learnt nothing, or a path: a ``.safetensors`` or ``torch.save`` file, a ``.tflite`` file, a
-            SavedModel folder.
+            SavedModel folder, or a TensorFlow checkpoint (its folder, prefix or ``.index`` file).
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:NUMBER`` or ``mps``.
         precision: ``fp32``, ``bf16`` or ``fp16``; ``auto`` means ``fp32`` until ``tune`` has measured.
         memory_format: ``contiguous`` (default) or ``channels_last``.
@@ -326,7 +326,7 @@ def _load_module(card: ModelCard, weights, seed: int, num_classes: int, backbone
     if str(weights) == "random":
         return module, {"weights_source": "random", "notes": ("random weights: no result",)}
     path, source = _weights_file(card, weights)
-    state = _converted(card, load_state_dict_file(path), module)
+    state = _converted(card, _read(card, path), module)
     kept = state if num_classes == card.num_classes else _without_other_head(card, state, module)
     fit(module, kept, card.name)
     facts = {"weights_source": source, "weights_file": str(path), "weights_sha256": state.sha256, "notes": kept.notes}
@@ -368,6 +368,15 @@ def _backbone_file(backbone: str, weights) -> Path:
     return path
 
 
+def _read(card: ModelCard, path: Path) -> StateDict:
+    """The tensors of a weights file, or of a TensorFlow checkpoint where the card can use one."""
+    from vidbench import hubs
+
+    if card.convert and hubs.find_checkpoint(path):
+        return hubs.load_checkpoint(path)
+    return load_state_dict_file(path)
+
+
 def _converted(card: ModelCard, state: StateDict, module) -> StateDict:
     """The tensors under the network's own names."""
     if not card.convert or state.tensors.keys() == module.state_dict().keys():
@@ -398,8 +407,11 @@ def head_keys(card: ModelCard) -> set[str]:
 
 def _weights_file(card: ModelCard, weights) -> tuple[Path, str]:
     """The file to load and where it comes from; downloads it where it is not on this machine."""
+    from vidbench import hubs
+
     if weights is not None:
-        return check_file(weights), "path"
+        found = hubs.find_checkpoint(weights) if card.convert else None
+        return found or check_file(weights), "path"
     wanted = card.weights
     if wanted.absent:
         raise WeightsError(
