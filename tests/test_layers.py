@@ -24,7 +24,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "hubs forward report review notebook data.survey data.fetch data.practice cards",
     "models transcode data.check",
     "predict train explain",
-    "evaluate export",
+    "evaluate export doctor",
     "distribute serve visualize browse",
     "widgets arguments",
 ]

@@ -658,6 +658,57 @@ class FetchConfig(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DoctorConfig(Options):
+    """What ``vidbench.doctor.examine`` looks at: the flags of ``scripts/doctor.py``, with underscores.
+
+    Raises:
+        ConfigError: a value out of its range; the message says which are in it.
+    """
+
+    model: str = option(
+        text, "the model, named architecture.weights; may stand first, without the flag", group=WHAT, metavar="NAME"
+    )
+    weights: str | None = option(
+        weights,
+        "file or folder of weights, TensorFlow's checkpoints included",
+        group=WHAT,
+        metavar="PATH",
+        default=None,
+        shown="default: the card's own, fetched once",
+    )
+    clip: tuple[str, ...] = option(
+        texts,
+        "the authors' clip as a .npy file, or two (RGB, then flow). The network must give "
+        "the logits that they published for it",
+        group=WHAT,
+        metavar="FILE",
+    )
+    device: str = option(
+        device,
+        "auto (the GPU whenever there is one), cpu, cuda, cuda:N or mps",
+        group=HOW,
+        metavar="NAME",
+        default="auto",
+    )
+
+    def checked(self) -> DoctorConfig:
+        """This configuration, when its model and files exist.
+
+        Raises:
+            ConfigError: an unknown model, or no such file.
+        """
+        from vidbench.models import find_card
+
+        with _about("model"):
+            find_card(self.model)
+        _check_weights(self.weights)
+        for name in self.clip:
+            if not os.path.isfile(name):
+                raise OptionError("clip", f"{quoted(name, 160)} is no regular file ({_started_at(name)})")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
 class SplitConfig(Options):
     """What ``scripts/split.py`` does: its flags, with underscores.
 
@@ -857,15 +908,26 @@ def _check_input(config: EvaluateConfig) -> None:
 
 
 def _check_files(config: EvaluateConfig) -> None:
-    for name, words in (("weights", ("random",)), ("label_map", LABEL_MAPS), ("annotations", ())):
+    _check_weights(config.weights)
+    for name, words in (("label_map", LABEL_MAPS), ("annotations", ())):
         value = getattr(config, name)
         if value is None or value in words:
             continue
-        if not os.path.exists(value) and not (name == "weights" and os.path.exists(f"{value}.index")):
-            also = f", nor is it the word {' or '.join(map(repr, words))}" if words else ""
-            raise OptionError(name, f"{quoted(value, 160)} does not exist{also} ({_started_at(value)})")
-        if name != "weights" and not os.path.isfile(value):
+        _check_exists(name, value, words)
+        if not os.path.isfile(value):
             raise OptionError(name, f"{quoted(value, 160)} is no regular file")
+
+
+def _check_weights(value: str | None) -> None:
+    """A TensorFlow checkpoint may be named by the prefix of its files, which is no file itself."""
+    if value not in (None, "random") and not os.path.exists(f"{value}.index"):
+        _check_exists("weights", value, ("random",))
+
+
+def _check_exists(name: str, value: str, words: tuple[str, ...]) -> None:
+    if not os.path.exists(value):
+        also = f", nor is it the word {' or '.join(map(repr, words))}" if words else ""
+        raise OptionError(name, f"{quoted(value, 160)} does not exist{also} ({_started_at(value)})")
 
 
 def _started_at(value: str) -> str:
@@ -1076,6 +1138,29 @@ def parse_split(arguments: Sequence[str] | None = None) -> SplitConfig:
     if words and not words[0].startswith(("-", "@")):
         words.insert(0, "--dataset")
     return parse_or_exit(SplitConfig, words, SPLIT)
+
+
+DOCTOR = Program(
+    name="doctor.py",
+    description="Find out whether a model does what its card says, and if not, which stage is wrong.",
+    usage="""doctor.py [-h] MODEL [--weights PATH] --clip FILE [FILE]
+       doctor.py i3d.rgb_imagenet_k400 --weights DIR --clip v_CricketShot_g04_c01_rgb.npy""",
+    epilog="""\
+--clip compares with logits that the authors published for a clip of theirs; the card names clip and source.
+
+exit status
+  0    nothing is wrong as far as was looked
+  1    something is wrong; the line says what
+  2    a bad option, or a file that cannot be used""",
+)
+
+
+def parse_doctor(arguments: Sequence[str] | None = None) -> DoctorConfig:
+    """Options of ``scripts/doctor.py``; see ``parse_evaluate``. The model's name may stand first."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and not words[0].startswith(("-", "@")):
+        words.insert(0, "--model")
+    return parse_or_exit(DoctorConfig, words, DOCTOR)
 
 
 CACHE_PROGRAM = Program(

@@ -117,7 +117,9 @@ class HubI3D:
         self.seconds = {"transform": 0.0, "transfer": 0.0, "forward": 0.0}
         tf = _tensorflow()
         try:
-            self._model = tf.saved_model.load(str(folder))
+            # A TF-Hub module of TensorFlow 1 holds several graphs; the one without a tag is for use.
+            tags = [] if (Path(folder) / "tfhub_module.pb").is_file() else None
+            self._model = tf.saved_model.load(str(folder), tags)
             self._signature = self._model.signatures["default"]
         except (OSError, ValueError, KeyError, tf.errors.OpError) as problem:
             raise WeightsError(

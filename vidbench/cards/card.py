@@ -46,6 +46,24 @@ class Reported:
 
 
 @dataclass(frozen=True)
+class Golden:
+    """What the authors' own code says about one clip of theirs: a network with their weights must say the same.
+
+    Args:
+        clips: names of the authors' ``.npy`` files, float32 (1, T, H, W, C) as the network takes them; the channels of
+            several stand one behind the other.
+        norm: Euclidean length of the logits.
+        logits: class → logit, as many as were published.
+        source: where to read it, and where the clips are.
+    """
+
+    clips: tuple[str, ...]
+    norm: float
+    logits: dict[str, float]
+    source: str
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """One set of weights: all that is needed to use it and to judge its numbers.
 
@@ -62,6 +80,7 @@ class ModelCard:
         convert: ``module:callable`` that turns the tensors of a file whose names are others' into the network's:
             called with ``{name: tensor}`` and the network's ``{name: shape}``, it returns ``{name: tensor}``; a file
             that it does not know is returned as it came. Empty where weights only come in the network's own names.
+        golden: published logits of a published clip, for ``scripts/doctor.py``; ``None`` where there are none.
     """
 
     name: str
@@ -78,6 +97,7 @@ class ModelCard:
     notes: str = ""
     options: dict = field(default_factory=dict)
     convert: str = ""
+    golden: Golden | None = None
 
     @property
     def architecture(self) -> str:

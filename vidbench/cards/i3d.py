@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidbench.cards.card import ModelCard, Reported, Weights
+from vidbench.cards.card import Golden, ModelCard, Reported, Weights
 from vidbench.records import InputSpec
 
 _UNIT = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
@@ -23,6 +23,39 @@ _NOTES = (
     "takes DeepMind's TensorFlow checkpoint (a folder or prefix), a SavedModel's folder, the PyTorch port's .pt, or "
     "safetensors."
 )
+
+# The first 20 classes and their logits on the authors' sample clip, as their code prints them (out/imagenet_*.txt).
+# Their files for the scratch weights repeat these numbers, so there are none for those.
+_GOLDEN = {
+    "rgb_imagenet": """87.108887
+        25.8566 playing cricket|12.3303 playing kickball|11.2544 catching or throwing baseball
+        10.8839 shooting goal (soccer)|10.3931 catching or throwing softball|10.0083 throwing discus
+        9.80451 javelin throw|9.6816 golf putting|9.49558 jogging|9.49032 hitting baseball|9.32433 triple jump
+        8.68525 hurling (sport)|8.53344 skateboarding|8.18189 hurdling|8.13307 playing tennis|8.04867 breakdancing
+        7.96958 hammer throw|7.96686 shot put|7.81519 long jump|7.79186 headbutting""",
+    "flow_imagenet": """63.252743
+        15.957 playing cricket|12.8087 hurling (sport)|10.527 playing tennis|10.0088 playing squash or racquetball
+        9.42503 hitting baseball|8.87974 catching or throwing baseball|8.86316 sword fighting
+        8.83245 catching or throwing softball|7.6928 hammer throw|7.48108 playing badminton|6.35917 pumping fist
+        6.35295 tai chi|5.85761 training dog|5.74437 catching or throwing frisbee|5.60679 throwing ball
+        5.57013 celebrating|5.56051 shot put|5.33861 playing ice hockey|5.29558 golf putting|5.27761 pole vault""",
+    "two_stream_imagenet": """138.468643
+        41.8137 playing cricket|21.494 hurling (sport)|20.1341 catching or throwing baseball
+        19.2256 catching or throwing softball|18.9154 hitting baseball|18.6601 playing tennis|17.3779 playing kickball
+        16.6278 playing squash or racquetball|15.9962 shooting goal (soccer)|15.6624 hammer throw|14.9772 golf putting
+        14.6717 throwing discus|14.6181 javelin throw|13.9173 pumping fist|13.5274 shot put|13.3313 celebrating
+        12.8809 applauding|12.4875 throwing ball|12.3585 dodgeball|12.0101 tap dancing""",
+}
+
+
+def _golden(weights: str) -> Golden | None:
+    if weights not in _GOLDEN:
+        return None
+    norm, *lines = _GOLDEN[weights].splitlines()
+    pairs = [entry.strip().partition(" ") for line in lines for entry in line.split("|")]
+    streams = ("rgb", "flow") if weights.startswith("two_stream") else (weights.partition("_")[0],)
+    clips = tuple(f"v_CricketShot_g04_c01_{stream}.npy" for stream in streams)
+    return Golden(clips, float(norm), {name: float(logit) for logit, _, name in pairs}, f"{_AUTHORS} (out/ and data/)")
 
 
 def _reported(weights: str) -> Reported:
@@ -47,6 +80,7 @@ def _rgb(weights: str, num_classes: int, params: int, *, file: str = "") -> Mode
         citation=_PAPER,
         notes=_NOTES,
         convert="vidbench.nets.i3d:from_others",
+        golden=_golden(weights) if num_classes == 400 else None,
     )
 
 
