@@ -82,7 +82,7 @@ def test_a_clip_that_cannot_be_the_authors_is_refused(golden, clip, tmp_path):
         "pickle.npy": (np.array([{}], object), "is no NumPy file of numbers"),
     }
     for name, (array, words) in wrong.items():
-        np.save(tmp_path / name, array, allow_pickle=True)
+        np.save(tmp_path / name, array)
         with pytest.raises(ConfigError, match=words):
             read_clip([tmp_path / name])
     (tmp_path / "text.npy").write_text("no array")
