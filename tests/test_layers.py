@@ -22,7 +22,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "nets.inflate nets.backbone checkpoints gpu runs progress",
     "data.load data.order data.arriving nets cards.card",
     "hubs forward report review notebook data.survey data.fetch data.practice cards",
-    "models transcode data.check",
+    "models transcode data.check data.exports",
     "predict train explain",
     "evaluate export doctor",
     "distribute serve visualize browse",

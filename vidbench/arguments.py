@@ -657,6 +657,82 @@ class FetchConfig(Options):
         )
 
 
+LIST_FORMATS = ("kinetics", "ucf101", "hmdb51", "somethingv2", "csv", "list", "datalist", "frames", "folder")
+LISTED = "what is listed"
+LIST = "how it is written"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertConfig(Options):
+    """What ``scripts/convert.py`` does: its flags, with underscores.
+
+    Raises:
+        ConfigError: a value out of its range; the message says which are in it.
+    """
+
+    dataset: str = option(
+        text,
+        "the dataset whose list is written anew; may stand first, without the flag",
+        group=LISTED,
+        metavar="NAME",
+    )
+    data_dir: str | None = option(
+        path, "the dataset's folder", group=LISTED, metavar="DIR", default=None,
+        shown="default: as on the dataset's card",
+    )  # fmt: skip
+    annotations: str | None = option(
+        path,
+        "annotation file that lists the videos",
+        group=LISTED,
+        metavar="FILE",
+        default=None,
+        shown="default: found in the data folder",
+    )
+    split: str | None = option(
+        text,
+        "the split, or the word all",
+        group=LISTED,
+        metavar="NAME",
+        default=None,
+        shown="default: the one that papers report",
+    )
+    fold: int = option(whole(1, 99), "its official division, where there are several", group=LISTED, default=1)
+    classes: tuple[str, ...] | None = option(
+        texts, "the videos of these classes only", group=LISTED, metavar="CLASS", default=None, shown="default: all"
+    )
+    to: str = option(
+        one_of(*LIST_FORMATS),
+        f"{', '.join(LIST_FORMATS)}. datalist reads each video to count its frames; folder makes links to the videos",
+        group=LIST,
+        metavar="FORMAT",
+    )
+    out: str = option(
+        path,
+        "the file to write; for ucf101, hmdb51, somethingv2 and folder the folder to write to",
+        group=LIST,
+        metavar="PATH",
+    )
+
+    def checked(self) -> ConvertConfig:
+        """This configuration once more, with data folder and split filled in from the card.
+
+        Raises:
+            ConfigError: an unknown dataset, split or fold.
+        """
+        from vidbench.data import catalog
+
+        with _about("dataset"):
+            card = catalog.find_dataset(self.dataset)
+        split = self.split or card.default_split
+        if card.splits and split not in (*card.splits, "all"):
+            known = ", ".join(card.splits)
+            raise OptionError("split", f"must be one of {known} or all for {card.name}, not {quoted(split)}")
+        if not 1 <= self.fold <= max(1, card.folds):
+            raise OptionError("fold", f"must be from 1 to {max(1, card.folds)} for {card.name}, not {self.fold}")
+        data_dir = self.data_dir or str(card.default_dir)
+        return dataclasses.replace(self, dataset=card.name, data_dir=data_dir, split=split)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DoctorConfig(Options):
     """What ``vidbench.doctor.examine`` looks at: the flags of ``scripts/doctor.py``, with underscores.
@@ -1161,6 +1237,34 @@ def parse_doctor(arguments: Sequence[str] | None = None) -> DoctorConfig:
     if words and not words[0].startswith(("-", "@")):
         words.insert(0, "--model")
     return parse_or_exit(DoctorConfig, words, DOCTOR)
+
+
+CONVERT = Program(
+    name="convert.py",
+    description="Write a dataset's list of videos in another format; nothing that would read back as something else.",
+    usage="""convert.py [-h] NAME --to FORMAT --out PATH [options]
+       convert.py ucf101 --split all --to csv --out data/raw/ucf101/annotations.csv""",
+    epilog="""\
+FORMAT
+  kinetics      CSV of identifier, times, label, split; needs Kinetics' identifiers
+  ucf101        classInd.txt and trainlist0N.txt, testlist0N.txt; needs CLASS/NAME in paths
+  hmdb51        CLASS_test_splitN.txt for every class
+  somethingv2   JSON files of labels and of each split
+  csv           path,label,split,group
+  list          PATH and LABEL parted by a tab
+  datalist      JSON of path, class_name, label, num_frames
+  frames        PATH NUMBER LABEL, for folders of numbered pictures
+  folder        links to the videos in SPLIT/CLASS/
+The last five come with a labels.txt beside them. Entries that are wrong themselves are left out and counted.""",
+)
+
+
+def parse_convert(arguments: Sequence[str] | None = None) -> ConvertConfig:
+    """Options of ``scripts/convert.py``; see ``parse_evaluate``. The dataset's name may stand first."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and not words[0].startswith(("-", "@")):
+        words.insert(0, "--dataset")
+    return parse_or_exit(ConvertConfig, words, CONVERT)
 
 
 CACHE_PROGRAM = Program(

@@ -110,8 +110,8 @@ def load_records(
 def dataset_labels(name: str, root: str | os.PathLike, annotations: str | os.PathLike | None = None) -> tuple[str, ...]:
     """The class names of a dataset in index order.
 
-    A known dataset has its own list. A folder of classes or a list of paths takes the names in
-    ``root/labels.txt`` where there is one; else the sorted names of the class folders, or those
+    A known dataset has its own list. A folder of classes or a list of paths takes the names in ``labels.txt`` beside
+    the annotation file or in the root, where there is one; else the sorted names of the class folders, or those
     that the list mentions.
 
     Raises:
@@ -121,8 +121,9 @@ def dataset_labels(name: str, root: str | os.PathLike, annotations: str | os.Pat
     card, root = find_dataset(name), Path(root)
     if card.labels:
         return load_labels(card.labels)
-    if (root / "labels.txt").is_file():
-        return read_labels(root / "labels.txt")
+    for place in (Path(annotations).parent, root) if annotations else (root,):
+        if (place / "labels.txt").is_file():
+            return read_labels(place / "labels.txt")
     if card.layout == "folder":
         return _folder_labels(root)
     return _list_labels(_list_file(root, Path(annotations) if annotations else None))
@@ -745,7 +746,7 @@ def _load_hmdb51(root: Path, split: str, fold: int, labels, annotations) -> list
             if code != wanted:
                 continue
             try:
-                place = f"{folder}{label}/{clean_path(name)}"
+                place = clean_path(f"{folder}{label}/{name}")
                 as_pictures = _without_suffix(place)
                 if place not in files and as_pictures in files:
                     place = as_pictures
@@ -955,7 +956,7 @@ def _add_list(listing: _Listing, path: Path, labels: tuple[str, ...], split: str
         name, label, row_split, group, *pictures = row
         if row_split and SPLITS.get(row_split.lower(), row_split) != split:
             continue
-        if label and label not in labels and label.isdecimal() and int(label) < len(labels):
+        if label and (pictures or label not in labels) and label.isdecimal() and int(label) < len(labels):
             label = labels[int(label)]
         try:
             name = clean_path(name)
