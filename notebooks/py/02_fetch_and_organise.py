@@ -95,8 +95,12 @@ cost
 # ## A server like the real one
 #
 # The published copy of Kinetics is a folder on a web server, with lists that say what is where. Here is one of the same layout, served to this
-# machine alone. Its clips are those of the mini set, under borrowed class names: a drawn figure that sits down may be called *abseiling*.
-# What matters here is names, lists and archives. Which videos are in trouble is known, and stays covered until the ledger.
+# machine alone. Its clips are those of the mini set:
+#
+# ![One frame of each class of the mini set: drawn figures with a balloon, an umbrella, a guitar or a bicycle, and four pairs of classes that one frame cannot tell apart.](../images/classes.jpg)
+#
+# They get borrowed class names, so a figure that comes nearer is called *abseiling*. What matters here is names, lists and archives. Which videos are
+# in trouble is known, and stays covered until the ledger.
 
 # %%
 scratch = tempfile.TemporaryDirectory()
@@ -270,7 +274,7 @@ before = len(server.asked)
 outcome = fetch(Order("hmdb51", "test", per_class=1, data_dir=films, mirrors=(server.url,)))
 asked = [path for path in server.asked[before:] if path.endswith(".avi")]
 print(f"{outcome.num_there} of {outcome.num_wanted} are there, {len(asked)} videos were asked for")
-outcome.lost
+pd.Series(outcome.lost, name="reason", dtype=object).sort_index().to_frame()
 
 # %% [markdown]
 # Some are missing, each with its name and a reason. None was replaced by another video of its class: then the sample would have the right
@@ -447,7 +451,7 @@ pd.Series({find_dataset(name).title: find_dataset(name).licence for name in name
 
 # %%
 known = Known(home, "val")
-facts = [(url.rpartition("/")[2], len(one["clips"]), one["sha256"][:12]) for url, one in known.archives.items()]
+facts = [(url.rpartition("/")[2], len(one["clips"]), one["sha256"][:12]) for url, one in sorted(known.archives.items())]
 server.close()
 scratch.cleanup()
 pd.DataFrame(facts, columns=["archive", "clips", "SHA-256 begins"])
