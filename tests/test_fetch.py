@@ -711,6 +711,16 @@ def test_a_damaged_zip_is_said(server, tmp_path):
         fetch(Order("ucf101", "test", data_dir=tmp_path, mirrors=(server.url + "/m",)), patience=HASTY)
 
 
+@pytest.mark.parametrize("name", ["ucf101", "hmdb51"])
+def test_a_dry_run_beside_other_files_says_what_it_takes_and_writes_nothing(server, tmp_path, name):
+    {"ucf101": ucf_server, "hmdb51": hmdb_server}[name](server)
+    (tmp_path / "notes.txt").write_text("mine")
+    order = Order(name, "test", data_dir=tmp_path, mirrors=(server.url + "/m",))
+    text = make_plan(order, dry=True, patience=HASTY).text()
+    assert f"{ {'ucf101': 8, 'hmdb51': 51}[name] } videos listed" in text
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def hmdb_server(server) -> dict[str, bytes]:
     """Three videos of each class of HMDB51, with names that shells trip over, and all its split files."""
     files = {}

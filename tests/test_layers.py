@@ -21,6 +21,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "data.index data.decode data.cache data.journal data.split data.mini data.barcode",
     "nets.inflate nets.backbone checkpoints gpu runs progress",
     "data.load data.order data.arriving nets cards.card",
+    "data.held",
     "hubs forward report review notebook data.survey data.fetch data.practice cards",
     "models transcode data.check data.exports",
     "predict train explain",

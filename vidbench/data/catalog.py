@@ -30,7 +30,8 @@ class Source:
         kind: what ``vidbench.data.fetch`` does with it: ``annotations`` (a list of videos), ``ids`` (identifiers that
             select from such a list), ``archives`` (a list of archives), ``archive`` (videos), ``replacement`` (videos
             that take the place of damaged ones), ``files`` (one address a video), ``splits`` (one address a split
-            file, or an archive of them), or nothing: a page for people.
+            file, or an archive of them), ``held videos`` and ``held splits`` (archives that are not downloaded, but
+            unpacked where they lie in the data folder), or nothing: a page for people.
         split: the split that it belongs to; all where empty.
         into: where it is kept below the data folder.
     """
@@ -198,6 +199,7 @@ UCF_BASES = (
     "https://storage.googleapis.com/thumos14_files",
     "https://raw.githubusercontent.com/yjxiong/temporal-segment-networks/master/data",
     "https://www.crcv.ucf.edu/data/UCF101",
+    "http://ftp.tugraz.at/pub/feichtenhofer/tsfusion/data",
 )
 SSV2_PAGE = "https://developer.qualcomm.com/software/ai-datasets/something-something"
 
@@ -309,7 +311,13 @@ _CARDS = (
         folds=3,
         sources=(
             Source("videos, zip", f"{UCF_BASES[0]}/UCF101_videos.zip", size_gb=6.96, kind="zip"),
-            Source("videos", f"{UCF_BASES[2]}/UCF101.rar", size_gb=6.48),
+            Source("videos, RAR", f"{UCF_BASES[2]}/UCF101.rar", size_gb=6.48, kind="held videos", into="UCF-101"),
+            Source(
+                "videos as pictures of 256 pixels, a zip in three parts (.001 to .003)",
+                f"{UCF_BASES[3]}/ucf101_jpegs_256.zip.001",
+                kind="held videos",
+                into="jpegs_256",
+            ),
             *(
                 Source(
                     f"split file {name}",
@@ -319,7 +327,12 @@ _CARDS = (
                 )
                 for name in ("classInd", *(f"{split}list0{fold}" for fold in (1, 2, 3) for split in ("train", "test")))
             ),
-            Source("splits", f"{UCF_BASES[2]}/UCF101TrainTestSplits-RecognitionTask.zip"),
+            Source(
+                "split files, zip",
+                f"{UCF_BASES[2]}/UCF101TrainTestSplits-RecognitionTask.zip",
+                kind="held splits",
+                into="ucfTrainTestlist",
+            ),
         ),
         counts=(
             *(("train1", 9537), ("test1", 3783)),
@@ -336,7 +349,10 @@ _CARDS = (
         comes="zip",
         bases=UCF_BASES,
         hosted=(Hosted("", 13320, 6.96),),
-        damage=("Its authors' RAR lies on a server whose certificate chain is incomplete; the zip is a copy of it.",),
+        damage=(
+            "Its authors' RAR lies on a server whose certificate chain is incomplete; the zip is a copy of it.",
+            "The server of the pictures was seen not to answer in 2024; copies are passed on under these names.",
+        ),
         page="https://www.crcv.ucf.edu/data/UCF101.php",
     ),
     DatasetCard(
@@ -351,14 +367,25 @@ _CARDS = (
         folds=3,
         sources=(
             Source("videos, one by one", f"{HMDB_BASES[0]}/{{path}}", kind="files"),
-            Source("videos", f"{HMDB_BASES[2]}/hmdb51_org.rar", size_gb=2.16),
+            Source(
+                "videos, RAR of a RAR for each class",
+                f"{HMDB_BASES[2]}/hmdb51_org.rar",
+                size_gb=2.16,
+                kind="held videos",
+                into="hmdb51_org",
+            ),
             Source(
                 "split files, one by one",
                 f"{HMDB_BASES[1]}/hmdb51_splits/{{label}}_test_split{{fold}}.txt",
                 kind="splits",
                 into="testTrainMulti_7030_splits/{label}_test_split{fold}.txt",
             ),
-            Source("splits", f"{HMDB_BASES[2]}/test_train_splits.rar"),
+            Source(
+                "split files, RAR",
+                f"{HMDB_BASES[2]}/test_train_splits.rar",
+                kind="held splits",
+                into="testTrainMulti_7030_splits",
+            ),
         ),
         counts=tuple((f"{split}{fold}", n) for fold in (1, 2, 3) for split, n in (("train", 3570), ("test", 1530))),
         group="the source film, the file name up to its class",

@@ -31,6 +31,7 @@ from vidbench.data.arriving import Arriving, Joined, RangeFile, Restarted, Traff
 from vidbench.data.catalog import REPOSITORY, load_labels
 from vidbench.data.disk import writing
 from vidbench.data.download import open_stream
+from vidbench.data.held import find_held, unpack_lists, unpack_videos
 from vidbench.data.mini import make_mini
 from vidbench.data.order import (
     STATE,
@@ -275,6 +276,9 @@ def estimate(job: Job, patience=None, *, probe: bool = True) -> Cost:
     if job.order.card.comes != "archives":
         hosted = job.order.card.hosted[0]
         keep = clips * hosted.gb * GB / hosted.num_videos
+        if clips and (held := find_held(job.order.card, job.root)):
+            rar = any(item.name.endswith(".rar") for item in held)  # its programs unpack all of it
+            return Cost(clips, 0, keep, max(0.0, hosted.gb * GB - keep) if rar else 0.0)
         return Cost(clips, keep, keep)
     hosted = next((item for item in job.order.card.hosted if item.split == job.split), None)
     if probe:
@@ -379,6 +383,10 @@ def _words_of_job(job: Job, cost: Cost) -> list[str]:
         lines.append(f"  download   about {_gb(cost.download_bytes)}{sized}")
         passing = f", and {_gb(cost.passing_bytes)} while archives are read" if cost.passing_bytes else ""
         lines.append(f"  keep       about {_gb(cost.keep_bytes)} for {cost.num_clips} clips{passing}")
+    elif cost.num_clips and (held := find_held(order.card, job.root)):
+        lines.append(
+            f"  unpack     {cost.num_clips} videos out of {', '.join(item.name for item in held)}; no download"
+        )
     else:
         lines.append(f"  download   about {_gb(cost.download_bytes)} for {cost.num_clips} videos, one by one")
     if cost.rate:
@@ -415,6 +423,7 @@ def make_plan(order: Order, *, dry: bool = False, patience=None) -> Plan:
     with tempfile.TemporaryDirectory() as temporary:
         lists = Path(temporary) if dry and not _has_lists(order) else order.root
         _make_folder(lists)
+        unpack_lists(card, order.root, lists)
         jobs = [open_job(order, split, lists) for split in order.splits]
     costs = [estimate(job, patience, probe=card.comes == "archives") for job in jobs]
     if not dry:
@@ -580,7 +589,10 @@ def _fetch_job(job: Job, outcome: Outcome, progress, patience) -> None:
         traffic.progress = lambda: progress.update(wanted.num_there, len(wanted.known.lost))
     how = {"archives": read_archives, "files": fetch_files, "zip": fetch_from_zip, "by hand": unpack_parts}
     try:
-        how[job.order.card.comes](job, traffic, patience)
+        if held := find_held(job.order.card, job.root):
+            unpack_videos(job, held)
+        else:
+            how[job.order.card.comes](job, traffic, patience)
     finally:
         if progress:
             progress.update(wanted.num_there, len(wanted.known.lost))

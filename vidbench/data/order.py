@@ -470,7 +470,8 @@ def open_job(order: Order, split: str, lists: Path) -> Job:
             raise ConfigError(f"{card.by_hand} into {root}; then the same command unpacks and checks them.")
         with _quiet(index.log):  # that videos are not there yet is no news
             below = root if root.is_dir() else lists
-            records = index.load_records(card.name, below, split, order.fold, annotations=path)
+            annotations = path or _lists_elsewhere(order, split, lists)
+            records = index.load_records(card.name, below, split, order.fold, annotations=annotations)
     except AnnotationError:
         if path and root not in path.parents:
             path.unlink(missing_ok=True)
@@ -488,6 +489,15 @@ def open_job(order: Order, split: str, lists: Path) -> Job:
     job = Job(order, split, root, known, wanted, len(records), num_archives=len(archives))
     job.archives = [url for url in _in_order(archives, order) if worth_reading(job, url)]
     return job
+
+
+def _lists_elsewhere(order: Order, split: str, lists: Path) -> Path | None:
+    """The split file, or folder of them, of a dry run that keeps its lists outside the data folder."""
+    sources = order.card.sources_of("splits")
+    if lists == order.root or not sources:
+        return None
+    folder = lists / Path(sources[0].into).parts[0]
+    return folder / f"{split}list{order.fold:02d}.txt" if order.card.layout == "ucf101" else folder
 
 
 def _make_home(root: Path, card: DatasetCard) -> None:
