@@ -146,7 +146,7 @@ pd.Series({name: label_of[Path(name).stem] for name in members[:6]}, name="label
 # %% [markdown]
 # That is the whole join. Three things go wrong in it again and again.
 #
-# **Identifiers that begin with a minus sign.** YouTube's may, and in Kinetics some hundreds of each split do. What does a program make of such a name on its
+# **Identifiers that begin with a minus sign.** YouTube's may, and those of some hundreds of videos in Kinetics' validation split do. What does a program make of such a name on its
 # command line?
 
 # %%
@@ -190,7 +190,7 @@ places = range(len(labels))
 
 # %% [markdown]
 # A name comes before its longer namesake, until `_test` stands behind both: *stairs* comes before *test* in the alphabet. A network trained on
-# the one order and evaluated with the other is wrong on these classes, and nothing else looks odd. The kit takes every order from
+# the one order and evaluated with the other is wrong on these classes, and nothing else looks odd. The kit keeps the order of each dataset in
 # a file of names.
 #
 # ## A stratified sample
@@ -205,8 +205,8 @@ print(*make_plan(order, dry=True).text().splitlines()[:4], sep="\n")
 
 
 # %% [markdown]
-# `mirrors` is the one thing that differs from the real copy. Leave it out, and the same order goes to the addresses on the card. What is said
-# of the bytes to keep counts with the size of real clips; drawn ones are smaller.
+# `mirrors` is the one thing that differs from the real copy. Leave it out, and the same order goes to the addresses on the card. The bytes
+# to keep are too many here, because the plan expects clips as large as those of Kinetics.
 #
 # An archive is a compressed stream that cannot be entered in the middle. It is read from its start, clips that are wanted are written, all
 # others pass by, and reading stops as soon as every class has its share. How many of the archives do you expect to be opened?
@@ -227,7 +227,7 @@ sample = open_dataset("kinetics400", home, "val")
 class_balance(sample.records)
 
 # %% [markdown]
-# Every class that has videos has its share, and some archives were never touched. **What does the same order cost a second time? And a larger
+# Every class that has videos has its share, and not every archive had to be read. **What does the same order cost a second time? And a larger
 # one?**
 
 # %%
@@ -238,7 +238,7 @@ kept = {record.video_id for record in sample.records} <= {record.video_id for re
 print("the small sample is part of the large one:", kept)
 
 # %% [markdown]
-# What is there is not fetched again, and with the same seed a larger sample grows around a smaller one, so that results stay comparable. One
+# What is there is not fetched again, and with the same seed a larger sample grows around a smaller one. One
 # thing must be said wherever such a sample is used: it was drawn from *some archives*, in an order drawn by the seed, and not clip by clip from the
 # whole split. On the command line the same is
 #
@@ -336,7 +336,7 @@ print("states other than ok:", sum(entry.state != "ok" for entry in ledger), "pl
 pd.DataFrame(told, columns=["planted", "state", "reason"])
 
 # %% [markdown]
-# Each word says what to do. What is not hosted will not come however often one asks; what failed may be asked for again, with `--retry-failed`. The
+# Each word says what to do. What is not hosted will not come from here however often one asks; what failed may be asked for again, with `--retry-failed`. The
 # deleted one is told as not fetched, since nobody can know that it was here; the same fetch brings it back. **Which classes lack videos?**
 
 # %%
@@ -360,7 +360,7 @@ pd.DataFrame(width).T
 
 # %% [markdown]
 # Where the bounds are wider than the difference between two published scores, the difference says nothing until both name their videos. Each report of this kit
-# therefore starts with its coverage.
+# therefore gives the coverage beside the accuracy.
 #
 # **And the data you have?** This is the ledger of the dataset in the settings above, or of a sample of its list where many videos are
 # there to be opened.
@@ -441,8 +441,9 @@ pd.Series({find_dataset(name).title: find_dataset(name).licence for name in name
 
 # %% [markdown]
 # For Kinetics the *list* has a free licence and the *videos* do not: they belong to the people who uploaded them, who may take them back, and
-# they show people who never asked to be in a dataset. None of these terms lets you pass videos on. So a kit like this one ships lists, recipes and
-# drawn clips, and everybody fetches for themselves. Do not put samples into a repository or a slide without having read the terms, and
+# they show people who never asked to be in a dataset. HMDB51's owners name a free licence, yet its clips are cut out of films that belong to others. The only
+# clips in this table that you can pass on without a second thought are the drawn ones. So a kit like this one ships lists, recipes and drawn clips, and
+# everybody fetches for themselves. Do not put samples into a repository or a slide without having read the terms, and
 # delete what an owner asks you to delete.
 #
 # ## What should stay written down?

@@ -15,7 +15,7 @@
 # ends in a decision that a later accuracy depends on.
 
 # %% [markdown] tags=["links"]
-# **Time** 40 minutes · **You need** nothing but the kit · **Download** none · **Device** CPU will do
+# **Time** 50 minutes · **You need** nothing but the kit · **Download** none · **Device** CPU will do
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/vidbench/blob/main/notebooks/03_explore.ipynb) · [Syllabus](README.md) · [Solutions](solutions/03_explore_solutions.ipynb)
 
@@ -344,7 +344,8 @@ members = {record.video_id for leak in leaks for _, record in leak.members}
 pd.Series({name: name in members for name in copies}, name="found").to_frame()
 
 # %% [markdown]
-# The small, dark copy and the half are found. The mirrored one is not: its pictures are other pictures, to a hash. So an empty list of leaks is no
+# The small, dark copy and the half are found, and on the mini set nothing else is told: that two clips were drawn in one place is not enough. The mirrored one
+# stays hidden: its pictures are other pictures, to a hash. So an empty list of leaks is no
 # proof, and the group split keeps its place as the first line of defence. On real data the search finds more than copies. In UCF101's first official
 # split two clips of one basketball game, with the same score on the screen, stand in training and in test under two group numbers.
 #
