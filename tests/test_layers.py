@@ -19,7 +19,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "metrics flags data.catalog data.sample data.process data.web data.disk data.near data.ledger data.pictures",
     "calibration data.archives data.download",
     "data.index data.decode data.cache data.journal data.split data.mini data.barcode",
-    "nets.inflate nets.backbone checkpoints gpu runs progress",
+    "nets.inflate nets.backbone nets.i3d checkpoints gpu runs progress",
     "data.load data.order data.arriving nets cards.card",
     "data.held",
     "hubs forward report review notebook data.survey data.fetch data.practice cards",

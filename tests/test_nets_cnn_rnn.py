@@ -59,7 +59,7 @@ def test_the_order_of_frames_matters_and_every_frame_counts(options):
 @torch.inference_mode()
 def test_it_is_an_image_network_and_a_cell_stepped_by_hand(kind, cell):
     """Largest difference here 1e-6."""
-    module, video = net(rnn=kind), clips(2, 4, 3, 40, 36)
+    module, video = net(rnn=kind, backbone="resnet18"), clips(2, 4, 3, 40, 36)
     image = image_network("resnet18").eval()
     image.load_state_dict(module.base_model.state_dict(), strict=False)
     image.fc = torch.nn.Identity()

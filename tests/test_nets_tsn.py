@@ -153,7 +153,7 @@ def test_one_segment_is_the_image_network():
         ({"consensus": "mean"}, "one of avg, max, topk, identity, rnn, cnn, not 'mean'"),
         ({"consensus": "topk", "topk": 4}, "topk is from 1 to the number of segments, 3"),
         ({"num_segments": 0}, "num_segments is at least 1"),
-        ({"shift": True, "backbone": "vgg11"}, "vgg11 is none"),
+        ({"shift": True, "backbone": "squeezenet1_1"}, "squeezenet1_1 is none"),
         ({"shift": True, "shift_div": 1}, "shift_div is at least 2"),
     ],
 )
@@ -331,7 +331,7 @@ def test_real_features_tell_real_actions_apart_with_the_cards_normalisation(sque
     root = shared_dir / "data" / "ucf101" / "UCF-101"
     names = ("BabyCrawling", "Punch", "PushUps")
     files = [path for name in names for path in sorted((root / name).glob("*_c01.avi"))]
-    assert len(files) > 45
+    assert len(files) > 40
     squeezenet.network.module.new_fc = torch.nn.Identity()
     pixels = [read_views(path, spec).pixels for path in files]
     features = np.stack([found[0] for found in squeezenet.network.logits(pixels, 8)])

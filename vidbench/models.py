@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench.cards import cnn_rnn, i3d, mini, movinet, resnet3d, torchvision, tsn
+from vidbench.cards import cnn_rnn, i3d, mini, movinet, resnet3d, s3d, torchvision, tsn
 from vidbench.cards.card import ModelCard, Reported, Weights
 from vidbench.checkpoints import StateDict, check_file, check_fit, check_hash, fetch, fit, load_state_dict_file
 from vidbench.forward import PRECISIONS, TorchNetwork, cache_folder, choose_device, tune
@@ -41,7 +41,7 @@ __all__ = [
 
 SHIPPED = Path(__file__).parent / "weights"
 
-FAMILIES = (mini, torchvision, movinet, i3d, resnet3d, tsn, cnn_rnn)
+FAMILIES = (mini, torchvision, movinet, i3d, s3d, resnet3d, tsn, cnn_rnn)
 CARDS = {card.name: card for family in FAMILIES for card in family.CARDS}
 
 
@@ -337,7 +337,7 @@ def _fill_backbone(card: ModelCard, module, weights) -> dict:
     """Put a backbone's weights into the network, and say what the model says about them; see ``nets/backbone.py``."""
     if not hasattr(module, "from_backbone"):
         raise ConfigError(f"{card.name} begins with no other network's weights; pass its own as weights.")
-    state = load_state_dict_file(_backbone_file(module.backbone, weights))
+    state = _read_backbone(module, weights)
     shapes = module.backbone_shapes()
     left_out = sorted(key for key in state.tensors if key in shapes and shapes[key] is None)
     kept = replace(state, tensors={key: value for key, value in state.tensors.items() if key not in left_out})
@@ -350,6 +350,17 @@ def _fill_backbone(card: ModelCard, module, weights) -> dict:
     note = f"{len(filled)} tensors are those of the backbone {module.backbone}, everything else is random: no result"
     facts = {"weights_source": "backbone", "weights_file": str(state.path), "weights_sha256": state.sha256}
     return {**facts, "random_head": True, "notes": (*state.notes, note)}
+
+
+def _read_backbone(module, weights) -> StateDict:
+    """A backbone's tensors, from a file or, where its files come under several sets of names, TensorFlow's too."""
+    from vidbench import hubs
+
+    if not hasattr(module, "backbone_names"):
+        return load_state_dict_file(_backbone_file(module.backbone, weights))
+    found = hubs.find_checkpoint(weights)
+    state = hubs.load_checkpoint(found) if found else load_state_dict_file(_backbone_file(module.backbone, weights))
+    return replace(state, tensors=module.backbone_names(state.tensors))
 
 
 def _backbone_file(backbone: str, weights) -> Path:

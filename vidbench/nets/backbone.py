@@ -7,7 +7,8 @@ A network that can begin with an image network's weights has two methods that ``
   hold and that are left out (the image network's own classes),
 * ``from_backbone(tensors)`` → ``{own name: tensor}`` of what they fill,
 
-and a text ``backbone`` that names the image network.
+and a text ``backbone`` that names the smaller network. ``backbone_names(tensors)`` is for those whose files come
+under several sets of names: it gives ``{the name that backbone_shapes uses: tensor}``.
 """
 
 from __future__ import annotations
@@ -91,6 +92,8 @@ def published(name: str, weights: str) -> tuple[str, str]:
     """
     import torchvision
 
+    if name not in torchvision.models.list_models(module=torchvision.models):
+        raise WeightsError(f"Weights of {name} have no name here; pass a file of them, not {printable(weights, 60)!r}.")
     known = torchvision.models.get_model_weights(name).__members__
     if weights not in known:
         raise WeightsError(f"torchvision has no weights {printable(weights, 60)!r} for {name}: {', '.join(known)}.")
