@@ -101,6 +101,8 @@ def main() -> int:
     paths = options.videos or sorted((ROOT.parent / "shared" / "data" / "kinetics400" / "val").glob("*/*.mp4"))
     if not paths:
         parser.error("name some videos: there are no clips of Kinetics in ../shared/data")
+    if absent := [str(path) for path in paths if not path.is_file()]:
+        parser.error(f"no such file: {', '.join(absent)}")
     lines = lines_of(paths, f"python benchmarks/cache_bytes.py{' VIDEO ...' if options.videos else ''}")
     print("\n".join(lines))
     if options.write:

@@ -488,8 +488,8 @@ def test_the_last_use_is_the_youngest_of_its_entries(filled):
 @pytest.mark.parametrize(
     ("changes", "geometry"),
     [
-        ({"made_for": ["ucf101", {"num_frames": "x"}]}, "damaged"),
-        ({"made_for": 5}, "damaged"),
+        ({"made_for": ["ucf101", {"num_frames": "x"}]}, "5 frames"),
+        ({"made_for": 5}, "5 frames"),
         ({"made_for": ["a\x1b[2J", {}]}, "5 frames"),
         ({"made_for": [["a"], {}]}, "5 frames"),
         ({"shape": "wide"}, "damaged"),

@@ -288,12 +288,15 @@ def _made_for(entry: Stored) -> tuple[str, str]:
         return NOT_KNOWN, "unfinished: being written, or left by a process that was stopped"
     try:
         side = read_side(next(path for path in entry.paths if path.suffix == ".json"))
-        shape = [int(length) for length in side["shape"]]
-        dataset, geometry = side.get("made_for") or ("", {})
-        name = dataset if isinstance(dataset, str) and dataset else NOT_KNOWN
-        return printable(name, 40), printable(geometry_words(geometry, shape), 120)
-    except (OSError, CacheError, LookupError, TypeError, ValueError, AttributeError):
+        words = geometry_words({}, [int(length) for length in side["shape"]])
+    except (OSError, CacheError, LookupError, TypeError, ValueError):
         return NOT_KNOWN, "damaged: made anew when it is asked for"
+    try:
+        name, geometry = side["made_for"]
+        words = geometry_words(geometry, side["shape"])
+    except (LookupError, TypeError, ValueError, AttributeError):
+        name = ""
+    return printable(name if isinstance(name, str) and name else NOT_KNOWN, 40), printable(words, 120)
 
 
 def geometry_words(geometry: dict, shape: Sequence[int]) -> str:
