@@ -1051,8 +1051,8 @@ def _draw_sizes(axes, sizes: Counter, num: int) -> None:
     for name, shape in SHAPES:
         x, y = (right, right / shape) if right / shape < top else (top * shape, top)
         axes.plot([0, x], [0, y], color=LINE, lw=0.8, zorder=1)
-        where = ("right", "bottom") if y < top else ("center", "bottom")
-        axes.text(x, y, name, color=MUTED, fontsize=7.5, ha=where[0], va=where[1])
+        words, where = (f"{name} ", "bottom") if y < top else (f"{name}      ", "top")  # beside its line, not on it
+        axes.text(x, y, words, color=MUTED, fontsize=7.5, ha="right", va=where)
     colours = np.where(h > w, ORANGE, BLUE)
     axes.scatter(w, h, s=30 + 370 * counts / counts.max(), c=colours, alpha=0.65, edgecolors="white", zorder=3)
     named = sorted(sizes.most_common(num), key=lambda item: item[0][::-1])
