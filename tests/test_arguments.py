@@ -48,14 +48,14 @@ def test_text_and_python_values_give_the_same_configuration():
     ("name", "value"),
     [
         ("model", ""), ("model", "a\x1b[0m"), ("weights", "w$HOME/x"), ("fold", 0), ("classes", [""]), ("limit", 0),
-        ("seed", -1), ("seed", 2**32), ("num_clips", 0), ("num_crops", 4), ("num_frames", 0), ("num_frames", 10**9),
+        ("seed", -1), ("seed", 2**32), ("num_clips", 0), ("num_crops", 11), ("num_frames", 0), ("num_frames", 10**9),
         ("frame_rate", 0), ("frame_rate", -25), ("frame_rate", float("nan")), ("batch_size", 0), ("batch_size", 4097),
         ("batch_size", 8.0), ("batch_size", None), ("num_workers", -1), ("num_workers", 257), ("device", "gpu"),
         ("device", "cuda:"), ("precision", "fp8"), ("decoder", "ffmpeg"), ("timeout", 0), ("timeout", "1 min"),
         ("memory", 1), ("results_dir", "a\0b"), ("cache_dir", ""), ("run_name", "../other"), ("run_name", "a/b"),
         ("run_name", ".."), ("run_name", "-x"), ("run_name", "x" * 121), ("run_name", "a\nb"), ("top_n", 0),
         ("max_skipped", 1.01), ("max_skipped", "101%"), ("max_skipped", -0.1), ("max_skipped", "some"),
-        ("dry_run", "yes"), ("report_only", 1),
+        ("average", "mean"), ("short_side", 0), ("dry_run", "yes"), ("report_only", 1),
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_is_refused_by_the_name_of_its_option(name, value):
@@ -139,7 +139,8 @@ def test_options_that_a_model_cannot_follow_are_refused():
     stream = {"model": "movinet_a0_stream.k600_int8", "label_map": "names"}
     refused(r"^--num-frames has no meaning for movinet_a0_stream.k600_int8", num_frames=8, **stream)
     refused(r"^--num-clips has no meaning", num_clips=2, **stream)
-    refused(r"^--num-crops must be 1 or 3", num_crops=2)
+    refused(r"^--num-crops must be 1, 3 or 10", num_crops=2)
+    refused(r"^--short-side must be at least 112 for r3d_18", model="r3d_18", short_side=111)
     refused(r"^--num-frames must be 16 for mvit_v2_s.kinetics400_v1, not 32", num_frames=32, model="mvit_v2_s")
     EvaluateConfig(**R3D, num_frames=32).checked()
 

@@ -176,7 +176,7 @@ def test_a_crop_larger_than_the_frame_is_refused_and_never_padded():
         ({"resize": 8, "crop": (8, 9)}, "does not fit"),
         ({"resize": (10, 14), "crop": (12, 8)}, "does not fit"),
         ({"resize": (10, 14), "crop": (0, 8)}, "does not fit"),
-        ({"num_crops": 2}, "1 .centre. or 3"),
+        ({"num_crops": 2}, "1 .centre., 3"),
         ({"num_clips": 0}, "counted from 1"),
         ({"layout": "TCHW"}, "Unknown axis order"),
     ],

@@ -639,7 +639,7 @@ def test_the_csv_has_one_line_per_listed_video_with_the_seed_s_columns(mini, tmp
             assert float(line["score_2"]) == pytest.approx(row.top[1][2], rel=5e-6)
 
 
-def test_the_csv_keeps_foreign_text_and_writes_control_characters_out(tmp_path):
+def test_the_csv_keeps_foreign_text_and_no_cell_is_a_formula(tmp_path):
     bad = 'a,"b"\n=1+1\x00\x1b \u05e9\u05dc \udcff'
     rows = [Row(0, "-0AbCdEfGh1_000003_000013", bad, "=cmd|' /C calc'!A0", 1, "val", "", "missing", bad)]
     rows += [
@@ -647,14 +647,16 @@ def test_the_csv_keeps_foreign_text_and_writes_control_characters_out(tmp_path):
     ]
     write_predictions_csv(tmp_path / "p.csv", rows, 2)
     first, second = read_csv(tmp_path / "p.csv")
-    assert first["YouTube_Id"] == "-0AbCdEfGh1"
-    assert first["video_id"] == "-0AbCdEfGh1_000003_000013"
-    assert first["Ground_Truth"] == "=cmd|' /C calc'!A0"
+    assert first["YouTube_Id"] == "'-0AbCdEfGh1"
+    assert first["video_id"] == "'-0AbCdEfGh1_000003_000013"
+    assert first["Ground_Truth"] == "'=cmd|' /C calc'!A0"
+    assert second["video_id"] == "'@v"
     assert first["path"] == first["reason"] == 'a,"b"\\n=1+1\\x00\\x1b \u05e9\u05dc \\udcff'
     assert second["score_1"] == "0.333333"
     assert second["frame_rate"] == "29.97"
     assert second["pred_2"] == second["score_2"] == second["Ground_Truth"] == second["rank"] == ""
     assert (tmp_path / "p.csv").read_bytes().count(b"\n") == 3
+    assert not any(cell.startswith(tuple("=+-@\t\r")) for line in (first, second) for cell in line.values())
 
 
 def test_the_csv_of_random_weights_says_so_on_every_line(mini, tmp_path):

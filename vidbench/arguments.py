@@ -191,9 +191,27 @@ class EvaluateConfig(Options):
         shown="default: the card's",
     )
     num_crops: int | None = option(
-        whole(1, 3),
-        "crops of each clip: 1 (centre) or 3 (along the longer side). Time grows with it",
+        whole(1, 10),
+        "crops of each clip: 1 (centre), 3 (along the longer side) or 10 (corners and centre, each also mirrored: not "
+        "where classes name left or right). Time grows with it",
         group=INPUT,
+        default=None,
+        shown="default: the card's",
+    )
+    average: str | None = option(
+        one_of("logits", "probabilities", "max"),
+        "how the views of a video become one answer: logits or probabilities (their mean), or max (each class's "
+        "highest probability). The view ladder of the report shows all three",
+        group=INPUT,
+        metavar="HOW",
+        default=None,
+        shown="default: the card's",
+    )
+    short_side: int | None = option(
+        whole(8, 8192),
+        "pixels of a frame's short side before the crop. Larger shows a smaller part of the picture, in more detail",
+        group=INPUT,
+        metavar="PIXELS",
         default=None,
         shown="default: the card's",
     )
@@ -972,8 +990,15 @@ def _check_input(config: EvaluateConfig) -> None:
     from vidbench import models
 
     card = models.find_card(config.model)
-    if config.num_crops == 2:
-        raise OptionError("num_crops", "must be 1 or 3, not '2'")
+    if config.num_crops not in (None, 1, 3, 10):
+        raise OptionError("num_crops", f"must be 1, 3 or 10, not '{config.num_crops}'")
+    height, width = card.input.crop
+    if config.short_side is not None and config.short_side < max(height, width):
+        raise OptionError(
+            "short_side",
+            f"must be at least {max(height, width)} for {card.name}, which crops {height} x {width} pixels, "
+            f"not {config.short_side}",
+        )
     for name in ("num_frames", "num_clips"):
         if card.input.sampling == "stream" and getattr(config, name) is not None:
             raise OptionError(name, f"has no meaning for {card.name}, which takes a whole video frame by frame")

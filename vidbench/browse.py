@@ -21,6 +21,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
 
+from vidbench.compare import differing_protocol
 from vidbench.metrics import summarise
 from vidbench.records import RunError
 from vidbench.report import cautions, dataset_labels, protocol_table, render, section
@@ -244,14 +245,6 @@ def same_videos(runs: Sequence[Run]) -> bool:
     """Whether all runs list the same videos with the same labels, in the same order."""
     lists = {section(run.manifest, "dataset").get("records_sha256") for run in runs}
     return len(lists) == 1 and None not in lists
-
-
-def differing_protocol(runs: Sequence[Run]) -> list[dict]:
-    """The lines of the protocol in which runs differ, as ``{name, values}``, one value a run."""
-    tables = [dict(protocol_table(run.manifest)) for run in runs]
-    names = list(dict.fromkeys(name for table in tables for name in table))
-    lines = [{"name": name, "values": [table.get(name, "") for table in tables]} for name in names]
-    return [line for line in lines if len(set(line["values"])) > 1]
 
 
 def paired_counts(first: Run, second: Run) -> dict | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench import forward, metrics, models, predict, report
+from vidbench import forward, models, predict, report, scores
 from vidbench.data import catalog, check, decode, index, ledger, load
 from vidbench.data.pictures import video_stamp
 from vidbench.gpu import is_cuda
@@ -203,7 +203,8 @@ def make_plan(config) -> Plan:
 
 def override(spec: InputSpec, config) -> InputSpec:
     """The card's input with the flags that were given; the card's own values where they were not."""
-    given = {name: getattr(config, name) for name in ("num_frames", "frame_rate", "num_clips", "num_crops")}
+    names = ("num_frames", "frame_rate", "num_clips", "num_crops", "average")
+    given = {name: getattr(config, name) for name in names} | {"resize": config.short_side}
     changed = {name: value for name, value in given.items() if value is not None}
     if spec.sampling == "stream" and {"num_frames", "num_clips"} & set(changed):
         raise ConfigError("this model takes a whole video frame by frame: leave out --num-frames and --num-clips")
@@ -474,11 +475,11 @@ def begin_batch(batch, plan: Plan, run: RunFolder, model, config, clock: StageCl
     if readable and not model.settled:
         with clock.apart():
             settle(model, pixels, config, run)
-    scores = model.submit(pixels, config.batch_size) if readable else list
+    submitted = model.submit(whole_batches(pixels, config.batch_size, model), config.batch_size) if readable else list
     numbers = [number for number, _ in readable]
 
     def finish_batch() -> tuple[list[Row], np.ndarray]:
-        found = dict(zip(numbers, scores()))
+        found = dict(zip(numbers, submitted()))
         logits = np.full((len(batch), *run.shape[1:]), np.nan, np.float32)
         rows = []
         for place, (number, views) in enumerate(batch):
@@ -488,6 +489,19 @@ def begin_batch(batch, plan: Plan, run: RunFolder, model, config, clock: StageCl
         return rows, logits
 
     return finish_batch
+
+
+def whole_batches(pixels: list[np.ndarray], size: int, model) -> list[np.ndarray]:
+    """Pixels of videos, with copies of one view behind them until the number of views is a multiple of ``size``.
+
+    In a batch of one size a view gets the same logits, bit by bit, whatever stands beside it; in a smaller batch the
+    libraries sum in another order. So a video's logits do not depend on which of its neighbours could be read, or on
+    how many views it is given.
+    """
+    missing = -sum(len(views) for views in pixels) % size
+    if not missing or not model.network.tunable:  # other networks take one video at a time
+        return pixels
+    return [*pixels, np.repeat(pixels[-1][-1:], missing, axis=0)]
 
 
 def settle(model, pixels: list[np.ndarray], config, run: RunFolder) -> None:
@@ -670,7 +684,7 @@ def finish(folder: Path, config, *, ran: bool) -> Outcome:
             f"{folder} has {len(rows)} of {listed} rows; run the same command without --report-only to finish it"
         )
     labels = facts["labels"]
-    result = metrics.summarise(rows, labels, unmapped=(facts.get("label_map") or {}).get("unmapped"))
+    result = scores.figures(folder, facts, rows, labels)
     entries = ledger.run_ledger(rows, ledger.read_absent(folder))
     result["ledger"] = ledger.summarise_ledger(entries, result, facts.get("dataset", {}))
     write_json(folder / "metrics.json", result)

@@ -96,6 +96,14 @@ def texts(value) -> tuple[str, ...]:
     return tuple(text(item) for item in ((value,) if isinstance(value, str) else value))
 
 
+texts.several = True
+
+
+def takes_several(kind: Callable) -> bool:
+    """Whether an option of this kind takes one value or more: its function says so in ``several``."""
+    return getattr(kind, "several", False)
+
+
 def path(value) -> str:
     """A path: ``~`` becomes the home folder; ``$NAME`` is refused, because only a shell expands it."""
     try:
@@ -432,7 +440,7 @@ def make_parser(options: type, program: Program) -> argparse.ArgumentParser:
         if meta["kind"] is switch:
             group.add_argument(flag_of(field.name), action="store_true", **how)
         else:
-            nargs = "+" if meta["kind"] is texts else None
+            nargs = "+" if takes_several(meta["kind"]) else None
             group.add_argument(flag_of(field.name), metavar=meta["metavar"], nargs=nargs, **how)
     for flag in program.old_flags:
         parser.add_argument(flag, help=argparse.SUPPRESS)
@@ -485,7 +493,7 @@ def _takes(options: type, program: Program) -> dict[str, str]:
     takes = dict.fromkeys(program.old_flags, "one") | dict.fromkeys(SHOW_AND_STOP, "none")
     for field in dataclasses.fields(options):
         kind = field.metadata["kind"]
-        takes[flag_of(field.name)] = "none" if kind is switch else "some" if kind is texts else "one"
+        takes[flag_of(field.name)] = "none" if kind is switch else "some" if takes_several(kind) else "one"
     return takes
 
 

@@ -197,13 +197,15 @@ class InputSpec:
             ``frame_rate``, evenly spread), ``clips_from_start`` (the same, the first one at the
             beginning), ``uniform`` (middle of equal shares), ``dense``, ``segments`` or ``stream``.
         num_clips: temporal views of one video at test time.
-        num_crops: spatial views of each clip: 1 (centre) or 3 (along the longer side).
+        num_crops: spatial views of each clip: 1 (centre), 3 (along the longer side) or 10 (corners and centre, each
+            also mirrored).
         layout: axis order that the network takes: ``NCTHW``, ``NTCHW``, ``NTHWC`` or, for
             single-frame networks, ``NCHW`` (frames are scored apart and their logits averaged).
         short: ``repeat`` repeats the last frame of a video with too few; ``loop`` starts
             again; ``error`` skips the video as ``too_short``.
-        average: what is averaged over the views of a video: ``logits`` (then one softmax) or
-            ``probabilities`` (softmax of each view first), as the published protocol did.
+        average: how the views of a video become one answer: the mean of their ``logits`` (then one softmax) or of
+            their ``probabilities`` (softmax of each view first), or ``max``, each class's highest probability, as the
+            published protocol did.
     """
 
     num_frames: int
@@ -230,7 +232,7 @@ class Views:
 
     Args:
         pixels: uint8, shape (V, T, H, W, 3), RGB. The V axis runs clip by clip, and within a
-            clip crop by crop (left or top, centre, right or bottom).
+            clip crop by crop (left or top, centre, right or bottom; ten as ``process.ten_crops``).
         indices: int64, shape (num_clips, T): the frames taken, in display order.
         info: the video they come from.
         status: ``ok`` or ``partial``.

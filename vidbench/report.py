@@ -22,7 +22,7 @@ from vidbench.data.sample import middle_indices
 from vidbench.metrics import percent, summarise, summary_line
 from vidbench.records import PREDICTED, STATUSES, Row, RunError, UnreadableVideo
 from vidbench.runs import read_json, read_rows
-from vidbench.utils import atomic_writer, printable
+from vidbench.utils import atomic_writer, printable, spreadsheet_cell
 
 MAX_MATRIX = 40  # classes of a whole confusion matrix; with more, the most confused ones are shown
 NUM_CONFUSED = 20  # classes of that smaller matrix
@@ -65,9 +65,9 @@ def write_predictions_csv(path: Path, rows: Iterable[Row], top_n: int, *, random
     UTF-8, comma-separated, one header line. ``YouTube_Id`` is the first 11 characters of a Kinetics id
     (``youtubeid_start_end``) and the whole ``video_id`` otherwise. Scores have at most 6 significant digits, so the
     file's bytes do not depend on how a platform prints floats. Cells without a value are empty, as most are of a
-    skipped video. Control characters are written out (a line break as backslash and n); nothing else is altered. Ids
-    that start with ``-`` or ``=`` therefore stay what they are: a spreadsheet may take them for formulas, so import
-    such columns as text.
+    skipped video. Control characters are written out (a line break as backslash and n), and a cell that a spreadsheet
+    would take for a formula, such as an id that begins with ``-``, gets an apostrophe in front
+    (``utils.spreadsheet_cell`` says how to take it off).
 
     Args:
         path: replaced as a whole, or left as it was.
@@ -94,7 +94,7 @@ def _csv_cells(row: Row, top_n: int) -> list[str]:
     cells += [row.video_id, row.path, row.split, row.group, row.status, row.reason]
     cells += [str(row.num_frames or ""), f"{row.frame_rate:.6g}" if row.frame_rate else ""]
     cells += [str(row.rank) if row.rank >= 0 else ""]
-    return [printable(cell, len(cell) * 10 + 10) for cell in cells]
+    return [spreadsheet_cell(printable(cell, len(cell) * 10 + 10)) for cell in cells]
 
 
 def youtube_id(video_id: str) -> str:

@@ -28,6 +28,7 @@ FREE_KEYS = {
     ("model", "weights_sha256"),  # known once the model is loaded, see evaluate.check_weights
     ("model", "weights_source"),
     ("model", "published"),
+    ("label_map", "columns"),  # follow from its source and hash; runs of earlier versions have none
 }
 
 log = logging.getLogger(__name__)

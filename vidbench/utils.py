@@ -89,6 +89,19 @@ def printable(text: object, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def spreadsheet_cell(text: str) -> str:
+    """A cell of a CSV file that no spreadsheet takes for a formula.
+
+    One that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return gets an apostrophe in front, and so does
+    one that begins with an apostrophe: to have the text again, drop one apostrophe from the front of a cell that
+    begins with one.
+
+    >>> spreadsheet_cell("-0AbC"), spreadsheet_cell("0AbC"), spreadsheet_cell("'t")
+    ("'-0AbC", '0AbC', "''t")
+    """
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r", "'")) else text
+
+
 def package_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
     """Installed versions by package name, without importing them; absent ones are left out."""
     versions = {"python": platform.python_version()}

@@ -126,6 +126,37 @@ def three_crops(frames: np.ndarray, crop: int | tuple[int, int]) -> list[np.ndar
     return [frames[..., y : y + height, x : x + width, :] for y, x in corners]
 
 
+def ten_crops(frames: np.ndarray, crop: int | tuple[int, int]) -> list[np.ndarray]:
+    """The four corners and the centre, then the same five mirrored left to right.
+
+    The order is torchvision's: top left, top right, bottom left, bottom right, centre, and then the same places of the
+    mirrored frames. A mirrored clip of "turning left" shows someone turn right: where classes name a side, half of
+    these views are of another class.
+
+    Args:
+        frames: shape (..., H, W, 3).
+        crop: ``(height, width)`` in pixels, or one number for a square.
+
+    Returns:
+        Ten views of the same memory, each (..., height, width, 3).
+
+    Raises:
+        ValueError: the crop is larger than the frame.
+
+    Source:
+        Test-time crops of A. Krizhevsky et al., 2012, https://doi.org/10.1145/3065386.
+    """
+    height, width = _pair(crop)
+    top, left = _middle(frames, height, width)
+    h, w = frames.shape[-3:-1]
+    corners = [(0, 0), (0, w - width), (h - height, 0), (h - height, w - width), (top, left)]
+    both = (frames, frames[..., ::-1, :])
+    return [side[..., y : y + height, x : x + width, :] for side in both for y, x in corners]
+
+
+CROPS = {1: lambda frames, crop: [center_crop(frames, crop)], 3: three_crops, 10: ten_crops}
+
+
 def check_spec(spec: InputSpec) -> None:
     """Refuse a card whose pixels cannot be made, before any video is opened.
 
@@ -138,8 +169,11 @@ def check_spec(spec: InputSpec) -> None:
             f"A crop of {spec.crop} does not fit into frames resized to {spec.resize}: make the crop smaller, "
             "or the short side at least as long as the crop's longer side."
         )
-    if spec.num_crops not in (1, 3):
-        raise ConfigError(f"The number of crops is 1 (centre) or 3 (along the longer side), not {spec.num_crops}.")
+    if spec.num_crops not in CROPS:
+        raise ConfigError(
+            "The number of crops is 1 (centre), 3 (along the longer side) or 10 (corners and centre, also mirrored), "
+            f"not {spec.num_crops}."
+        )
     if spec.num_clips < 1 or spec.num_frames < 0:
         raise ConfigError(f"Clips and frames are counted from 1, got {spec.num_clips=} and {spec.num_frames=}.")
     if spec.layout not in LAYOUTS:
@@ -156,7 +190,7 @@ def views_from_frames(frames: np.ndarray, positions: np.ndarray, spec: InputSpec
 
     Returns:
         uint8, shape (V, T, h, w, 3) with ``V = num_clips * num_crops``, clip by clip and within a
-        clip crop by crop (left or top, centre, right or bottom).
+        clip crop by crop (left or top, centre, right or bottom; or as ``ten_crops`` orders them).
 
     Raises:
         ValueError: a position out of range.
@@ -169,7 +203,7 @@ def views_from_frames(frames: np.ndarray, positions: np.ndarray, spec: InputSpec
     used, places = np.unique(positions, return_inverse=True)
     places = places.reshape(positions.shape)
     resized = resize(frames if len(used) == m else frames[used], target_size(h, w, spec.resize))
-    crops = [center_crop(resized, spec.crop)] if spec.num_crops == 1 else three_crops(resized, spec.crop)
+    crops = CROPS[spec.num_crops](resized, spec.crop)
     out = np.empty((len(positions), len(crops), positions.shape[1], *spec.crop, 3), np.uint8)
     for number, crop in enumerate(crops):
         for clip, row in enumerate(places):

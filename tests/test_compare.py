@@ -1,0 +1,386 @@
+"""Runs are compared on the same videos only, as sure as the data allow, and the page and tables say it all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vidbench import compare, intervals, views
+from vidbench.flags import INTERRUPTED
+from vidbench.predict import rank_of, top
+from vidbench.records import ConfigError, Row, RunError, VideoRecord
+from vidbench.run_arguments import CompareConfig, PowerConfig, parse_compare
+from vidbench.runs import RunFolder, encode_row, read_rows
+
+ROOT = Path(__file__).resolve().parents[1]
+LABELS = ["open", "close", "<script>alert(1)</script>", "=SUM(A1)", "recede"]
+NUM_VIDEOS, NUM_VIEWS = 90, 2
+
+
+def records(num_videos=NUM_VIDEOS, group_size=1, labels=LABELS):
+    return [
+        VideoRecord(
+            f"-v{n:03d}", f"{n}.mp4", labels[n % len(labels)], n % len(labels), "test", f"g{n // group_size:03d}"
+        )
+        for n in range(num_videos)
+    ]
+
+
+def make_run(folder, *, seed=0, skill=1.5, skipped=(), group_size=1, labels=LABELS, model=None, num_videos=NUM_VIDEOS):
+    """A finished run whose logits favour the true class by ``skill``; hard videos are hard for every seed."""
+    listed = records(num_videos, group_size, labels)
+    rng, common = np.random.default_rng(seed), np.random.default_rng(99)
+    true = np.array([record.label_index for record in listed])
+    logits = rng.normal(size=(num_videos, NUM_VIEWS, len(labels))) + common.normal(size=(num_videos, 1, len(labels)))
+    logits[np.arange(num_videos), :, true] += skill
+    logits = logits.astype(np.float32)
+    rows = []
+    for number, record in enumerate(listed):
+        facts = {name: getattr(record, name) for name in ("video_id", "path", "label", "label_index", "split", "group")}
+        if number in skipped:
+            logits[number] = np.nan
+            rows.append(Row(number, **facts, status="missing", reason="no file"))
+            continue
+        scores = views.aggregate(logits[number], "logits")
+        best = tuple((labels[k], k, float(f"{scores[k]:.7g}")) for k in top(scores, 3, last=record.label_index))
+        rows.append(Row(number, **facts, status="ok", top=best, rank=rank_of(scores, record.label_index)))
+    manifest = {
+        "model": {"name": model or f"model{seed}.x", "random": False},
+        "spec": {"sampling": "clips", "num_clips": NUM_VIEWS, "num_crops": 1, "average": "logits", "num_frames": 8},
+        "dataset": {"name": "drawn", "split": "test", "n_listed": num_videos},
+        "run": {"device": "cpu", "batch_size": 10},
+        "protocol": {"on_card": True, "num_views": NUM_VIEWS},
+        "timing": {"seconds": {"wall": 9.0 + seed, "tuning": 0.0, "forward": 4.5}, "num_videos": num_videos},
+        "labels": list(labels),
+    }
+    with RunFolder(folder, manifest, listed, NUM_VIEWS, len(labels), 10) as run:
+        for start in range(0, num_videos, 10):
+            run.append(rows[start : start + 10], logits[start : start + 10])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return [make_run(folder / name, seed=seed, skill=skill) for seed, (name, skill) in
+            enumerate({"weak": 0.5, "strong": 2.5, "strong too": 2.5}.items(), start=1)]  # fmt: skip
+
+
+def right(folder):
+    return np.array([row.rank == 0 for row in read_rows(folder / "rows.jsonl")[0]])
+
+
+def damaged(source, target, change):
+    """A copy of a run folder whose rows are changed."""
+    shutil.copytree(source, target)
+    path = target / "rows.jsonl"
+    path.write_bytes(change(path.read_bytes()))
+    return target
+
+
+# --- figures
+
+
+def test_a_pair_has_its_difference_exact_test_and_flips(three):
+    found = compare.compare_runs(three[:2])
+    a, b = right(three[0]), right(three[1])
+    (pair,) = found.pairs
+    assert pair.difference == intervals.paired_difference(a, b, [f"g{n:03d}" for n in range(NUM_VIDEOS)])
+    assert pair.p == pair.holm == intervals.sign_flip_test(a, b)
+    assert pair.told_apart
+    assert pair.sentence.startswith("strong minus weak: +")
+    assert pair.sentence.endswith("n=90: strong is better")
+    assert [flip["video_id"] for flip in found.flips()] == [f"-v{n:03d}" for n in np.flatnonzero(a != b)]
+    assert {flip["right"] for flip in found.flips()} == {"a", "b"}
+
+
+def test_several_pairs_are_corrected_and_a_baseline_takes_fewer(three):
+    every, some = compare.compare_runs(three), compare.compare_runs(three, baseline=True)
+    assert [(pair.a.name, pair.b.name) for pair in every.pairs] == [
+        ("weak", "strong"),
+        ("weak", "strong too"),
+        ("strong", "strong too"),
+    ]
+    assert [pair.holm for pair in every.pairs] == intervals.holm([pair.p for pair in every.pairs])
+    assert [pair.b.name for pair in some.pairs] == ["strong", "strong too"]
+    assert some.pairs[0].holm < every.pairs[0].holm
+    assert not every.pairs[2].told_apart
+    assert "about" in every.pairs[2].doubt or every.pairs[2].difference["value"] == 0
+
+
+def test_groups_make_a_difference_less_sure(tmp_path):
+    folders = [
+        make_run(tmp_path / f"r{seed}", seed=seed, skill=skill, group_size=9) for seed, skill in ((1, 1), (2, 1.6))
+    ]
+    (pair,) = compare.compare_runs(folders).pairs
+    alone = intervals.paired_difference(right(folders[0]), right(folders[1]))
+    assert pair.difference["n_groups"] == 10
+    assert pair.difference["high"] - pair.difference["low"] > alone["high"] - alone["low"]
+    assert "n=90 in 10 groups" in pair.sentence
+
+
+def test_any_k_can_be_compared_and_skipped_videos_are_wrong(tmp_path, three):
+    folder = make_run(tmp_path / "gaps", seed=1, skill=0.5, skipped=(3, 4))
+    ranks = np.array([row.rank for row in read_rows(folder / "rows.jsonl")[0]])
+    for k in (1, 4):
+        entry = compare.compare_runs([three[1], folder], k=k).entries[1]
+        assert entry.accuracy["k"] == ((ranks >= 0) & (ranks < k)).sum()
+        assert entry.accuracy["n"] == NUM_VIDEOS
+    with pytest.raises(ConfigError, match="k must be between 1 and the number of classes 5"):
+        compare.compare_runs(three, k=6)
+
+
+def test_rows_in_another_order_are_matched_by_video(tmp_path, three):
+    target = tmp_path / "turned"
+    shutil.copytree(three[1], target)
+    rows, _ = read_rows(target / "rows.jsonl")
+    turned = [Row(**{**row.as_json(), "index": place}) for place, row in enumerate(rows[::-1])]
+    (target / "rows.jsonl").write_bytes(b"".join(map(encode_row, turned)))
+    np.save(target / "logits.npy", np.load(target / "logits.npy", allow_pickle=False)[::-1])
+    found = compare.compare_runs([three[1], target], ensemble=("even",))
+    assert (found.pairs[0].difference["only_a"], found.pairs[0].difference["only_b"]) == (0, 0)
+    assert found.ensemble["entry"].accuracy["k"] == right(three[1]).sum()
+
+
+# --- ensembles
+
+
+def test_an_even_ensemble_is_the_mean_of_the_probabilities(three):
+    found = compare.compare_runs(three, ensemble=("even",)).ensemble
+    each = [views.aggregate(np.load(folder / "logits.npy", allow_pickle=False), "logits") for folder in three]
+    truth = np.arange(NUM_VIDEOS) % len(LABELS)
+    assert found["entry"].accuracy["k"] == (np.mean(each, 0).argmax(1) == truth).sum()
+    assert found["n_fitted"] == 0
+
+
+def test_given_weights_count_in_proportion_and_all_on_one_is_that_run(three):
+    found = compare.compare_runs(three, ensemble=("0", "3", "0")).ensemble
+    assert found["entry"].accuracy["k"] == right(three[1]).sum()
+    assert found["weights"] == {"weak": 0, "strong": 1, "strong too": 0}
+
+
+def test_fitted_weights_come_from_one_half_and_the_figures_from_the_other(three):
+    found = compare.compare_runs(three, ensemble=("fit",), seed=5).ensemble
+    assert found["n_fitted"] + found["entry"].accuracy["n"] == NUM_VIDEOS
+    assert found["n_fitted"] == 45
+    assert sum(found["weights"].values()) == pytest.approx(1)
+    assert found["weights"]["weak"] < min(found["weights"]["strong"], found["weights"]["strong too"])
+    assert all(member.accuracy["n"] == found["entry"].accuracy["n"] for member in found["members"])
+    assert "fitted on 45 videos (seed 5), figures from the others only" in compare.ensemble_lines(found)[0]
+
+
+def test_fitted_weights_have_the_smallest_loss():
+    from scipy.optimize import minimize_scalar
+
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 4, 200)
+    votes = rng.dirichlet(np.ones(4), (2, 200))
+    votes[1, np.arange(200), labels] += 0.3
+    votes /= votes.sum(2, keepdims=True)
+    true = votes[:, np.arange(200), labels]
+    best = minimize_scalar(lambda w: -np.log((1 - w) * true[0] + w * true[1]).sum(), bounds=(0, 1), method="bounded")
+    assert compare.fit_weights(votes, labels)[1] == pytest.approx(best.x, abs=1e-3)
+
+
+def test_a_video_that_one_run_skipped_is_decided_by_the_others(tmp_path, three):
+    folder = make_run(tmp_path / "gaps", seed=8, skill=2.5, skipped=range(45))
+    found = compare.compare_runs([three[1], folder], ensemble=("even",)).ensemble
+    assert (found["entry"].right[:45] == right(three[1])[:45]).all()
+
+
+@pytest.mark.parametrize("asked", [("0.5", "0.5"), ("-1", "1", "1"), ("0", "0", "0"), ("nan", "1", "1"), ("best",)])
+def test_weights_that_cannot_be_are_refused(three, asked):
+    with pytest.raises(ConfigError, match="an ensemble is 'even', 'fit', or 3 weights"):
+        compare.compare_runs(three, ensemble=asked)
+
+
+# --- what is refused
+
+
+def test_other_classes_are_refused_with_the_first_that_differs(tmp_path, three):
+    turned = make_run(tmp_path / "turned", labels=[LABELS[1], LABELS[0], *LABELS[2:]])
+    with pytest.raises(RunError, match=r"class 0 is 'open' in the first, 'close' in"):
+        compare.compare_runs([three[0], turned])
+    fewer = make_run(tmp_path / "fewer", labels=LABELS[:4])
+    with pytest.raises(RunError, match="the first has 5 classes, the second 4"):
+        compare.compare_runs([three[0], fewer])
+
+
+def test_other_videos_are_refused_by_name(tmp_path, three):
+    fewer = make_run(tmp_path / "fewer", num_videos=80)
+    with pytest.raises(RunError, match=r"10 \(-v080, \.\.\.\) only in the first, none only in the second"):
+        compare.compare_runs([three[0], fewer])
+
+
+def test_other_labels_of_the_same_videos_are_refused(tmp_path, three):
+    relabel = (b'"label":"open","label_index":0', b'"label":"close","label_index":1')
+    other = damaged(three[0], tmp_path / "other", lambda data: data.replace(*relabel, 1))
+    with pytest.raises(
+        RunError, match="label 1 videos differently: -v000 is 'open' in the first, 'close' in the second"
+    ):
+        compare.compare_runs([three[0], other])
+
+
+def lines(data):
+    return data.splitlines()
+
+
+DAMAGE = {
+    "a torn last row": (lambda data: data[:-25], "89 of 90"),
+    "half a character": (lambda data: data[:-25] + b"\xc3", "89 of 90"),
+    "zeros at the end": (lambda data: data[: data.rfind(b'{"index":89')] + bytes(512), "89 of 90"),
+    "a bad row in the middle": (lambda data: data.replace(lines(data)[40], lines(data)[40][:20]), "40 of 90"),
+    "a row twice": (lambda data: data + data.splitlines(keepends=True)[3], None),
+    "a row twice in the middle": (lambda data: data.replace(lines(data)[5], lines(data)[4]), "5 of 90"),
+    "NaN for a score": (lambda data: re.sub(rb",0\.\d+\]", b",NaN]", data, count=1), "no rows yet"),
+    "rows of a longer run": (lambda data: data + data.splitlines()[-1].replace(b":89,", b":90,") + b"\n", "91 of 90"),
+    "empty": (lambda data: b"", "no rows yet"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "words"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_damaged_rows_are_refused_or_harmless(tmp_path, three, change, words):
+    folder = damaged(three[0], tmp_path / "run", change)
+    if words is None:  # behind the last row of the list: it belongs to no video
+        assert compare.compare_runs([three[1], folder]).entries[1].accuracy["k"] == right(three[0]).sum()
+        return
+    with pytest.raises(RunError, match=words):
+        compare.compare_runs([three[1], folder])
+
+
+def test_logits_that_are_nan_stop_an_ensemble_and_nothing_else(tmp_path, three):
+    folder = tmp_path / "run"
+    shutil.copytree(three[0], folder)
+    logits = np.load(folder / "logits.npy", allow_pickle=False)
+    logits[7, 1, 2] = np.nan
+    np.save(folder / "logits.npy", logits)
+    assert compare.compare_runs([three[1], folder]).entries[1].accuracy["k"] == right(three[0]).sum()
+    with pytest.raises(RunError, match=r"holds NaN or infinity for '-v007'"):
+        compare.compare_runs([three[1], folder], ensemble=("even",))
+
+
+def test_result_files_of_the_torture_kit_are_one_sentence(torture, three, tmp_path):
+    folder, items = torture("configs")
+    cases = [item for item in items if item["group"] == "results.resume"]
+    cases = cases or [item for item in json.loads((folder / "manifest.json").read_text())["items"]
+                      if item["group"] == "results.resume"]  # fmt: skip
+    assert len(cases) >= 10
+    for item in cases:
+        run = tmp_path / Path(item["path"]).stem
+        shutil.copytree(three[0], run)
+        shutil.copyfile(folder / item["path"], run / "rows.jsonl")
+        with pytest.raises(RunError, match="no rows yet"):  # none of them is a row of ours
+            compare.compare_runs([three[1], run])
+
+
+# --- what is written
+
+
+@pytest.fixture(scope="module")
+def page(three, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    found = compare.compare_runs(three[:2], ensemble=("even",))
+    return out, compare.write_comparison(found, out).read_text(encoding="utf-8"), found
+
+
+def test_the_page_is_one_file_and_foreign_text_stays_text(page):
+    _, html, found = page
+    assert found.pairs[0].sentence.split(":")[0] in html
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert not re.search(r"""(src|href)=["'](?!#|data:)""", html)
+    assert html.count('<circle class="dot"') == 2  # the plot of accuracy against cost
+
+
+def test_tables_open_safely_in_a_spreadsheet(page):
+    out, _, found = page
+    with open(out / "flips.csv", newline="", encoding="utf-8") as file:
+        flips = list(csv.DictReader(file))
+    assert [flip["video_id"] for flip in flips] == ["'" + flip["video_id"] for flip in found.flips()]
+    cells = [cell for flip in flips for cell in flip.values()]
+    assert "'=SUM(A1)" in cells
+    assert not any(cell.startswith(tuple("=+-@\t\r")) for cell in cells)
+    with open(out / "pairs.csv", newline="", encoding="utf-8") as file:
+        (pair,) = csv.DictReader(file)
+    assert float(pair["value"]) == pytest.approx(found.pairs[0].difference["value"])
+    with open(out / "runs.csv", newline="", encoding="utf-8") as file:
+        assert [line["run"] for line in csv.DictReader(file)] == ["weak", "strong"]
+
+
+def test_equal_runs_have_no_flips_and_a_table_all_the_same(three, tmp_path):
+    found = compare.compare_runs([three[0], three[0]])
+    assert [entry.name for entry in found.entries] != ["weak", "weak"]
+    compare.write_comparison(found, tmp_path)
+    assert (tmp_path / "flips.csv").read_text().strip() == ",".join(compare.FLIP_COLUMNS)
+
+
+def test_the_page_is_accessible(page):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser_path is None:
+        pytest.skip("needs Chromium (Debian: apt-get install chromium fonts-dejavu-core)")
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        tab = browser.new_page()
+        problems = []
+        tab.on("console", lambda message: problems.append(message.text))
+        tab.goto((page[0] / "comparison.html").as_uri())
+        found = axe.run(tab).response["violations"]
+        browser.close()
+    assert [violation["id"] for violation in found] == []
+    assert problems == []
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(three, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"cannot be written: .*use another --out"):
+        compare.write_comparison(compare.compare_runs(three), tmp_path / "file")
+
+
+# --- the programs
+
+
+def program(name, *words):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / name), *map(str, words)], capture_output=True, text=True, timeout=120
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode != INTERRUPTED
+    return done
+
+
+def test_the_program_prints_what_it_found_and_writes_the_page(three, tmp_path):
+    done = program("compare.py", *three, "--ensemble", "fit", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "strong minus weak: +" in done.stdout
+    assert "after Holm's correction for 3 pairs" in done.stdout
+    assert done.stdout.rstrip().endswith(str(tmp_path / "comparison.html"))
+    done = program("compare.py", three[0], tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "manifest.json does not exist" in done.stderr
+
+
+def test_the_power_program_answers_and_refuses():
+    done = program("power.py", "80%", "0.85", "--discordance", "0.2")
+    assert done.returncode == 0, done.stderr
+    assert "the same videos, 20 % of them right in one run only: " in done.stdout
+    assert program("power.py", "0.8", "0.8").returncode == 2
+
+
+def test_options_that_cannot_be_are_refused():
+    with pytest.raises(ConfigError, match="--accuracies must be two shares"):
+        PowerConfig(accuracies=(0.5,))
+    with pytest.raises(ConfigError, match=r"--discordance must be at least 0\.1"):
+        PowerConfig(accuracies=(0.5, 0.6), discordance=0.05)
+    with pytest.raises(ConfigError, match="give 2 to 50 run folders, not 1"):
+        compare.compare_runs(["only"])
+    assert parse_compare(["a", "b", "--k", "5"]) == CompareConfig(runs=("a", "b"), k=5)

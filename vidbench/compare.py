@@ -1,0 +1,583 @@
+"""Runs of the same videos against each other: who is better, by how much, how sure, and on which videos. Runs no model.
+
+The headline of a pair is the difference of its accuracies with its 95 % interval (``intervals.paired_difference``,
+which knows groups). Beside it stand the exact test, corrected by Holm for the number of pairs, and the bootstrap; where
+they disagree with the headline, the words say so.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from vidbench import calibration, intervals, power
+from vidbench.metrics import has_label, is_correct, is_counted, percent, summarise
+from vidbench.records import ConfigError, Row, RunError
+from vidbench.report import cautions, clean, protocol_table, render, section
+from vidbench.review import Run, read_run
+from vidbench.scores import probabilities, view_seconds
+from vidbench.utils import atomic_writer, printable, spreadsheet_cell
+
+MOST_RUNS = 50
+FLIPS_SHOWN = 200  # on the page; flips.csv has all
+SURE = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One run, or an ensemble, on the videos that are compared.
+
+    Args:
+        name: of its folder; made unique where two have the same.
+        right: bool, shape (N,): right at top-k, in the order of the first run's list.
+        rows: its rows in that order; ``None`` for an ensemble.
+        run: the run folder; ``None`` for an ensemble.
+        accuracy: as ``intervals.clustered_proportion`` gives it; plain where no two videos share a group.
+        figures: what ``metrics.summarise`` gives; empty for an ensemble.
+        cost: ``{seconds, network, device}``: measured wall seconds and network seconds a video; ``None`` where no time
+            was taken.
+    """
+
+    name: str
+    right: np.ndarray
+    accuracy: dict
+    rows: tuple[Row, ...] | None = None
+    run: Run | None = None
+    figures: dict | None = None
+    cost: dict | None = None
+
+    @property
+    def random(self) -> bool:
+        return self.run is not None and bool(section(self.run.manifest, "model").get("random"))
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """B against A: ``difference`` (B minus A), exact ``p``, ``holm`` corrected for all pairs, ``bootstrap`` ends."""
+
+    a: Entry
+    b: Entry
+    difference: dict
+    p: float
+    holm: float
+    bootstrap: tuple[float, float]
+    alone: bool
+
+    @property
+    def told_apart(self) -> bool:
+        """By the interval where it is the only pair; among several, by the corrected p-value."""
+        return self.by_interval if self.alone else self.holm < SURE
+
+    @property
+    def by_interval(self) -> bool:
+        return not self.difference["low"] <= 0 <= self.difference["high"]
+
+    @property
+    def sentence(self) -> str:
+        """The difference in words."""
+        value, low, high = (100 * self.difference[name] for name in ("value", "low", "high"))
+        words = f"{self.b.name} minus {self.a.name}: {value:+.1f} points [{low:+.1f}, {high:+.1f}], "
+        words += f"n={self.difference['n']}"
+        if (self.difference["n_groups"] or self.difference["n"]) < self.difference["n"]:
+            words += f" in {self.difference['n_groups']} groups"
+        if not self.told_apart:
+            return f"{words}: not told apart"
+        return f"{words}: {(self.b if value > 0 else self.a).name} is better"
+
+    @property
+    def doubt(self) -> str:
+        """What disagrees with the headline, or how many videos would settle it; empty where nothing does."""
+        if self.by_interval != (self.p < SURE):
+            one, other = ("the interval leaves out 0", "the exact test does not tell them apart")
+            if not self.by_interval:
+                one, other = ("the interval holds 0", "the exact test tells them apart")
+            return f"{one}, {other} (p = {self.p:.2g}): too few videos differ to be sure"
+        if self.by_interval and not self.told_apart:
+            return "told apart alone, but not among so many comparisons"
+        if self.told_apart or not self.difference["value"]:
+            return ""
+        share = (self.difference["only_a"] + self.difference["only_b"]) / self.difference["n"]
+        try:
+            number = power.paired_number(share, abs(self.difference["value"]))
+        except ConfigError:
+            return ""
+        number = round(number * (self.difference["design_effect"] or 1))
+        return f"were the true difference the one seen, about {number:,} videos like these would show it 4 times of 5"
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Everything that ``scripts/compare.py`` says; see ``compare_runs``.
+
+    Args:
+        k: of top-k.
+        entries: the runs, in the order given.
+        pairs: every pair, or each run against the baseline.
+        ensemble: the ensemble with ``weights`` by name, ``members`` on the same videos, ``pair`` with the best of them,
+            ``n_fitted`` (0 where weights were given); ``None`` where none was asked for.
+        differing: lines of the protocol in which the runs differ.
+    """
+
+    k: int
+    entries: tuple[Entry, ...]
+    pairs: tuple[Pair, ...]
+    ensemble: dict | None
+    differing: list[dict]
+
+    def flips(self) -> list[dict]:
+        """Videos that one run of a pair has right and the other wrong, pair by pair, in listed order."""
+        return [flip for pair in self.pairs for flip in flips_of(pair)]
+
+
+def compare_runs(
+    folders: Sequence[str | Path], *, k: int = 1, baseline: bool = False, ensemble: Sequence[str] = (), seed: int = 0
+) -> Comparison:
+    """Compare finished runs of the same list.
+
+    Args:
+        folders: run folders, two or more.
+        k: of top-k accuracy.
+        baseline: compare each run with the first one only.
+        ensemble: ``("even",)``, ``("fit",)``, or a weight a run: a late fusion of their probabilities as well.
+        seed: of the bootstrap, and of the half on which weights are fitted.
+
+    Raises:
+        RunError: a folder that is no finished run, or runs of different videos, labels or classes, with what differs.
+        ConfigError: options that cannot be.
+    """
+    if not 2 <= len(folders) <= MOST_RUNS:
+        raise ConfigError(f"give 2 to {MOST_RUNS} run folders, not {len(folders)}")
+    runs = [read_finished(folder) for folder in folders]
+    names = unique_names(runs)
+    ordered = [same_list(runs[0], run) for run in runs]
+    kept = [place for place, row in enumerate(ordered[0]) if is_counted(row)]
+    if not any(has_label(ordered[0][place]) for place in kept):
+        raise RunError(f"{runs[0].folder} lists no video with a label: there is no accuracy to compare")
+    held = min(len(run.labels) for run in runs)
+    if not 1 <= k <= held:
+        raise ConfigError(f"k must be between 1 and the number of classes {held}, not {k}")
+    groups = [ordered[0][place].group for place in kept]
+    entries = []
+    for name, run, rows in zip(names, runs, ordered):
+        rows = tuple(rows[place] for place in kept)
+        right = np.array([is_correct(row, k) for row in rows], bool)
+        accuracy = intervals.clustered_proportion(right, groups)
+        entries.append(Entry(name, right, accuracy, rows, run, summarise(run.rows, run.labels), cost_of(run)))
+    asked = [(entries[0], other) for other in entries[1:]] if baseline else list(combinations(entries, 2))
+    pairs = tuple(compare_pairs(asked, groups, seed))
+    fused = fuse(entries, runs, kept, groups, ensemble, k, seed) if ensemble else None
+    return Comparison(k, tuple(entries), pairs, fused, differing_protocol(runs))
+
+
+def compare_pairs(pairs: Sequence[tuple[Entry, Entry]], groups: Sequence[str], seed: int) -> list[Pair]:
+    """Differences, tests and bootstraps of pairs of entries on the same videos."""
+    p_values = [intervals.sign_flip_test(a.right, b.right, groups) for a, b in pairs]
+    found = []
+    for (a, b), p, corrected in zip(pairs, p_values, intervals.holm(p_values)):
+        difference = intervals.paired_difference(a.right, b.right, groups)
+        ends = intervals.bootstrap_difference(a.right, b.right, groups, seed=seed)
+        found.append(Pair(a, b, difference, p, corrected, ends, len(pairs) == 1))
+    return found
+
+
+# ---------------------------------------------------------------- reading, and refusing what does not fit
+
+
+def read_finished(folder: str | Path) -> Run:
+    """A run folder with a row for every listed video.
+
+    Raises:
+        RunError: no run folder, one that is not finished, or one whose rows are damaged.
+    """
+    run = read_run(folder)
+    if len(run.rows) != run.num_listed:
+        raise RunError(
+            f"{printable(run.folder)} has {len(run.rows)} of {run.num_listed} rows that can be used; run its command "
+            "again to finish it (its report.html shows the command)"
+        )
+    return run
+
+
+def unique_names(runs: Sequence[Run]) -> list[str]:
+    """Names of the run folders; with the folder above where two are called the same, with a number where need be."""
+    names = [printable(run.folder.resolve().name, 80) for run in runs]
+    for place, run in enumerate(runs):
+        if names.count(run.folder.resolve().name) > 1:
+            names[place] = printable("/".join(run.folder.resolve().parts[-2:]), 80)
+    seen = Counter()
+    for place, name in enumerate(names):
+        seen[name] += 1
+        names[place] = name if seen[name] == 1 else f"{name} ({seen[name]})"
+    return names
+
+
+def same_list(first: Run, other: Run) -> list[Row]:
+    """The other run's rows in the first one's order.
+
+    Raises:
+        RunError: other classes, videos or labels, with the first that differs.
+    """
+    where = f"{printable(first.folder)} and {printable(other.folder)}"
+    if first.labels != other.labels:
+        raise RunError(f"{where} cannot be compared: {_classes_differ(first.labels, other.labels)}")
+    ours, theirs = _by_video(first.rows), _by_video(other.rows)
+    only_first, only_other = ([key for key in a if key not in b] for a, b in ((ours, theirs), (theirs, ours)))
+    if only_first or only_other:
+        raise RunError(
+            f"{where} list different videos: {_named(only_first)} only in the first, {_named(only_other)} only in the "
+            "second; evaluate the same split and subset"
+        )
+    wrong = [key for key, row in ours.items() if (row.label, row.label_index) != _label(theirs[key])]
+    if wrong:
+        a, b = (printable(repr(rows[wrong[0]].label), 60) for rows in (ours, theirs))
+        raise RunError(
+            f"{where} label {len(wrong)} videos differently: {printable(wrong[0][0], 80)} is {a} in the first, {b} in "
+            "the second; they were made with different lists"
+        )
+    return [theirs[key] for key in ours]
+
+
+def _label(row: Row) -> tuple:
+    return row.label, row.label_index
+
+
+def _by_video(rows: Sequence[Row]) -> dict[tuple[str, int], Row]:
+    """Rows by video id, and how often it came before: a list may name a video twice."""
+    seen: Counter = Counter()
+    found = {}
+    for row in rows:
+        found[row.video_id, seen[row.video_id]] = row
+        seen[row.video_id] += 1
+    return found
+
+
+def _named(keys: Sequence[tuple[str, int]]) -> str:
+    return f"{len(keys)} ({printable(keys[0][0], 80)}{', ...' if keys[1:] else ''})" if keys else "none"
+
+
+def _classes_differ(a: Sequence[str], b: Sequence[str]) -> str:
+    if len(a) != len(b):
+        return f"the first has {len(a)} classes, the second {len(b)}"
+    place = next(place for place, pair in enumerate(zip(a, b)) if pair[0] != pair[1])
+    order = "the same classes in another order: class" if sorted(a) == sorted(b) else "class"
+    return f"{order} {place} is {printable(a[place], 60)!r} in the first, {printable(b[place], 60)!r} in the second"
+
+
+def differing_protocol(runs: Sequence) -> list[dict]:
+    """The lines of the protocol in which runs differ, as ``{name, values}``, one value a run."""
+    tables = [dict(protocol_table(run.manifest)) for run in runs]
+    names = list(dict.fromkeys(name for table in tables for name in table))
+    lines = [{"name": name, "values": [table.get(name, "") for table in tables]} for name in names]
+    return [line for line in lines if len(set(line["values"])) > 1]
+
+
+def cost_of(run: Run) -> dict | None:
+    """Measured seconds a video: from end to end without trying things out, and of the network; and on what."""
+    timing = section(run.manifest, "timing")
+    seconds, number = section(timing, "seconds"), timing.get("num_videos")
+    if not (number and seconds.get("wall")):
+        return None
+    views = section(run.manifest, "protocol").get("num_views") or 1
+    network = view_seconds(run.manifest)
+    device = timing.get("device_name") or section(run.manifest, "run").get("device") or ""
+    whole = (seconds["wall"] - seconds.get("tuning", 0)) / number
+    return {"seconds": whole, "network": network and network * views, "device": str(device)}
+
+
+# ---------------------------------------------------------------- ensembles
+
+
+def fuse(entries, runs, kept, groups, asked: Sequence[str], k: int, seed: int) -> dict:
+    """Late fusion: the weighted mean of the runs' probabilities.
+
+    A run that skipped a video does not vote on it; a video that all skipped is wrong. Fitted weights minimise the
+    negative log-likelihood on a seeded held-out half (by group), and everything is reported on the other half.
+    """
+    votes = np.stack([_votes(run, entry, kept) for run, entry in zip(runs, entries)])
+    labels = np.array([row.label_index for row in entries[0].rows], np.int64)
+    inside = np.ones(len(labels), bool)
+    weights = np.full(len(entries), 1 / len(entries))
+    if tuple(asked) == ("fit",):
+        if any(run.manifest.get("label_map") for run in runs):
+            raise ConfigError("weights cannot be fitted to runs with mapped labels; give them, or use even")
+        held = calibration.held_out_half(groups, seed)
+        usable = held & (labels >= 0) & np.isfinite(votes).all((0, 2))
+        if not usable.any() or held.all():
+            raise ConfigError("there are too few videos, or groups, to hold out half of them for the weights")
+        weights, inside = fit_weights(votes[:, usable], labels[usable]), ~held
+    elif tuple(asked) != ("even",):
+        weights = np.array(_given_weights(asked, len(entries)))
+    right = _fused_right(votes[:, inside], labels[inside], weights, k)
+    names = [group for group, keep in zip(groups, inside) if keep]
+    members = [Entry(e.name, e.right[inside], intervals.clustered_proportion(e.right[inside], names)) for e in entries]
+    both = Entry("ensemble", right, intervals.clustered_proportion(right, names))
+    best = max(members, key=lambda member: member.accuracy["value"])
+    return {
+        "entry": both,
+        "weights": {entry.name: float(weight) for entry, weight in zip(entries, weights)},
+        "members": members,
+        "pair": compare_pairs([(best, both)], names, seed)[0],
+        "n_fitted": int(held.sum()) if tuple(asked) == ("fit",) else 0,
+        "seed": seed,
+    }
+
+
+def _votes(run: Run, entry: Entry, kept: Sequence[int]) -> np.ndarray:
+    """Probabilities (N, K) of the compared videos; NaN where skipped, 0 for classes that a label map left out."""
+    found = np.maximum(probabilities(run.folder, run.manifest, run.rows), 0)
+    return found[[row.index for row in entry.rows]].astype(np.float32)
+
+
+def _given_weights(asked: Sequence[str], number: int) -> list[float]:
+    try:
+        weights = [float(word) for word in asked]
+    except ValueError:
+        weights = []
+    good = len(weights) == number and all(np.isfinite(weight) and weight >= 0 for weight in weights) and sum(weights)
+    if not good:
+        raise ConfigError(
+            f"an ensemble is 'even', 'fit', or {number} weights of at least 0, one a run; got "
+            f"{printable(' '.join(asked), 80)!r}"
+        )
+    return [weight / sum(weights) for weight in weights]
+
+
+def fit_weights(votes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Weights, at least 0 with sum 1, for which the fused probabilities have the smallest negative log-likelihood.
+
+    Args:
+        votes: float, shape (M, N, K), probabilities of M runs.
+        labels: int, shape (N,).
+
+    Source:
+        Expectation maximisation for the weights of a mixture: A. P. Dempster et al., 1977,
+        https://www.jstor.org/stable/2984875; the loss is convex in the weights, so it ends at the best ones.
+    """
+    true = np.maximum(votes[:, np.arange(len(labels)), labels].astype(np.float64), calibration.SMALLEST)
+    weights = np.full(len(true), 1 / len(true))
+    for _ in range(2000):
+        shares = weights[:, None] * true
+        after = (shares / shares.sum(0)).mean(1)
+        if np.abs(after - weights).max() < 1e-7:
+            break
+        weights = after
+    return after
+
+
+def _fused_right(votes: np.ndarray, labels: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
+    """Whether the true class is among the k best of the weighted votes (M, N, K); a tie counts against it."""
+    fused = np.zeros(votes.shape[1:])
+    for weight, vote in zip(weights, votes):
+        fused += weight * np.nan_to_num(vote)
+    voted = (np.isfinite(votes[:, :, 0]) & (weights[:, None] > 0)).any(0) & (labels >= 0)
+    true = np.take_along_axis(fused, np.maximum(labels, 0)[:, None], axis=1)
+    return voted & ((fused >= true).sum(1) <= k)
+
+
+# ---------------------------------------------------------------- what is said and written
+
+
+def flips_of(pair: Pair) -> list[dict]:
+    """Videos that one run of a pair has right and the other wrong, in listed order."""
+    found = []
+    for place in np.flatnonzero(pair.a.right != pair.b.right):
+        a, b = pair.a.rows[place], pair.b.rows[place]
+        found.append(
+            {
+                "run_a": pair.a.name, "run_b": pair.b.name, "right": "b" if pair.b.right[place] else "a",
+                "video_id": a.video_id, "path": a.path, "group": a.group, "label": a.label or "",
+                **_said("a", a), **_said("b", b),
+            }
+        )  # fmt: skip
+    return found
+
+
+def _said(which: str, row: Row) -> dict:
+    label, score = (row.top[0][0], f"{row.top[0][2]:.6g}") if row.top else (row.status, "")
+    return {f"said_{which}": label, f"score_{which}": score}
+
+
+def text(comparison: Comparison) -> str:
+    """A few lines for a terminal."""
+    lines = [f"top-{comparison.k} of {len(comparison.entries[0].right)} videos"]
+    width = max(len(entry.name) for entry in comparison.entries)
+    for entry in comparison.entries:
+        cost = f", {1000 * entry.cost['seconds']:.3g} ms a video" if entry.cost else ""
+        void = ", RANDOM WEIGHTS: NO RESULT" if entry.random else ""
+        lines.append(f"  {entry.name:{width}}  {percent(entry.accuracy)}{cost}{void}")
+    for pair in sorted(comparison.pairs, key=lambda pair: pair.p):
+        lines.append(pair.sentence)
+        holm = "" if pair.alone else f", {pair.holm:.2g} after Holm's correction for {len(comparison.pairs)} pairs"
+        ends = " to ".join(f"{100 * end:+.1f}" for end in pair.bootstrap)
+        lines.append(
+            f"  only {pair.a.name} right on {pair.difference['only_a']}, only {pair.b.name} on "
+            f"{pair.difference['only_b']}; exact p = {pair.p:.2g}{holm}; bootstrap {ends}"
+        )
+        lines += [f"  {pair.doubt}"] if pair.doubt else []
+    if comparison.ensemble:
+        lines += ensemble_lines(comparison.ensemble)
+    return "\n".join(lines)
+
+
+def ensemble_lines(ensemble: dict) -> list[str]:
+    """What an ensemble came to, and on which videos."""
+    weights = ", ".join(f"{name} {weight:.3g}" for name, weight in ensemble["weights"].items())
+    how = "weights as given"
+    if ensemble["n_fitted"]:
+        how = f"weights fitted on {ensemble['n_fitted']} videos (seed {ensemble['seed']}), figures from the others only"
+    lines = [f"ensemble {percent(ensemble['entry'].accuracy)}, n={ensemble['entry'].accuracy['n']} ({how}: {weights})"]
+    return [*lines, f"  {ensemble['pair'].sentence}"]
+
+
+def write_comparison(comparison: Comparison, out: str | Path) -> Path:
+    """Write ``runs.csv``, ``pairs.csv``, ``flips.csv`` and ``comparison.html`` into a folder; gives the page's path.
+
+    Raises:
+        RunError: the folder cannot be made or written to.
+    """
+    out = Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_table(out / "runs.csv", [_run_line(entry) for entry in comparison.entries])
+        write_table(out / "pairs.csv", [_pair_line(pair) for pair in comparison.pairs])
+        write_table(out / "flips.csv", comparison.flips(), FLIP_COLUMNS)
+        page = render(page_content(comparison), "compare.html.j2")
+        with atomic_writer(out / "comparison.html", "w") as file:
+            file.write(page)
+    except OSError as problem:
+        raise RunError(f"{printable(out)} cannot be written: {problem.strerror}; use another --out") from None
+    return out / "comparison.html"
+
+
+FLIP_COLUMNS = (
+    "run_a",
+    "run_b",
+    "right",
+    "video_id",
+    "path",
+    "group",
+    "label",
+    "said_a",
+    "score_a",
+    "said_b",
+    "score_b",
+)
+
+
+def write_table(path: Path, lines: Sequence[dict], columns: Sequence[str] = ()) -> None:
+    """A CSV file that a spreadsheet opens safely: numbers as numbers, text that looks like a formula marked as text."""
+    with atomic_writer(path, "w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns or list(lines[0]))
+        for line in lines:
+            writer.writerow([_cell(value) for value in line.values()])
+
+
+def _cell(value) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.8g}"
+    return str(value) if isinstance(value, int) else spreadsheet_cell(printable(value, 10_000))
+
+
+def _run_line(entry: Entry) -> dict:
+    figures, cost = entry.figures, entry.cost or {}
+    line = {"run": entry.name, "model": str(section(entry.run.manifest, "model").get("name") or "")}
+    line |= {name: entry.accuracy[name] for name in ("value", "low", "high", "k", "n", "n_groups", "design_effect")}
+    line |= {"mean_class_accuracy": figures["mean_class_accuracy"]["listed"], "macro_f1": figures["macro_f1"]}
+    line |= {"n_skipped": figures["n_skipped"], "random_weights": str(entry.random).lower()}
+    return line | {name: cost.get(name) for name in ("seconds", "network", "device")}
+
+
+def _pair_line(pair: Pair) -> dict:
+    line = {"run_a": pair.a.name, "run_b": pair.b.name, **pair.difference}
+    line |= {"p": pair.p, "p_holm": pair.holm, "bootstrap_low": pair.bootstrap[0], "bootstrap_high": pair.bootstrap[1]}
+    return line | {"told_apart": str(pair.told_apart).lower()}
+
+
+def page_content(comparison: Comparison) -> dict:
+    """Everything that the page of a comparison shows, as plain values."""
+    entries = sorted(comparison.entries, key=lambda entry: -entry.accuracy["value"])
+    numbers = {entry.name: place for place, entry in enumerate(entries, start=1)}
+    flips = flips_of(comparison.pairs[0]) if len(comparison.pairs) == 1 else []
+    return {
+        "k": comparison.k,
+        "entries": [
+            {
+                "number": numbers[entry.name],
+                "name": entry.name,
+                "model": str(section(entry.run.manifest, "model").get("name") or ""),
+                "accuracy": entry.accuracy,
+                "mean_class": entry.figures["mean_class_accuracy"]["listed"],
+                "macro_f1": entry.figures["macro_f1"],
+                "random": entry.random,
+                "cost": entry.cost,
+                "cautions": [item for item in cautions(entry.run.manifest, entry.figures) if item["kind"] != "note"],
+            }
+            for entry in entries
+        ],
+        "data": _data_words(comparison.entries[0]),
+        "pairs": sorted(comparison.pairs, key=lambda pair: pair.p),
+        "plot": cost_plot(entries),
+        "flips": flips[:FLIPS_SHOWN],
+        "num_flips": len(flips),
+        "ensemble": comparison.ensemble,
+        "ensemble_lines": ensemble_lines(comparison.ensemble) if comparison.ensemble else [],
+        "differing": comparison.differing,
+        "names": [entry.name for entry in comparison.entries],
+    }
+
+
+def _data_words(entry: Entry) -> str:
+    dataset = section(entry.run.manifest, "dataset")
+    return clean(f"{dataset.get('name') or ''} {dataset.get('split') or ''}, {len(entry.right)} videos".strip())
+
+
+def cost_plot(entries: Sequence[Entry]) -> dict | None:
+    """Accuracy against measured wall seconds a video (log scale), as places in percent of the drawing.
+
+    Returns:
+        ``{points: [{number, x, y, low, high}], x_ticks, y_ticks, devices}``; ``None`` with fewer than two costs.
+    """
+    known = [(number, entry) for number, entry in enumerate(entries, start=1) if entry.cost and not entry.random]
+    if len(known) < 2:
+        return None
+    costs = np.array([entry.cost["seconds"] for _, entry in known])
+    ends = [end for _, entry in known for end in (entry.accuracy["low"], entry.accuracy["high"])]
+    left, right = np.floor(np.log10(costs.min())), np.ceil(np.log10(costs.max()) + 1e-9)
+    low, high = max(0.0, np.floor(10 * min(ends)) / 10), min(1.0, np.ceil(10 * max(ends)) / 10)
+
+    def across(seconds: float) -> float:
+        return float(100 * (np.log10(seconds) - left) / (right - left))
+
+    def up(value: float) -> float:
+        return float(100 - 100 * (value - low) / (high - low))
+
+    points = [
+        {
+            "number": number,
+            "x": across(entry.cost["seconds"]),
+            **{name: up(entry.accuracy[key]) for name, key in (("y", "value"), ("low", "low"), ("high", "high"))},
+        }
+        for number, entry in known
+    ]
+    ticks = [10.0**power for power in range(int(left), int(right) + 1)]
+    steps = np.arange(round(10 * low), round(10 * high) + 1) / 10
+    return {
+        "points": points,
+        "x_ticks": [{"at": across(seconds), "text": _duration(seconds)} for seconds in ticks],
+        "y_ticks": [{"at": up(value), "text": f"{100 * value:.0f} %"} for value in steps],
+        "devices": sorted({entry.cost["device"] for _, entry in known}),
+    }
+
+
+def _duration(seconds: float) -> str:
+    """``10 ms``, ``1 s``: a power of ten of a second."""
+    return f"{seconds:g} s" if seconds >= 1 else f"{1000 * seconds:g} ms"
