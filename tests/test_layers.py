@@ -17,7 +17,7 @@ PACKAGE = ROOT / "vidbench"
 LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records intervals",
     "metrics flags data.catalog data.sample data.process data.web data.disk data.near data.ledger data.pictures",
-    "calibration views power data.archives data.download",
+    "calibration views power diagrams data.archives data.download",
     "data.index data.decode data.cache data.journal data.split data.mini data.barcode",
     "nets.inflate nets.backbone nets.i3d checkpoints gpu runs progress",
     "scores data.load data.order data.arriving nets cards.card",
@@ -27,11 +27,22 @@ LAYERS = [  # a module imports only from the lines above its own
     "predict train explain",
     "evaluate export doctor",
     "distribute serve visualize browse",
-    "widgets arguments run_arguments",
+    "widgets arguments run_arguments merge",
 ]
 # Said to be light: --help, decoding workers and a notebook's first cell import them.
 LIGHT = ["vidbench", "records", "utils", "flags", "metrics", "arguments", "models", "progress", "report", "data.*"]
-LIGHT += ["review", "transcode", "intervals", "calibration", "views", "scores", "power", "compare", "run_arguments"]
+LIGHT += [
+    "review",
+    "transcode",
+    "intervals",
+    "calibration",
+    "views",
+    "scores",
+    "power",
+    "compare",
+    "run_arguments",
+    "diagrams",
+]
 ALONE = {"tensorflow": "hubs", "tensorflow_hub": "hubs", "ray": "distribute", "ipywidgets": "widgets"}
 
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names.split()}

@@ -25,6 +25,7 @@ from vidbench.flags import (
     parse_or_exit,
     path,
     quoted,
+    shard,
     switch,
     text,
     texts,
@@ -157,6 +158,15 @@ class EvaluateConfig(Options):
         "draws the --limit subset and random weights. Another seed, other videos",
         group=WHAT,
         default=0,
+    )
+    shard: str | None = option(
+        shard,
+        "evaluate one part of the list, such as 1/4, so that several machines share it. scripts/merge.py makes the "
+        "parts one run, the same as an undivided one",
+        group=WHAT,
+        metavar="I/N",
+        default=None,
+        shown="default: the whole list",
     )
     present_only: bool = option(
         switch,

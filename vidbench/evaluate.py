@@ -18,6 +18,7 @@ import numpy as np
 from vidbench import forward, models, predict, report, scores
 from vidbench.data import catalog, check, decode, index, ledger, load
 from vidbench.data.pictures import video_stamp
+from vidbench.flags import shard_numbers
 from vidbench.gpu import is_cuda
 from vidbench.records import ConfigError, InputSpec, Row, RunError, UnreadableVideo, VideoRecord, Views
 from vidbench.runs import SCHEMA, RunFolder, read_json, read_rows, refuse_differences
@@ -86,6 +87,7 @@ class Plan(Choice):
         label_map: from the model's classes to the dataset's; ``None`` where they are the same.
         num_in_split: videos before ``--limit``.
         absent: videos that ``--present-only`` left out, because they are not there.
+        whole: the list before ``--shard``: ``(number of videos, fingerprint)``.
     """
 
     records: list[VideoRecord]
@@ -93,6 +95,7 @@ class Plan(Choice):
     label_map: predict.LabelMap | None
     num_in_split: int
     absent: tuple[VideoRecord, ...] = ()
+    whole: tuple[int, str] = (0, "")
 
     @property
     def on_card(self) -> bool:
@@ -197,8 +200,29 @@ def make_plan(config) -> Plan:
     if not records:
         raise ConfigError(f"no video is listed in split {split!r} of {dataset.name} below {printable(root)}")
     records = [mark_unmapped(record, label_map) for record in records]
+    whole = len(records), index.records_fingerprint(records)
+    records = shard_of(records, config.shard, config.batch_size)
     values = {field.name: getattr(choice, field.name) for field in dataclasses.fields(choice)}
-    return Plan(**values, records=records, labels=labels, label_map=label_map, num_in_split=listed, absent=absent)
+    facts = {"num_in_split": listed, "absent": absent, "whole": whole}
+    return Plan(**values, records=records, labels=labels, label_map=label_map, **facts)
+
+
+def shard_of(records: list[VideoRecord], shard: str | None, batch_size: int) -> list[VideoRecord]:
+    """The records of ``i/n``: batches ``i - 1``, ``i - 1 + n``, and so on of the list; all without a shard.
+
+    Whole batches, so that each holds the same videos as in a run that is not divided, and gives the same bits.
+
+    Raises:
+        ConfigError: there are fewer batches than that.
+    """
+    if shard is None:
+        return records
+    number, of = shard_numbers(shard)
+    kept = [record for place, record in enumerate(records) if place // batch_size % of == number - 1]
+    if not kept:
+        batches = -(-len(records) // batch_size)
+        raise ConfigError(f"shard {shard} is empty: {len(records)} videos are {batches} batches of {batch_size}")
+    return kept
 
 
 def override(spec: InputSpec, config) -> InputSpec:
@@ -246,6 +270,7 @@ def run_folder(config) -> Path:
     choice = choose(config)
     words = [choice.card.name, choice.dataset.name, choice.split]
     words += [f"limit{config.limit}"] if config.limit else []
+    words += [f"shard{config.shard.replace('/', 'of')}"] if config.shard else []
     words += ["random"] if config.weights == "random" else []
     return Path(config.results_dir) / "-".join(words)
 
@@ -266,6 +291,7 @@ def asked(config, choice: Choice) -> dict:
             "limit": config.limit,
             "seed": config.seed,
             "present_only": config.present_only,
+            "shard": list(shard_numbers(config.shard)) if config.shard else None,
         },
         "decode": {"decoder": config.decoder, **dataclasses.asdict(limits_of(config))},
         "run": {
@@ -298,6 +324,8 @@ def manifest(config, plan: Plan, device: str) -> dict:
             "n_listed": len(plan.records),
             "n_in_split": plan.num_in_split,
             "records_sha256": index.records_fingerprint(plan.records),
+            "n_in_list": plan.whole[0],
+            "list_sha256": plan.whole[1],
             "labels_sha256": sha256_of_json(list(plan.labels)),
         },
         "decode": {"version": decode.decoder_version(config.decoder)},
@@ -690,7 +718,7 @@ def finish(folder: Path, config, *, ran: bool) -> Outcome:
     write_json(folder / "metrics.json", result)
     ledger.write_videos(entries, folder)
     report.write_predictions_csv(
-        folder / "predictions.csv", rows, config.top_n, random_weights=facts["model"]["random"]
+        folder / "predictions.csv", rows, facts["run"]["top_n"], random_weights=facts["model"]["random"]
     )
     page = report.write_report(folder)
     summary = report.summary_text(facts, result, page)

@@ -104,6 +104,20 @@ def takes_several(kind: Callable) -> bool:
     return getattr(kind, "several", False)
 
 
+def shard(value) -> str:
+    """One part of several, ``1/4`` to ``4/4``."""
+    match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value) if isinstance(value, str) else None
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise ValueError(f"must be a part such as 1/4 (the first of four), not {quoted(value)}")
+    return "/".join(str(number) for number in shard_numbers(value))
+
+
+def shard_numbers(value: str) -> tuple[int, int]:
+    """``(1, 4)`` for ``1/4``."""
+    number, of = value.split("/")
+    return int(number), int(of)
+
+
 def path(value) -> str:
     """A path: ``~`` becomes the home folder; ``$NAME`` is refused, because only a shell expands it."""
     try:

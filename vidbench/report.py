@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vidbench import diagrams, scores
 from vidbench import metrics as figures
 from vidbench.data import ledger as ledgers
 from vidbench.data.sample import middle_indices
@@ -130,6 +131,8 @@ def summary_text(manifest: dict, metrics: dict, page: Path | None = None, *, tim
     lines += [f"top-5 {percent(top5)}"] if top5 else []
     if classes["listed"] is not None:
         lines += [f"mean class accuracy {100 * classes['listed']:.1f} % over {classes['n_classes_listed']} classes"]
+    sure = _sure_words(metrics)
+    lines += [f"how sure   {sure}"] if sure else []
     lost = [_status_words(metrics), ledgers.bounds_words(metrics.get("ledger") or {})]
     lines += [f"{'skipped ' if lost[0] else 'coverage'}   {'; '.join(filter(None, lost))}"] if any(lost) else []
     lines += [f"speed      {words}" for words in bottleneck_words(manifest, timing)]
@@ -139,6 +142,19 @@ def summary_text(manifest: dict, metrics: dict, page: Path | None = None, *, tim
     lines += [f"note       {milder}"] if milder else []
     lines += [f"report     {page}"] if page else []
     return "\n".join(printable(line, 800) for line in lines)
+
+
+def _sure_words(metrics: dict) -> str:
+    """The interval that knows groups, and what the probabilities are worth; nothing where neither is known."""
+    clustered, found = (metrics.get("clustered") or {}).get("top1"), metrics.get("calibration")
+    words = []
+    if clustered:
+        low, high = 100 * clustered["low"], 100 * clustered["high"]
+        words += [f"top-1 [{low:.1f}, {high:.1f}] with its {clustered['n_groups']} groups in mind"]
+    if found:
+        words += [f"calibration error {100 * found['ece']:.1f} %"]
+        words += [f"NLL {found['nll']:.3f}", f"Brier {found['brier']:.3f}"] if found["nll"] is not None else []
+    return ", ".join(words)
 
 
 def plural(count: int, one: str, many: str) -> str:
@@ -257,6 +273,10 @@ def cautions(manifest: dict, metrics: dict) -> list[dict]:
     if dataset.get("limit"):
         of = f" of {dataset['n_in_split']}" if dataset.get("n_in_split") else ""
         add("warn", "Subset", f"{metrics['n_listed']} videos{of}, drawn with seed {dataset.get('seed')}")
+    if dataset.get("shard"):
+        number, of = dataset["shard"]
+        text = f"part {number} of {of} of a list of {dataset.get('n_in_list')} videos; scripts/merge.py joins the parts"
+        add("warn", "Shard", text)
     if dataset.get("present_only"):
         add("warn", "Partial copy", "only videos that are present were listed; absent ones are not in the count")
     if dataset.get("classes"):
@@ -272,7 +292,9 @@ def cautions(manifest: dict, metrics: dict) -> list[dict]:
         )
     if metrics["n_groups"] and metrics["largest_group"] > 1:
         text = f"the videos come from {metrics['n_groups']} sources (groups), up to {metrics['largest_group']} from "
-        text += "one; the intervals take videos as independent and are therefore too narrow"
+        text += "one, and are alike; Wilson's intervals take videos as independent and are too narrow"
+        clustered = (metrics.get("clustered") or {}).get("top1")
+        text += f", the one that knows groups is {percent(clustered)} for top-1" if clustered else ""
         add("note", "Related videos", text, False)
     for note in metrics["notes"]:
         add("note", "Left out", note.rstrip("."), False)
@@ -306,8 +328,8 @@ def _value(value) -> str:
 def write_report(run_folder: Path) -> Path:
     """Write ``report.html`` into a run folder and return its path.
 
-    The figures are computed anew from ``rows.jsonl``, ``absent.json`` and the labels; ``metrics.json`` is not read. The
-    page refers to nothing outside itself. The same folder and videos give the same bytes.
+    The figures are computed anew from ``rows.jsonl``, ``logits.npy``, ``absent.json`` and the labels;
+    ``metrics.json`` is not read. The page refers to nothing outside itself. The same folder and videos give the same bytes.
 
     Raises:
         RunError: ``manifest.json`` or the rows cannot be read.
@@ -318,7 +340,8 @@ def write_report(run_folder: Path) -> Path:
     if not rows:
         raise RunError(f"{folder} holds no rows yet: nothing to report")
     labels, absent = dataset_labels(folder, manifest), ledgers.read_absent(folder)
-    page = render(page_content(manifest, rows, labels, section(manifest, "timing"), unusable, absent))
+    whole = scores.figures(folder, manifest, rows, labels)
+    page = render(page_content(manifest, rows, labels, section(manifest, "timing"), unusable, absent, whole))
     with atomic_writer(folder / "report.html", "w") as file:
         file.write(page)
     return folder / "report.html"
@@ -333,11 +356,21 @@ def dataset_labels(folder: Path, manifest: dict) -> list[str]:
 
 
 def page_content(
-    manifest: dict, rows: Sequence[Row], labels: Sequence[str], timing: dict, unusable: int = 0, absent: Sequence = ()
+    manifest: dict,
+    rows: Sequence[Row],
+    labels: Sequence[str],
+    timing: dict,
+    unusable: int = 0,
+    absent: Sequence = (),
+    whole: dict | None = None,
 ) -> dict:
-    """Everything the template shows, as plain values; pictures as ``data:`` URIs."""
+    """Everything the template shows, as plain values; pictures as ``data:`` URIs.
+
+    Args:
+        whole: what ``scores.figures`` gives; ``None`` shows what the rows alone tell.
+    """
     unmapped = section(manifest, "label_map").get("unmapped") or ()
-    metrics = summarise(rows, labels, unmapped=unmapped)
+    metrics = whole or summarise(rows, labels, unmapped=unmapped)
     matrix = figures.row_confusion(rows, labels)
     model, dataset = section(manifest, "model"), section(manifest, "dataset")
     return {
@@ -363,7 +396,33 @@ def page_content(
         "environment": environment(manifest),
         "command": command(manifest),
         "max_matrix": MAX_MATRIX,
+        **probabilities(metrics, manifest),
     }
+
+
+def probabilities(metrics: dict, manifest: dict) -> dict:
+    """What the page shows of calibration and views; both ``None`` where the figures do not hold them."""
+    from markupsafe import Markup  # comes with jinja2, which render loads when it is called
+
+    found, rungs = metrics.get("calibration"), metrics.get("view_ladder")
+    content = {"calibration": None, "reliability": [], "risk": None, "risks": [], "ladder": None}
+    if found:
+        right = sum(line["accuracy"] * line["n"] for line in found["reliability"]) / found["n"]
+        content["calibration"] = {**found, "accuracy": right, "guessing": np.log(max(1, metrics["n_classes"]))}
+        content["reliability"] = diagrams.reliability_places(found["reliability"])
+        risk = diagrams.risk_path(found["risk_coverage"])
+        content["risk"] = {**risk, "path": Markup(risk["path"])}  # numbers only, and longer than text may be
+        content["risks"] = diagrams.risks_at(found["risk_coverage"])
+    if rungs:
+        seconds = scores.view_seconds(manifest)
+        content["ladder"] = {
+            "rungs": rungs,
+            "average": section(manifest, "spec").get("average"),
+            "averages": list(rungs[0]["by_average"]),
+            "clustered": rungs[0]["clustered"] is not None,
+            "view_ms": seconds and 1000 * seconds,
+        }
+    return content
 
 
 def render(content: dict, template: str = "report.html.j2") -> str:

@@ -140,6 +140,34 @@ class PowerConfig(Options):
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class MergeConfig(Options):
+    """What ``scripts/merge.py`` does: its flags, with underscores.
+
+    Raises:
+        ConfigError: a value out of its range; the message says which are in it.
+    """
+
+    runs: tuple[str, ...] = option(
+        paths, "finished run folders; may stand first, without the flag", group=RUNS, metavar="DIR"
+    )
+    out: str = option(path, "the run folder that is made", group=WHERE, metavar="DIR")
+    prefer_predicted: bool = option(
+        switch,
+        "where one run predicted a video and another skipped it (a file that one machine did not have), take the "
+        "prediction. Two different predictions are always refused",
+        group=RUNS,
+        default=False,
+    )
+    max_skipped: float = option(
+        fraction,
+        "share of listed videos that may be skipped. Beyond it the exit status is 3; all is written all the same",
+        group=WHERE,
+        metavar="SHARE",
+        default=0.01,
+    )
+
+
 COMPARE = Program(
     name="compare.py",
     description="Compare finished runs of the same videos: differences with intervals, tests, videos that flipped.",
@@ -152,6 +180,20 @@ exit status
   0    compared, whatever came out
   1    a folder that is no finished run, or runs of different videos, labels or classes; it says what differs
   2    a bad option""",
+)
+MERGE = Program(
+    name="merge.py",
+    description="Make one run of several that were evaluated apart: the shards of a list, or parts of a dataset.",
+    usage="merge.py [-h] RUN [RUN ...] --out DIR [options]",
+    epilog="""\
+The runs must agree in everything but the part of the data they list, where the data lie, and the machine. A video in
+several runs counts once where its rows agree; where they do not, nothing is written and the first such video is named.
+
+exit status
+  0    merged; metrics, tables and report are made again from all rows
+  1    runs that are not finished or do not belong together, missing shards, or rows that disagree
+  2    a bad option
+  3    merged, but more than --max-skipped of the videos were skipped""",
 )
 POWER = Program(
     name="power.py",
@@ -169,6 +211,11 @@ def _first_words(arguments: Sequence[str] | None, flag: str) -> list[str]:
 def parse_compare(arguments: Sequence[str] | None = None) -> CompareConfig:
     """Options of ``scripts/compare.py``; run folders may stand first. See ``arguments.parse_evaluate``."""
     return parse_or_exit(CompareConfig, _first_words(arguments, "--runs"), COMPARE)
+
+
+def parse_merge(arguments: Sequence[str] | None = None) -> MergeConfig:
+    """Options of ``scripts/merge.py``; run folders may stand first. See ``arguments.parse_evaluate``."""
+    return parse_or_exit(MergeConfig, _first_words(arguments, "--runs"), MERGE)
 
 
 def parse_power(arguments: Sequence[str] | None = None) -> PowerConfig:

@@ -19,7 +19,7 @@ from vidbench.utils import printable, write_json
 SCHEMA = 1
 # Sections and keys of the manifest that may differ when a run is continued: they say where and
 # how fast it ran, not what was asked.
-FREE_SECTIONS = ("environment", "timing", "tuning", "command", "run_name")
+FREE_SECTIONS = ("environment", "timing", "tuning", "command", "run_name", "merged")
 FREE_KEYS = {
     ("dataset", "data_dir"),  # the list has a hash, and every row its file's size
     ("run", "num_workers"),
@@ -28,6 +28,8 @@ FREE_KEYS = {
     ("model", "weights_sha256"),  # known once the model is loaded, see evaluate.check_weights
     ("model", "weights_source"),
     ("model", "published"),
+    ("dataset", "n_in_list"),  # of the list before it was divided; runs of earlier versions have none
+    ("dataset", "list_sha256"),
     ("label_map", "columns"),  # follow from its source and hash; runs of earlier versions have none
 }
 
