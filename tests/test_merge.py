@@ -119,7 +119,7 @@ def test_conflicts_are_named_and_a_prediction_wins_only_when_asked_to(tmp_path):
     gaps = make_run(tmp_path / "gaps", skill=2.0, skipped=(3, 7))
     with pytest.raises(RunError, match=r"2 videos .*-v003 is missing in .*--prefer-predicted takes"):
         merge([gaps, whole], tmp_path / "m")
-    for name, order in (("one", [gaps, whole]), ("other", [whole, gaps])):
+    for name, order in (("union", [gaps, whole]), ("turned", [whole, gaps])):
         merged = merge(order, tmp_path / name, prefer_predicted=True)
         assert (merged.folder / "rows.jsonl").read_bytes() == (whole / "rows.jsonl").read_bytes()
         assert np.isfinite(np.load(merged.folder / "logits.npy", allow_pickle=False)).all()

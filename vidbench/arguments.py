@@ -161,8 +161,8 @@ class EvaluateConfig(Options):
     )
     shard: str | None = option(
         shard,
-        "evaluate one part of the list, such as 1/4, so that several machines share it. scripts/merge.py makes the "
-        "parts one run, the same as an undivided one",
+        "evaluate one part of the list, such as 1/4, so that several machines share it. Then "
+        "scripts/merge.py makes the parts one run, the same as an undivided one",
         group=WHAT,
         metavar="I/N",
         default=None,

@@ -129,10 +129,12 @@ def summary_text(manifest: dict, metrics: dict, page: Path | None = None, *, tim
         summary_line(metrics),
     ]
     lines += [f"top-5 {percent(top5)}"] if top5 else []
-    if classes["listed"] is not None:
-        lines += [f"mean class accuracy {100 * classes['listed']:.1f} % over {classes['n_classes_listed']} classes"]
     sure = _sure_words(metrics)
-    lines += [f"how sure   {sure}"] if sure else []
+    if classes["listed"] is not None:
+        sure.insert(
+            0, f"mean class accuracy {100 * classes['listed']:.1f} % over {classes['n_classes_listed']} classes"
+        )
+    lines += ["; ".join(sure)] if sure else []
     lost = [_status_words(metrics), ledgers.bounds_words(metrics.get("ledger") or {})]
     lines += [f"{'skipped ' if lost[0] else 'coverage'}   {'; '.join(filter(None, lost))}"] if any(lost) else []
     lines += [f"speed      {words}" for words in bottleneck_words(manifest, timing)]
@@ -144,7 +146,7 @@ def summary_text(manifest: dict, metrics: dict, page: Path | None = None, *, tim
     return "\n".join(printable(line, 800) for line in lines)
 
 
-def _sure_words(metrics: dict) -> str:
+def _sure_words(metrics: dict) -> list[str]:
     """The interval that knows groups, and what the probabilities are worth; nothing where neither is known."""
     clustered, found = (metrics.get("clustered") or {}).get("top1"), metrics.get("calibration")
     words = []
@@ -152,9 +154,9 @@ def _sure_words(metrics: dict) -> str:
         low, high = 100 * clustered["low"], 100 * clustered["high"]
         words += [f"top-1 [{low:.1f}, {high:.1f}] with its {clustered['n_groups']} groups in mind"]
     if found:
-        words += [f"calibration error {100 * found['ece']:.1f} %"]
-        words += [f"NLL {found['nll']:.3f}", f"Brier {found['brier']:.3f}"] if found["nll"] is not None else []
-    return ", ".join(words)
+        more = f", NLL {found['nll']:.3f}, Brier {found['brier']:.3f}" if found["nll"] is not None else ""
+        words += [f"calibration error {100 * found['ece']:.1f} %{more}"]
+    return words
 
 
 def plural(count: int, one: str, many: str) -> str:
@@ -329,7 +331,8 @@ def write_report(run_folder: Path) -> Path:
     """Write ``report.html`` into a run folder and return its path.
 
     The figures are computed anew from ``rows.jsonl``, ``logits.npy``, ``absent.json`` and the labels;
-    ``metrics.json`` is not read. The page refers to nothing outside itself. The same folder and videos give the same bytes.
+    ``metrics.json`` is not read. The page refers to nothing outside itself. The same folder and videos give the same
+    bytes.
 
     Raises:
         RunError: ``manifest.json`` or the rows cannot be read.
