@@ -402,3 +402,12 @@ def test_memory_is_kept_only_for_networks_that_leave_most_of_it_free(monkeypatch
     model = types.SimpleNamespace(network=types.SimpleNamespace(device=device))
     assert forward.reuse_memory(model, peak_mb) is kept
     assert asked == [True] * kept
+
+
+def test_a_network_that_gives_another_number_of_rows_than_views_is_found_out():
+    class EachFrame(torch.nn.Module):
+        def forward(self, x):  # (N, T, C, H, W)
+            return x.flatten(0, 1).flatten(1)
+
+    with pytest.raises(ValueError, match="8 rows of scores for 2 views"):
+        TorchNetwork(EachFrame(), spec("NTCHW")).logits(views(2), 2)

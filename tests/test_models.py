@@ -24,7 +24,7 @@ from vidbench.utils import sha256_of_file
 
 ROOT = Path(__file__).resolve().parents[1]
 TORCHVISION = [name for name, card in CARDS.items() if card.build.startswith("torchvision.")]
-TORCH = [name for name, card in CARDS.items() if card.kind == "torch"]
+TORCH = [name for name, card in CARDS.items() if card.kind in ("torch", "transformers")]
 
 
 def views(count, frames=4, height=24, width=32, seed=0):

@@ -951,7 +951,7 @@ def _with_card_defaults(config: EvaluateConfig) -> EvaluateConfig:
     from vidbench.data import catalog
 
     with _about("model"):
-        card = models.find_card(config.model)
+        card = models.find_card(config.model, config.weights)
     with _about("dataset"):
         dataset = catalog.find_dataset(config.dataset)
     split = config.split or dataset.default_split
@@ -970,14 +970,14 @@ def _check_labels(config: EvaluateConfig) -> None:
     from vidbench import models
     from vidbench.data import catalog
 
-    card, dataset = models.find_card(config.model), catalog.find_dataset(config.dataset)
+    card, dataset = models.find_card(config.model, config.weights), catalog.find_dataset(config.dataset)
     if config.new_head and config.label_map:
         raise OptionError("new_head", "has the dataset's classes, so there is nothing for --label-map to join")
     if config.new_head and not card.can_be_random:
         raise OptionError("new_head", f"needs a network in torch; {card.name} comes as a finished program")
     if not dataset.labels:  # a folder of classes: its names are known when it is read
         return
-    labels, predicted = catalog.load_labels(dataset.labels), catalog.load_labels(card.labels)
+    labels, predicted = catalog.load_labels(dataset.labels), models.labels_of(card)
     if config.label_map is None and labels != predicted and not config.new_head:
         shared = len(set(labels) & set(predicted))
         raise OptionError(
@@ -999,7 +999,7 @@ def _check_labels(config: EvaluateConfig) -> None:
 def _check_input(config: EvaluateConfig) -> None:
     from vidbench import models
 
-    card = models.find_card(config.model)
+    card = models.find_card(config.model, config.weights)
     if config.num_crops not in (None, 1, 3, 10):
         raise OptionError("num_crops", f"must be 1, 3 or 10, not '{config.num_crops}'")
     height, width = card.input.crop

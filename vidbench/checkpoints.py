@@ -22,7 +22,7 @@ from vidbench.records import WeightsError
 from vidbench.utils import atomic_writer, printable, sha256_of_file
 
 # Training scripts put the weights under one of these keys, next to the optimiser and the epoch.
-WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module")
 PREFIX = "module."  # DataParallel writes it before every name
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench import forward, models, predict, report, scores
+from vidbench import forward, hubs, models, predict, report, scores
 from vidbench.data import catalog, check, decode, index, ledger, load
 from vidbench.data.pictures import video_stamp
 from vidbench.flags import shard_numbers
@@ -170,7 +170,7 @@ def report_again(config) -> Outcome:
 
 def choose(config) -> Choice:
     """What the configuration names; reads no file of the dataset."""
-    card, dataset = models.find_card(config.model), catalog.find_dataset(config.dataset)
+    card, dataset = models.find_card(config.model, config.weights), catalog.find_dataset(config.dataset)
     root, split = Path(config.data_dir or dataset.default_dir), config.split or dataset.default_split
     return Choice(card, override(card.input, config), dataset, root, split, config.new_head)
 
@@ -237,7 +237,7 @@ def override(spec: InputSpec, config) -> InputSpec:
 
 def make_label_map(choice, labels: tuple[str, ...], card) -> predict.LabelMap | None:
     """The map that ``--label-map`` names; ``None`` where dataset and model share their classes."""
-    model_labels = catalog.load_labels(card.labels)
+    model_labels = models.labels_of(card)
     if choice is None:
         if tuple(labels) != tuple(model_labels):
             shared = len(set(labels) & set(model_labels))
@@ -280,6 +280,8 @@ def asked(config, choice: Choice) -> dict:
     weights = str(config.weights) if config.weights else None
     if weights and weights != "random" and Path(weights).is_file():
         weights = {"file": Path(weights).name, "sha256": sha256_of_file(weights)}
+    elif weights and weights != "random" and Path(weights).is_dir():
+        weights = {"folder": Path(weights).name, "sha256": hubs.hash_of_folder(weights)}
     return {
         "model": {"name": choice.card.name, "weights": weights, **no_result(config)},
         "spec": jsonable(dataclasses.asdict(choice.spec)),

@@ -119,6 +119,8 @@ class TorchNetwork:
             scores = self._run(batch)
             if self.spec.layout == "NCHW":
                 scores = scores.float().unflatten(0, (len(views), -1)).mean(1)
+        if len(scores) != len(views):
+            raise ValueError(f"the network gave {len(scores)} rows of scores for {len(views)} views")
         return scores
 
     def _to_device(self, views: list[np.ndarray]):

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench.cards import cnn_rnn, i3d, mini, movinet, resnet3d, s3d, torchvision, tsn
+from vidbench import hub_transformers
+from vidbench.cards import cnn_rnn, i3d, mini, movinet, resnet3d, s3d, torchvision, transformers, tsn
 from vidbench.cards.card import ModelCard, Reported, Weights
 from vidbench.checkpoints import StateDict, check_file, check_fit, check_hash, fetch, fit, load_state_dict_file
 from vidbench.forward import PRECISIONS, TorchNetwork, cache_folder, choose_device, tune
@@ -33,6 +34,7 @@ __all__ = [
     "check_frames",
     "choose_device",
     "find_card",
+    "labels_of",
     "library_version",
     "list_models",
     "load_model",
@@ -40,8 +42,9 @@ __all__ = [
 ]
 
 SHIPPED = Path(__file__).parent / "weights"
+RANDOM_NOTE = "random weights: no result"
 
-FAMILIES = (mini, torchvision, movinet, i3d, s3d, resnet3d, tsn, cnn_rnn)
+FAMILIES = (mini, torchvision, movinet, i3d, s3d, resnet3d, tsn, cnn_rnn, transformers)
 CARDS = {card.name: card for family in FAMILIES for card in family.CARDS}
 
 
@@ -188,18 +191,30 @@ def list_models(pattern: str = "*") -> list[str]:
     return [name for name in CARDS if fnmatch.fnmatchcase(name, pattern)]
 
 
-def find_card(name: str) -> ModelCard:
+def find_card(name: str, weights: str | Path | None = None) -> ModelCard:
     """The card of a name; an architecture alone means its first card.
 
+    ``transformers.local`` stands for a checkpoint in a folder that no card names: its card is made from the folder.
+
+    Args:
+        weights: as for ``load_model``; only ``transformers.local`` asks for it.
+
     Raises:
-        ConfigError: an unknown name, with the nearest known ones.
+        ConfigError: an unknown name, with the nearest known ones, or ``transformers.local`` without a folder.
+        WeightsError: a folder from which no card can be made.
     """
     if name in CARDS:
         return CARDS[name]
+    if name == hub_transformers.LOCAL:
+        if weights is None or str(weights) == "random":
+            raise ConfigError(
+                f"{hub_transformers.LOCAL} takes its card from a checkpoint's folder: name it with --weights."
+            )
+        return hub_transformers.card_of_folder(weights)
     for card in CARDS.values():
         if card.architecture == name:
             return card
-    known = dict.fromkeys([*(card.architecture for card in CARDS.values()), *CARDS])
+    known = dict.fromkeys([*(card.architecture for card in CARDS.values()), *CARDS, hub_transformers.LOCAL])
     raise ConfigError(f"There is no model {printable(name, 80)!r}.{nearest_hint(name, known)}")
 
 
@@ -211,11 +226,13 @@ def with_options(card: ModelCard, options: dict) -> ModelCard:
     """
     if not options or card.options == {**card.options, **options}:
         return card
-    if card.kind != "torch":
+    if not card.can_be_random:
         raise ConfigError(f"{card.name} comes as a finished program and has no options.")
-    known = [name for name in inspect.signature(_imported(card.build)).parameters if name != "num_classes"]
+    parameters = inspect.signature(_imported(card.build)).parameters
+    known = [name for name in parameters if name != "num_classes"]
+    judged_there = any(one.kind is one.VAR_KEYWORD for one in parameters.values())  # by a library that knows its own
     for name in options:
-        if name not in known:
+        if name not in known and not judged_there:
             raise ConfigError(
                 f"{card.name} has no option {printable(name, 40)!r}, but {', '.join(known) or 'none at all'}."
             )
@@ -238,7 +255,12 @@ def library_version(card: ModelCard) -> str:
     >>> library_version(find_card("r3d_18")).split()[0]
     'torch'
     """
-    names = {"torch": ("torch", "torchvision"), "tflite": ("ai-edge-litert",), "tfhub": ("tensorflow",)}[card.kind]
+    names = {
+        "torch": ("torch", "torchvision"),
+        "transformers": ("torch", "transformers"),
+        "tflite": ("ai-edge-litert",),
+        "tfhub": ("tensorflow",),
+    }[card.kind]
     return " ".join(f"{name} {version}" for name, version in package_versions(names).items() if name in names)
 
 
@@ -261,7 +283,8 @@ def load_model(
         name: a card's name, or an architecture.
         weights: ``None`` for the card's own (shipped with vidbench, or downloaded once), ``random`` for a network
             that has learnt nothing, or a path: a ``.safetensors`` or ``torch.save`` file, a ``.tflite`` file, a
-            SavedModel folder, or a TensorFlow checkpoint (its folder, prefix or ``.index`` file).
+            SavedModel folder, a folder of transformers, or a TensorFlow
+            checkpoint (its folder, prefix or ``.index`` file).
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:NUMBER`` or ``mps``.
         precision: ``fp32``, ``bf16`` or ``fp16``; ``auto`` means ``fp32`` until ``tune`` has measured.
         memory_format: ``contiguous`` (default) or ``channels_last``.
@@ -280,21 +303,21 @@ def load_model(
         ConfigError: an unknown model, device or precision, or one that the model does not run on.
         WeightsError: weights that cannot be had, or do not fit.
     """
-    card = with_options(find_card(name), options or {})
+    card = with_options(find_card(name, weights), options or {})
     if precision not in ("auto", *PRECISIONS):
         raise ConfigError(f"Precision {printable(precision, 40)!r} is none of auto, {', '.join(PRECISIONS)}.")
-    if card.kind != "torch":
+    if not card.can_be_random:
         if labels is not None or backbone_weights is not None:
             raise ConfigError(f"{card.name} comes as a finished program and cannot have other classes or a backbone.")
         return _load_hub_model(card, weights, device, precision, num_threads)
     import torch
 
-    labels = _labels(card) if labels is None else _other_labels(labels)
+    labels = labels_of(card) if labels is None else _other_labels(labels)
 
     device = choose_device(device)
     if num_threads:
         torch.set_num_threads(num_threads)
-    module, facts = _load_module(card, weights, seed, len(labels), backbone_weights)
+    module, facts = _load_module(card, weights, seed, labels, backbone_weights)
     precision = "fp32" if precision == "auto" else precision
     network = TorchNetwork(
         module, card.input, device=device, precision=precision, memory_format=memory_format or "contiguous"
@@ -311,26 +334,42 @@ def build_module(card: ModelCard, num_classes: int | None = None):
     return _imported(card.build)(num_classes=num_classes or card.num_classes, **card.options)
 
 
-def _load_module(card: ModelCard, weights, seed: int, num_classes: int, backbone_weights=None) -> tuple:
+def _load_module(card: ModelCard, weights, seed: int, labels: tuple[str, ...], backbone_weights=None) -> tuple:
     """A card's torch module with its weights, and what the model says about them."""
-    import torch
-
     if weights is not None and str(weights) != "random" and backbone_weights is not None:
         raise ConfigError("weights are the whole network's and backbone_weights a part's: give one of them.")
-    # Build with a generator of our own: asking for a model must not move the caller's random numbers.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module = build_module(card, num_classes)
     if backbone_weights is not None:
+        module = _fresh_module(card, seed, len(labels))
         return module, _fill_backbone(card, module, backbone_weights)
     if str(weights) == "random":
-        return module, {"weights_source": "random", "notes": ("random weights: no result",)}
+        return _fresh_module(card, seed, len(labels)), {"weights_source": "random", "notes": (RANDOM_NOTE,)}
     path, source = _weights_file(card, weights)
-    state = _converted(card, _read(card, path), module)
-    kept = state if num_classes == card.num_classes else _without_other_head(card, state, module)
+    built, state = card, None
+    if card.kind == "transformers" and path.is_dir():
+        built, state = _from_folder(card, path, labels)
+    module = _fresh_module(built, seed, len(labels))
+    state = _converted(card, state or _read(card, path), module)
+    kept = state if len(labels) == card.num_classes else _without_other_head(card, state, module)
     fit(module, kept, card.name)
     facts = {"weights_source": source, "weights_file": str(path), "weights_sha256": state.sha256, "notes": kept.notes}
     return module, {**facts, "random_head": kept is not state}
+
+
+def _fresh_module(card: ModelCard, seed: int, num_classes: int):
+    """A module of random weights, by a generator of our own: asking for a model must not move the caller's numbers."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_module(card, num_classes)
+
+
+def _from_folder(card: ModelCard, path: Path, labels: tuple[str, ...]) -> tuple[ModelCard, StateDict]:
+    """The card with the folder's own configuration of the network, and the folder's weights."""
+    folder = hub_transformers.read_folder(path)
+    notes = hub_transformers.check_folder(card, labels, folder)
+    state = hub_transformers.load_weights(folder)
+    return replace(card, options=folder.options), replace(state, notes=(*state.notes, *notes))
 
 
 def _fill_backbone(card: ModelCard, module, weights) -> dict:
@@ -390,9 +429,11 @@ def _read(card: ModelCard, path: Path) -> StateDict:
 
 def _converted(card: ModelCard, state: StateDict, module) -> StateDict:
     """The tensors under the network's own names."""
-    if not card.convert or state.tensors.keys() == module.state_dict().keys():
-        return state
     shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    if card.kind == "transformers" and state.tensors.keys() != shapes.keys():
+        state = hub_transformers.renamed(state, module)
+    if not card.convert or state.tensors.keys() == shapes.keys():
+        return state
     return replace(state, tensors=_imported(card.convert)(state.tensors, shapes))
 
 
@@ -421,6 +462,9 @@ def _weights_file(card: ModelCard, weights) -> tuple[Path, str]:
     from vidbench import hubs
 
     if weights is not None:
+        folder = Path(weights).expanduser()
+        if card.kind == "transformers" and folder.is_dir():
+            return folder, "path"
         found = hubs.find_checkpoint(weights) if card.convert else None
         return found or check_file(weights), "path"
     wanted = card.weights
@@ -429,6 +473,8 @@ def _weights_file(card: ModelCard, weights) -> tuple[Path, str]:
             f"{card.name} comes without weights: {wanted.absent}. Pass a file of your own with --weights PATH, or "
             f"--weights random to try the pipeline without a result."
         )
+    if card.kind == "transformers" and not wanted.url.endswith("/" + wanted.file):
+        return hub_transformers.fetch_folder(wanted.url, card.name), "upstream"
     if not wanted.url:
         path = SHIPPED / wanted.file
         source = "shipped"
@@ -469,13 +515,14 @@ def _load_hub_model(card: ModelCard, weights, device: str, precision: str, num_t
             raise WeightsError(f"There is no SavedModel folder {printable(path)}.")
         digest = hubs.hash_of_folder(path)
         network = hubs.HubI3D(path, card.input)
-    return Model(card, _labels(card), network, weights_source=source, weights_file=str(path), weights_sha256=digest)
+    return Model(card, labels_of(card), network, weights_source=source, weights_file=str(path), weights_sha256=digest)
 
 
-def _labels(card: ModelCard) -> tuple[str, ...]:
+def labels_of(card: ModelCard) -> tuple[str, ...]:
+    """The card's class names in the order of the logits."""
     from vidbench.data.catalog import load_labels
 
-    labels = load_labels(card.labels)
+    labels = card.label_names or load_labels(card.labels)
     if len(labels) != card.num_classes:
         raise ValueError(f"{card.name}: {card.num_classes} classes, but {len(labels)} labels in {card.labels}")
     return labels

@@ -71,7 +71,9 @@ class ModelCard:
         name: ``architecture.weights``.
         build: ``module:callable`` of the network, imported when asked for and called with ``num_classes`` and
             ``options``.
-        kind: ``torch`` (callable takes ``num_classes``), ``tflite`` or ``tfhub``.
+        kind: ``torch`` (callable takes ``num_classes``), ``transformers`` (the same, and weights may be a folder with
+            its own configuration), ``tflite``
+            or ``tfhub``.
         labels: name of a label space in ``vidbench/data/labels``.
         num_frames: fewest and most frames of a view that the network can take; ``None`` for no limit.
         params: learnable parameters, in single numbers; 0 where unknown.
@@ -81,6 +83,7 @@ class ModelCard:
             called with ``{name: tensor}`` and the network's ``{name: shape}``, it returns ``{name: tensor}``; a file
             that it does not know is returned as it came. Empty where weights only come in the network's own names.
         golden: published logits of a published clip, for ``scripts/doctor.py``; ``None`` where there are none.
+        label_names: the class names themselves, where ``labels`` is no list that comes with vidbench.
     """
 
     name: str
@@ -98,6 +101,7 @@ class ModelCard:
     options: dict = field(default_factory=dict)
     convert: str = ""
     golden: Golden | None = None
+    label_names: tuple[str, ...] = ()
 
     @property
     def architecture(self) -> str:
@@ -106,4 +110,4 @@ class ModelCard:
     @property
     def can_be_random(self) -> bool:
         """Whether ``weights="random"`` works: not for a finished program."""
-        return self.kind == "torch"
+        return self.kind in ("torch", "transformers")
