@@ -22,7 +22,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "nets.inflate nets.backbone nets.i3d checkpoints gpu runs progress",
     "scores data.load data.order data.arriving nets cards.card",
     "data.held",
-    "hubs hub_transformers forward report review notebook data.survey data.fetch data.practice cards",
+    "hubs hub_torch hub_transformers forward report review notebook data.survey data.fetch data.practice cards",
     "models transcode data.check data.exports compare",
     "predict train explain",
     "evaluate export doctor",

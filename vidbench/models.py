@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vidbench import hub_transformers
-from vidbench.cards import cnn_rnn, i3d, mini, movinet, resnet3d, s3d, torchvision, transformers, tsn
+from vidbench.cards import cnn_rnn, i3d, mini, movinet, pytorchvideo, resnet3d, s3d, torchvision, transformers, tsn
 from vidbench.cards.card import ModelCard, Reported, Weights
 from vidbench.checkpoints import StateDict, check_file, check_fit, check_hash, fetch, fit, load_state_dict_file
 from vidbench.forward import PRECISIONS, TorchNetwork, cache_folder, choose_device, tune
@@ -44,7 +44,7 @@ __all__ = [
 SHIPPED = Path(__file__).parent / "weights"
 RANDOM_NOTE = "random weights: no result"
 
-FAMILIES = (mini, torchvision, movinet, i3d, s3d, resnet3d, tsn, cnn_rnn, transformers)
+FAMILIES = (mini, torchvision, movinet, i3d, s3d, resnet3d, tsn, cnn_rnn, transformers, pytorchvideo)
 CARDS = {card.name: card for family in FAMILIES for card in family.CARDS}
 
 
@@ -258,6 +258,7 @@ def library_version(card: ModelCard) -> str:
     names = {
         "torch": ("torch", "torchvision"),
         "transformers": ("torch", "transformers"),
+        "torchhub": ("torch",),
         "tflite": ("ai-edge-litert",),
         "tfhub": ("tensorflow",),
     }[card.kind]

@@ -72,7 +72,7 @@ class ModelCard:
         build: ``module:callable`` of the network, imported when asked for and called with ``num_classes`` and
             ``options``.
         kind: ``torch`` (callable takes ``num_classes``), ``transformers`` (the same, and weights may be a folder with
-            its own configuration), ``tflite``
+            its own configuration), ``torchhub`` (the same, and the network is code of another repository), ``tflite``
             or ``tfhub``.
         labels: name of a label space in ``vidbench/data/labels``.
         num_frames: fewest and most frames of a view that the network can take; ``None`` for no limit.
@@ -110,4 +110,4 @@ class ModelCard:
     @property
     def can_be_random(self) -> bool:
         """Whether ``weights="random"`` works: not for a finished program."""
-        return self.kind in ("torch", "transformers")
+        return self.kind in ("torch", "transformers", "torchhub")
