@@ -24,7 +24,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "data.held",
     "hubs hub_torch hub_transformers forward report review notebook data.survey data.fetch data.practice cards",
     "models transcode data.check data.exports compare",
-    "predict train explain",
+    "predict train explain tokens",
     "evaluate export doctor",
     "distribute serve visualize browse",
     "widgets arguments run_arguments merge",
