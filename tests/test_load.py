@@ -441,3 +441,41 @@ def test_an_unreadable_item_is_not_replaced():
 
     with pytest.raises(UnreadableVideo, match="no such file"):
         ClipDataset(["a"], read)[0]
+
+
+def test_pixels_are_put_where_the_caller_wants_them(folder):
+    given = []
+
+    def allocate(shape):
+        given.append(np.empty(shape, np.uint8))
+        return given[-1]
+
+    with ViewReader(folder, SPEC, num_workers=1, allocate=allocate, ahead=2) as reader:
+        found = [views for _, views in reader.stream(records(folder))]
+    assert all(views.pixels is mine for views, mine in zip(found, given, strict=True))
+    for (_, record), views in zip(records(folder), found, strict=True):
+        np.testing.assert_array_equal(views.pixels, read_views(folder / record.path, SPEC).pixels)
+
+
+def test_slots_hold_videos_of_any_size_one_after_the_other(folder):
+    specs = [dataclasses.replace(SPEC, num_clips=1, num_crops=1), SPEC]
+    with ViewReader(folder, specs[0], num_workers=1, ahead=1) as reader:
+        for spec in (specs[0], specs[1], specs[0]):  # the one slot grows, and is used again for less
+            reader.spec = spec
+            ((_, views),) = reader.stream(records(folder, ["1.avi"]))
+            same(views, read_views(folder / "1.avi", spec))
+
+
+def test_workers_that_are_started_early_read_like_others_and_end_with_the_reader(folder):
+    me = psutil.Process()
+    before = set(me.children())
+    with ViewReader(folder, SPEC, num_workers=2) as reader:
+        reader.warm_up()
+        until = time.monotonic() + 60
+        while len(set(me.children()) - before) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        early = set(me.children()) - before
+        ((_, views),) = reader.stream(records(folder, ["0.mp4"]))
+        assert set(me.children()) - before == early
+    same(views, read_views(folder / "0.mp4", SPEC))
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in early)

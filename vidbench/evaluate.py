@@ -19,7 +19,7 @@ from vidbench import forward, hubs, models, predict, report, scores
 from vidbench.data import catalog, check, decode, index, ledger, load
 from vidbench.data.pictures import video_stamp
 from vidbench.flags import shard_numbers
-from vidbench.gpu import is_cuda
+from vidbench.gpu import is_cuda, pinned
 from vidbench.records import ConfigError, InputSpec, Row, RunError, UnreadableVideo, VideoRecord, Views
 from vidbench.runs import SCHEMA, RunFolder, read_json, read_rows, refuse_differences
 from vidbench.utils import (
@@ -129,17 +129,21 @@ def evaluate(config, *, progress=None) -> Outcome:
         return Outcome(folder, describe_plan(config, plan, folder), EXIT_OK, {})
     device = models.choose_device(config.device)
     done = len(read_rows(folder / "rows.jsonl", plan.records)[0])
-    model = load_model(config, plan, device) if done < len(plan.records) else None  # before anything is written
-    facts = manifest(config, plan, device)
     keep = functools.partial(rows_that_stand, plan)
     shape = plan.spec.num_views, plan.num_scores
-    with RunFolder(folder, facts, plan.records, *shape, config.batch_size, keep) as run:
+    with contextlib.ExitStack() as stack:
+        model, reader = None, stack.enter_context(open_reader(config, plan, device))
+        if done < len(plan.records):  # before anything is written
+            reader.warm_up()  # workers start while the model is loaded
+            model = load_model(config, plan, device)
+        facts = manifest(config, plan, device)
+        run = stack.enter_context(RunFolder(folder, facts, plan.records, *shape, config.batch_size, keep))
         fetched = check.fetch_states(plan.root, plan.split, (*plan.records, *plan.absent))
         ledger.write_absent(folder, plan.records, plan.absent, fetched)
         left = len(plan.records) - len(run.rows)
         try:
             if left:
-                predict_missing(config, plan, run, model or load_model(config, plan, device), progress)
+                predict_missing(config, plan, run, model or load_model(config, plan, device), reader, progress)
         except KeyboardInterrupt:
             done = (
                 f"stopped after {len(run.rows)} of {len(plan.records)} videos; the same command continues in {folder}"
@@ -420,7 +424,23 @@ def rows_that_stand(plan: Plan, rows: list[Row]) -> int:
     return len(rows)
 
 
-def predict_missing(config, plan: Plan, run: RunFolder, model: models.Model, progress) -> None:
+def open_reader(config, plan: Plan, device: str) -> load.ViewReader:
+    """A reader of the plan's videos; nothing is started or read yet."""
+    workers = workers_of(config)
+    return load.ViewReader(
+        plan.root,
+        plan.spec,
+        num_workers=workers,
+        decoder=config.decoder,
+        limits=limits_of(config),
+        cache_dir=None if config.no_cache else config.cache_dir,
+        dataset=plan.dataset.name,
+        ahead=2 * config.batch_size + workers,
+        **({"allocate": pinned} if is_cuda(device) and workers else {}),
+    )
+
+
+def predict_missing(config, plan: Plan, run: RunFolder, model: models.Model, reader, progress) -> None:
     """Decode, predict and append every video that has no row yet, batch by batch."""
     check_weights(model, run)
     todo = list(enumerate(plan.records))[len(run.rows) :]
@@ -428,16 +448,6 @@ def predict_missing(config, plan: Plan, run: RunFolder, model: models.Model, pro
     skipped = sum(not row.predicted for row in run.rows)
     if progress:
         progress.start(len(plan.records), len(run.rows), skipped)
-    reader = load.ViewReader(
-        plan.root,
-        plan.spec,
-        num_workers=workers_of(config),
-        decoder=config.decoder,
-        limits=limits_of(config),
-        cache_dir=None if config.no_cache else config.cache_dir,
-        dataset=plan.dataset.name,
-        ahead=2 * config.batch_size + workers_of(config),
-    )
     try:
         with reader:
             begun = (

@@ -84,7 +84,7 @@ class TorchNetwork:
             parts = self._score_all(views, batch_size, clock)
             scores = to_host(torch.cat([part.float() for part in parts])) if parts else None
         clock.end()
-        return Scores(scores, [len(video) for video in pixels], clock, self.seconds)
+        return Scores(scores, [len(video) for video in pixels], clock, self.seconds, held=pixels)
 
     def _score_all(self, views: list[np.ndarray], batch_size: int, clock: StageClock) -> list:
         """Logits on the device, part by part; a part that does not fit is done again in halves, it alone."""
@@ -178,17 +178,19 @@ class Scores:
         counts: views of each video; they add up to N.
         clock: of the work.
         seconds: by stage; the clock's are added to it when the result is first asked for.
+        held: what the device may still read, kept until then.
     """
 
-    def __init__(self, scores, counts: list[int], clock: StageClock, seconds: dict):
+    def __init__(self, scores, counts: list[int], clock: StageClock, seconds: dict, held=None):
         self._scores, self._counts, self._clock, self._seconds = scores, counts, clock, seconds
+        self._held = held
 
     def result(self) -> list[np.ndarray]:
         """One float32 array (V, K) a video; waits for a GPU."""
         if self._clock is not None:
             for name, seconds in self._clock.seconds().items():
                 self._seconds[name] += seconds
-            self._clock = None
+            self._clock = self._held = None
         scores = [] if self._scores is None else self._scores.numpy()
         ends = np.cumsum(self._counts)
         return [np.array(scores[end - count : end]) for count, end in zip(self._counts, ends)]

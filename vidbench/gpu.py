@@ -67,16 +67,40 @@ class Staging:
         self._pinned, self._copied = [None, None], [None, None]
 
     def copy(self, arrays: list[np.ndarray]):
-        """Uint8 arrays of one shape, stacked, as a tensor on the device that later work may use at once."""
+        """Uint8 arrays of one shape, stacked, as a tensor on the device that later work may use at once.
+
+        Arrays made by ``pinned`` are copied from where they are: keep them unchanged until that work is done.
+        """
         import torch
 
         shape = (len(arrays), *arrays[0].shape)
+        tensors = [torch.from_numpy(array) for array in arrays]
+        if all(tensor.is_pinned() for tensor in tensors):
+            return self._on_stream(lambda: self._gathered(tensors, shape))
         memory = self._memory(int(np.prod(shape)))
         np.stack(arrays, out=memory.numpy()[: int(np.prod(shape))].reshape(shape))
+        return self._on_stream(lambda: self._sent(memory, shape))
+
+    def _sent(self, memory, shape: tuple[int, ...]):
+        batch = memory[: int(np.prod(shape))].to(self.device, non_blocking=True).view(shape)
+        self._copied[self._turn] = self._stream.record_event()
+        return batch
+
+    def _gathered(self, tensors: list, shape: tuple[int, ...]):
+        import torch
+
+        batch = torch.empty(shape, dtype=torch.uint8, device=self.device)
+        for place, tensor in zip(batch, tensors):
+            place.copy_(tensor, non_blocking=True)
+        return batch
+
+    def _on_stream(self, copy):
+        """A tensor that ``copy`` makes on the stream for copies, and that the device's other work waits for."""
+        import torch
+
         using = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(self._stream):
-            batch = memory[: int(np.prod(shape))].to(self.device, non_blocking=True).view(shape)
-            self._copied[self._turn] = self._stream.record_event()
+            batch = copy()
         using.wait_stream(self._stream)
         batch.record_stream(using)
         return batch
@@ -91,6 +115,13 @@ class Staging:
         if self._pinned[self._turn] is None or len(self._pinned[self._turn]) < size:
             self._pinned[self._turn] = torch.empty(size, dtype=torch.uint8, pin_memory=True)
         return self._pinned[self._turn]
+
+
+def pinned(shape: tuple[int, ...]) -> np.ndarray:
+    """An uninitialised uint8 array in memory that a GPU copies from without help; reused when nobody holds it."""
+    import torch
+
+    return torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()
 
 
 def to_host(scores):

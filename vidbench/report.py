@@ -23,7 +23,7 @@ from vidbench.data.sample import middle_indices
 from vidbench.metrics import percent, summarise, summary_line
 from vidbench.records import PREDICTED, STATUSES, Row, RunError, UnreadableVideo
 from vidbench.runs import read_json, read_rows
-from vidbench.utils import atomic_writer, printable, spreadsheet_cell
+from vidbench.utils import atomic_writer, printable, spreadsheet_cell, usable_cores
 
 MAX_MATRIX = 40  # classes of a whole confusion matrix; with more, the most confused ones are shown
 NUM_CONFUSED = 20  # classes of that smaller matrix
@@ -392,7 +392,7 @@ def page_content(
         "classes": sorted(metrics["per_class"], key=lambda line: (line["listed"]["value"], -line["n"], line["index"])),
         "confusion": confusion(matrix, labels),
         "pairs": confused_pairs(matrix, labels),
-        "mistakes": [mistake(row, dataset.get("data_dir")) for row in confident_mistakes(rows)],
+        "mistakes": all_mistakes(confident_mistakes(rows), dataset.get("data_dir")),
         "n_mistakes": sum(is_mistake(row) for row in rows),
         "skipped": skipped(rows),
         "stages": stages(manifest, timing),
@@ -730,6 +730,14 @@ def is_mistake(row: Row) -> bool:
 def confident_mistakes(rows: Iterable[Row]) -> list[Row]:
     """Wrong predictions with the highest probability, highest first, ties in listed order."""
     return sorted(filter(is_mistake, rows), key=lambda row: (-row.top[0][2], row.index))[:NUM_MISTAKES]
+
+
+def all_mistakes(rows: list[Row], data_dir: str | None) -> list[dict]:
+    """``mistake`` of each row; their videos are decoded side by side."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max(1, min(len(rows), usable_cores()))) as pool:
+        return list(pool.map(lambda row: mistake(row, data_dir), rows))
 
 
 def mistake(row: Row, data_dir: str | None) -> dict:

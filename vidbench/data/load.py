@@ -210,6 +210,10 @@ def _work(read, path: str, spec: InputSpec, decoder: str, limits: Limits, cache:
     return views.pixels.shape, views.indices, views.info, views.status, views.reason, views.seconds
 
 
+def _ready() -> None:
+    """The first thing a worker does, when it is started early."""
+
+
 def _alarm(seconds: float) -> None:
     """Let the system end this process after a time, whatever code it hangs in and even when its parent is gone."""
     if hasattr(signal, "setitimer"):
@@ -297,6 +301,7 @@ class _Slots:
             self.folder = tempfile.TemporaryDirectory(prefix="vidbench-")
             self.names = [os.path.join(self.folder.name, f"{k}.slot") for k in range(number)]
             self.handles = [os.open(name, os.O_RDWR | os.O_CREAT) for name in self.names]
+        self.maps: list[mmap.mmap | None] = [None] * number
         self.free: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(number):
             self.free.put(slot)
@@ -308,15 +313,21 @@ class _Slots:
     def give_back(self, slot: int) -> None:
         self.free.put(slot)
 
-    def copy(self, slot: int, shape: tuple[int, ...]) -> np.ndarray:
-        """The pixels in a slot, as an array of its own."""
-        size = int(np.prod(shape))
-        if size == 0:
-            return np.empty(shape, np.uint8)
-        with mmap.mmap(self.handles[slot], size, access=mmap.ACCESS_READ) as memory:
-            return np.array(np.frombuffer(memory, np.uint8).reshape(shape))
+    def copy(self, slot: int, shape: tuple[int, ...], allocate: Callable) -> np.ndarray:
+        """The pixels in a slot, in memory that ``allocate(shape)`` gives."""
+        pixels, size = allocate(shape), int(np.prod(shape))
+        if size:
+            np.copyto(pixels, np.frombuffer(self._memory(slot, size), np.uint8, size).reshape(shape))
+        return pixels
+
+    def _memory(self, slot: int, size: int) -> mmap.mmap:
+        """A slot as this process sees it; kept, because mapping it again costs as much as a copy."""
+        if self.maps[slot] is None or len(self.maps[slot]) < size:
+            self.maps[slot] = mmap.mmap(self.handles[slot], size, access=mmap.ACCESS_READ)
+        return self.maps[slot]
 
     def close(self) -> None:
+        self.maps = []
         for handle in self.handles:
             os.close(handle)
         self.handles = []
@@ -354,6 +365,11 @@ class _Lane:
             self.renew()
             return self.pool.schedule(_work, args=ticket.arguments, timeout=seconds)
 
+    def warm_up(self) -> None:
+        """Start the worker; one that cannot be started shows with the first ticket."""
+        with contextlib.suppress(Exception):
+            self.pool.schedule(_ready)
+
     @property
     def is_lost(self) -> bool:
         return self.ticket is not None and time.monotonic() - self.since > self.limits.seconds + GRACE_S + LOST_S
@@ -379,6 +395,11 @@ class _Crew(threading.Thread):
 
     def submit(self, ticket: _Ticket) -> None:
         self.inbox.put(lambda: self.waiting.append(ticket))
+
+    def warm_up(self) -> None:
+        """Start every worker before there is anything to do."""
+        for lane in self.lanes:
+            self.inbox.put(lane.warm_up)
 
     def abandon(self, tickets: list[_Ticket]) -> None:
         """Nobody waits for these any more: they are dropped, or finished unseen, and their slots given back."""
@@ -492,6 +513,10 @@ def _exit_words(code: int) -> str:
     return f"exit status {code}"
 
 
+def _empty(shape: tuple[int, ...]) -> np.ndarray:
+    return np.empty(shape, np.uint8)
+
+
 class ViewReader:
     """Reads the views of many videos in isolated workers.
 
@@ -508,6 +533,8 @@ class ViewReader:
         cache_dir: a folder for finished views, or ``None``.
         dataset: whose videos these are, for the cache's books.
         ahead: videos in work or waiting at most, which bounds memory; the default is twice the workers and two.
+        allocate: called with a shape, gives the uint8 array that a video's pixels are put into; ``numpy.empty``, or
+            memory from which a GPU copies faster.
 
     Raises:
         ConfigError: the card, the decoder or a number cannot be used.
@@ -524,6 +551,7 @@ class ViewReader:
         cache_dir: str | os.PathLike | None = None,
         dataset: str = "",
         ahead: int | None = None,
+        allocate: Callable[[tuple[int, ...]], np.ndarray] = _empty,
         _read: Callable = read_views,
     ):
         if num_workers < 0 or (ahead is not None and ahead < 1):
@@ -533,6 +561,7 @@ class ViewReader:
         self.root, self.spec, self.decoder, self.limits = os.fspath(root), spec, decoder, limits or Limits()
         self.cache = None if cache_dir is None else ClipCache(cache_dir, dataset)
         self.num_workers, self.ahead, self._read = num_workers, ahead or 2 * num_workers + 2, _read
+        self._allocate = allocate
         self._crew: _Crew | None = None
         self._slots: _Slots | None = None
         self._busy = self._closed = False
@@ -571,6 +600,12 @@ class ViewReader:
             self._busy = False
             if self._crew is not None:  # not closed meanwhile
                 self._crew.abandon([item for _, item in pending if isinstance(item, _Ticket)])
+
+    def warm_up(self) -> None:
+        """Start the workers, so that they are there when a stream begins; returns at once."""
+        if self.num_workers and not self._closed:
+            self._open()
+            self._crew.warm_up()
 
     def close(self) -> None:
         """End the workers now; reading goes no further."""
@@ -618,6 +653,6 @@ class ViewReader:
             if len(ticket.result) == 2:
                 return UnreadableVideo(*ticket.result)
             shape, *others = ticket.result
-            return Views(self._slots.copy(ticket.slot, shape), *others)
+            return Views(self._slots.copy(ticket.slot, shape, self._allocate), *others)
         finally:
             self._slots.give_back(ticket.slot)
