@@ -13,11 +13,11 @@ ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.shared
 
 
-@pytest.fixture
-def movinet(shared_dir, tmp_path):
+@pytest.fixture(params=["movinet_a0_stream.k600_int8", "movinet_a0_stream.k600"], ids=["tflite", "torch"])
+def movinet(request, shared_dir, tmp_path):
     def run(**asked):
         values = {
-            "model": "movinet_a0_stream.k600_int8",
+            "model": request.param,
             "weights": str(shared_dir / "data" / "weights" / "movinet_a0_stream_k600_int8.tflite"),
             "no_cache": True, "results_dir": str(tmp_path), "run_name": "run", "num_workers": 2, **asked,
         }  # fmt: skip

@@ -1,7 +1,7 @@
 """A weights file on disk → tensors that fit the network, or one clear sentence.
 
-Formats: safetensors, and what ``torch.save`` writes for a dictionary of tensors. Nothing in a file is ever
-executed: no full pickle, no TorchScript.
+Formats: safetensors, what ``torch.save`` writes for a dictionary of tensors, and the constants of a TFLite file.
+Nothing in a file is ever executed: no full pickle, no TorchScript.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vidbench import tflite
 from vidbench.records import WeightsError
 from vidbench.utils import atomic_writer, printable, sha256_of_file
 
@@ -58,13 +59,15 @@ def load_state_dict_file(path: str | os.PathLike) -> StateDict:
         head = file.read(64)
     if path.suffix == ".safetensors":
         found = _read_safetensors(path)
+    elif head[4:8] == tflite.IDENTIFIER:
+        found = _read_tflite(path)
     elif head.startswith(b"PK\x03\x04"):
         found = _read_torch_zip(path)
     elif head[:1] == b"\x80":
         found = _read_torch(path)
     else:
         raise WeightsError(
-            f"{_named(path)} is neither safetensors nor a file that torch.save wrote; it begins with "
+            f"{_named(path)} is neither safetensors nor a file that torch.save wrote, nor TFLite; it begins with "
             f"{printable(head[:24].decode('latin-1'), 40)!r}."
         )
     tensors, notes = _unwrapped(found, path)
@@ -185,6 +188,12 @@ def _read_safetensors(path: Path) -> dict:
         return safetensors.torch.load_file(path)
     except (SafetensorError, ValueError, RuntimeError, RecursionError, KeyError, AttributeError) as problem:
         raise WeightsError(f"{_named(path)} is damaged or no safetensors file: {_first_line(problem)}.") from None
+
+
+def _read_tflite(path: Path) -> dict:
+    import torch
+
+    return {name: torch.from_numpy(values) for name, values in tflite.read_constants(path).items()}
 
 
 def _read_torch_zip(path: Path) -> dict:

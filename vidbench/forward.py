@@ -63,8 +63,10 @@ class TorchNetwork:
         is computed in halves.
 
         Args:
-            pixels: one uint8 array (V, T, H, W, 3) a video; V may differ, the rest is the same for all.
-            batch_size: views (for single-frame networks: views of T frames) at a time, at least 1.
+            pixels: one uint8 array (V, T, H, W, 3) a video; V may differ, and T for a network that takes any; the
+                rest is the same for all.
+            batch_size: views (for single-frame networks: views of T frames) at a time, at least 1. Of these, views
+                of different T are computed apart.
 
         Returns:
             One float32 array (V, K) a video.
@@ -110,7 +112,17 @@ class TorchNetwork:
         return scores
 
     def _score(self, views: list[np.ndarray], clock: StageClock):
-        """Logits (N, K) on the device of N views, uint8 (T, H, W, 3)."""
+        """Logits (N, K) on the device of N views, uint8 (T, H, W, 3); those of one T together, one T after another."""
+        lengths = np.array([len(view) for view in views])
+        if (lengths == lengths[0]).all():
+            return self._score_alike(views, clock)
+        import torch
+
+        groups = [np.flatnonzero(lengths == length) for length in dict.fromkeys(lengths.tolist())]
+        scores = torch.cat([self._score_alike([views[place] for place in group], clock) for group in groups])
+        return scores[torch.from_numpy(np.argsort(np.concatenate(groups))).to(scores.device)]
+
+    def _score_alike(self, views: list[np.ndarray], clock: StageClock):
         with clock.stage("transfer"):
             batch = self._to_device(views)
         with clock.stage("transform"):
@@ -227,7 +239,7 @@ def tune(model, pixels: list[np.ndarray], batch_size: int, precision="auto", cac
 
     Args:
         model: a ``Model``; one that has nothing to choose is left as it is.
-        pixels: views as for ``Model.logits``; the first ``batch_size`` are used.
+        pixels: views as for ``Model.logits``; of the first ``batch_size`` those as long as the first are used.
         precision: ``auto``, or one that is used whatever its speed.
         cache_file: where choices are stored; ``None`` for the user's cache folder, ``""`` for nowhere.
     """
@@ -237,7 +249,8 @@ def tune(model, pixels: list[np.ndarray], batch_size: int, precision="auto", cac
     default = ("fp32" if precision == "auto" else precision, "contiguous")
     network.configure(*default)
     cache_file = tuning_file() if cache_file is None else cache_file
-    views = np.stack([view for video in pixels for view in video][:batch_size])
+    views = [view for video in pixels for view in video][:batch_size]
+    views = np.stack([view for view in views if len(view) == len(views[0])])
     key = _tuning_key(model, views.shape, precision)
     tuning = _stored(cache_file, key)
     if tuning is None:

@@ -1,4 +1,4 @@
-"""MoViNets, which see a video frame by frame."""
+"""MoViNets: whole clips at once (base), or a video frame by frame (stream)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ from vidbench.cards.card import ModelCard, Reported, Weights
 from vidbench.records import InputSpec
 
 _UNIT = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+_PAPER = "MoViNets: mobile video networks for efficient video recognition, https://arxiv.org/abs/2103.11511"
+_README = "tensorflow/models official/projects/movinet/README.md"
 
-_MOVINET = ModelCard(
+_TFLITE = Weights(
+    "movinet_a0_stream_k600_int8.tflite",
+    "https://tfhub.dev/tensorflow/lite-model/movinet/a0/stream/kinetics-600/classification/tflite/int8/1"
+    "?lite-format=tflite",
+    sha256="6125b36e2485eeb5cc1fd6206cf5e5d70235593fbc84610d1dce97fe3aa9c2ac",
+    license="Apache-2.0",
+)
+_A0_INPUT = InputSpec(0, 5.0, 172, (172, 172), **_UNIT, sampling="stream", layout="NTHWC")
+
+_INT8 = ModelCard(
     name="movinet_a0_stream.k600_int8",
     build="vidbench.hubs:MoViNetStream",
     kind="tflite",
-    weights=Weights(
-        "movinet_a0_stream_k600_int8.tflite",
-        "https://tfhub.dev/tensorflow/lite-model/movinet/a0/stream/kinetics-600/classification/tflite/int8/1"
-        "?lite-format=tflite",
-        sha256="6125b36e2485eeb5cc1fd6206cf5e5d70235593fbc84610d1dce97fe3aa9c2ac",
-        license="Apache-2.0",
-    ),
+    weights=_TFLITE,
     labels="kinetics600",
     num_classes=600,
-    input=InputSpec(0, 5.0, 172, (172, 172), **_UNIT, sampling="stream", layout="NTHWC"),
+    input=_A0_INPUT,
     reported=Reported(
         65.0,
         None,
@@ -30,9 +35,82 @@ _MOVINET = ModelCard(
     ),
     num_frames=(0, None),
     params=2723392,
-    citation="MoViNets: mobile video networks for efficient video recognition, https://arxiv.org/abs/2103.11511",
+    citation=_PAPER,
     notes="8-bit weights and activations. The float A0-Stream is reported at 72.05 % top-1 on kinetics600 val; the two "
     "numbers are not of the same weights.",
 )
 
-CARDS = (_MOVINET,)
+_FLOAT = ModelCard(
+    name="movinet_a0_stream.k600",
+    build="vidbench.nets.movinet:MoViNet",
+    kind="torch",
+    weights=_TFLITE,
+    labels="kinetics600",
+    num_classes=600,
+    input=_A0_INPUT,
+    reported=None,
+    num_frames=(0, None),
+    params=2723407,
+    citation=_PAPER,
+    options={"size": "a0", "kind": "mobile"},
+    convert="vidbench.nets.movinet_names:from_tensorflow",
+    notes="The 8-bit weights of movinet_a0_stream.k600_int8 as floats, in torch, on the CPU or a GPU; nothing was "
+    "published for this combination. Its norms are folded into weights and biases, and trained further it has none.",
+)
+
+
+def _published(size: str, kind: str, frames: int, rate: float, side: int, resize: int, scores, params: int):
+    name = f"movinet_{size}_{kind}"
+    stream = kind == "stream"
+    spec = InputSpec(
+        0 if stream else frames,
+        rate,
+        resize,
+        (side, side),
+        **_UNIT,
+        sampling="stream" if stream else "clips_from_start",
+        layout="NTHWC",
+    )
+    top1, top5 = scores
+    return ModelCard(
+        name=f"{name}.k600_float" if stream else f"{name}.k600",
+        build="vidbench.nets.movinet:MoViNet",
+        kind="torch",
+        weights=Weights(
+            f"{name}.tar.gz",
+            f"https://storage.googleapis.com/tf_model_garden/vision/movinet/{name}.tar.gz",
+            license="Apache-2.0",
+        ),
+        labels="kinetics600",
+        num_classes=600,
+        input=spec,
+        reported=Reported(
+            top1,
+            top5,
+            "kinetics600 val",
+            f"one view a video, {frames} frames at {rate:g} fps over 10 s, 1 crop of {side} px",
+            _README,
+        ),
+        num_frames=(0, None) if stream else (1, None),
+        params=params,
+        citation=_PAPER,
+        options={"size": size, "kind": kind, "dropout": 0.2 if size in ("a0", "a1") else 0.5},
+        convert="vidbench.nets.movinet_names:from_tensorflow",
+        notes="The short side before the crop is that of the authors' training configurations, "
+        "official/projects/movinet/configs/yaml. No hash was published.",
+    )
+
+
+CARDS = (
+    _INT8,
+    _FLOAT,
+    _published("a0", "base", 50, 5.0, 172, 192, (72.28, 90.92), 3111799),
+    _published("a1", "base", 50, 5.0, 172, 192, (76.69, 93.40), 4690296),
+    _published("a2", "base", 50, 5.0, 224, 256, (78.62, 94.17), 5249562),
+    _published("a3", "base", 120, 12.0, 256, 288, (81.79, 95.67), 7397545),
+    _published("a4", "base", 80, 8.0, 290, 320, (83.48, 96.16), 11349463),
+    _published("a5", "base", 120, 12.0, 320, 368, (84.27, 96.39), 18650523),
+    _published("a0", "stream", 50, 5.0, 172, 192, (72.05, 90.63), 3748031),
+    _published("a1", "stream", 50, 5.0, 172, 192, (76.45, 93.25), 6447352),
+    _published("a2", "stream", 50, 5.0, 224, 256, (78.40, 94.05), 7326962),
+)

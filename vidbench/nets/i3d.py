@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from vidbench.nets.padding import same_padding
 from vidbench.records import ConfigError, WeightsError
 
 FEWEST_FRAMES = 9  # of fewer, less than two moments are left for the last pool
@@ -157,21 +158,6 @@ class OffsetNorm(nn.BatchNorm3d):
         super().__init__(channels, eps=1e-3, momentum=1e-3)
         del self.weight
         self.register_buffer("weight", torch.ones(channels), persistent=False)
-
-
-def same_padding(length: int, size: int, stride: int) -> tuple[int, int]:
-    """Zeros that TensorFlow's padding SAME puts before and after an axis.
-
-    They make the output ``ceil(length / stride)`` long. An odd number of zeros has one more at the end.
-
-    >>> same_padding(224, 7, 2), same_padding(225, 7, 2), same_padding(224, 1, 1)
-    ((2, 3), (3, 3), (0, 0))
-
-    Source:
-        https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2
-    """
-    total = max((-(-length // stride) - 1) * stride + size - length, 0)
-    return total // 2, total - total // 2
 
 
 def from_others(tensors: dict, shapes: dict) -> dict:
