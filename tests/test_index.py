@@ -96,6 +96,8 @@ def test_hmdb51_lists_as_many_videos_as_its_authors_say_and_keeps_films_apart(sh
     root = shared_dir / "data" / "hmdb51"
     train, test = (load_records("hmdb51", root, split, fold) for split in ("train", "test"))
     assert (len(train), len(test)) == (3570, 1530)
+    lists = (root / "testTrainMulti_7030_splits").glob(f"*_test_split{fold}.txt")
+    assert Counter(code for path in lists for *_, code in index.read_hmdb_split(path)) == {1: 3570, 2: 1530, 0: 1666}
     assert set(Counter(record.label for record in test).values()) == {30}
     assert sum(not record.group for record in train + test) == 0
     check_groups(train, test)

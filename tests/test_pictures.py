@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from vidbench.data import pictures
+from vidbench.data.cache import ClipCache
 from vidbench.data.check import check_videos, make_ledger
 from vidbench.data.decode import Limits, open_video, packet_table, probe, read_clip, read_header
 from vidbench.data.index import load_records
-from vidbench.data.load import ViewReader
+from vidbench.data.load import ViewReader, read_views
 from vidbench.data.pictures import frame_rate, is_picture, read_series, video_stamp
 from vidbench.data.survey import probe_all, survey
 from vidbench.records import InputSpec, UnreadableVideo, VideoRecord
@@ -223,6 +224,15 @@ def test_a_folder_of_a_video_s_pictures_gives_the_views_of_the_video(tmp_path):
             (_, one), (_, other) = reader.stream(records)
         np.testing.assert_array_equal(one.indices, other.indices)
         np.testing.assert_array_equal(one.pixels, other.pixels)
+
+
+def test_a_clip_cache_lets_folders_pass(tmp_path):
+    folder = write_frames(tmp_path / "v", frames(6))
+    spec = InputSpec(3, None, 12, (10, 8), (0.0,) * 3, (1.0,) * 3, sampling="uniform")
+    cache = ClipCache(tmp_path / "cache")
+    first, again = (read_views(folder, spec, cache=cache) for _ in range(2))
+    np.testing.assert_array_equal(first.pixels, again.pixels)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_an_evaluation_of_pictures_is_that_of_the_videos(tmp_path):

@@ -1217,7 +1217,8 @@ FETCH = Program(
        fetch.py kinetics400 --split val --classes "arm wrestling,bungee jumping" --dry-run""",
     epilog="""\
 NAME is kinetics400, kinetics600, kinetics700_2020, mini_kinetics200, ucf101, hmdb51 or ssv2; docs/datasets.md tells
-what each takes and how it comes. Ctrl-C at any time: the same command goes on where it stopped.
+what each takes and how it comes. Ctrl-C at any time: the same command goes on where it stopped. Archives of UCF101,
+HMDB51 and Something-Something that lie in the data folder under their published names are unpacked, not downloaded.
 
 exit status
   0    all videos asked for are there (with --dry-run: the disk can hold them)
