@@ -7,6 +7,8 @@ image ResNets, which fill the network: see ``nets/inflate.py``.
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -27,6 +29,7 @@ NON_LOCAL = {
 class ResNet3D(nn.Module):
     """Logits (N, K) of clips, float (N, 3, T, H, W).
 
+    The last features are averaged over all times and 7x7 places, and over such windows where there are more places.
     Time is halved before res3, and twice more in the stem with ``stem_stride`` 2. The authors' code pools without
     a border; here, as in the paper's table and in torchvision, the first pool has one in space.
 
@@ -92,7 +95,10 @@ class ResNet3D(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         check_clips(x, "NCTHW", "A 3-D ResNet", self.fewest)
-        return self.fc(self.drop(self.features(x).mean((2, 3, 4))))
+        x = self.features(x)
+        t, h, w = x.shape[2:]
+        x = functional.avg_pool3d(x, (t, min(h, 7), min(w, 7)), stride=1)  # as many places as in training
+        return self.fc(self.drop(x.mean((2, 3, 4))))
 
     def backbone_shapes(self) -> dict:
         """Names and shapes of the image ResNet's weights; its ``fc`` is left out."""
@@ -101,6 +107,27 @@ class ResNet3D(nn.Module):
     def from_backbone(self, tensors: dict) -> dict:
         """The image ResNet's tensors with a time axis where one is needed."""
         return inflate_tensors(tensors, {key: value.shape for key, value in self.state_dict().items()}, self.inflation)
+
+
+def from_pytorchvideo(tensors: dict, shapes: dict) -> dict:
+    """Weights of pytorchvideo's C2D and I3D of depth 50, under torchvision's names; others come back as they are.
+
+    Its block 2 pools over time, so that stages lie in blocks 1, 3, 4 and 5.
+
+    >>> list(from_pytorchvideo({"blocks.3.res_blocks.0.branch2.norm_b.bias": 0, "blocks.6.proj.bias": 0}, {}))
+    ['layer2.0.bn2.bias', 'fc.bias']
+    """
+    ends = {"blocks.0.conv": "conv1", "blocks.0.norm": "bn1", "blocks.6.proj": "fc"}
+    short = {"branch1_conv": "downsample.0", "branch1_norm": "downsample.1"}
+    found = {}
+    for key, value in tensors.items():
+        place, _, name = key.rpartition(".")
+        if inside := re.fullmatch(r"blocks\.([1345])\.res_blocks\.(\d+)\.(branch1_\w+|branch2\.\w+_[abc])", place):
+            stage, part = "1_234"[int(inside[1]) - 1], inside[3]
+            kind = short.get(part) or f"{'conv' if 'conv' in part else 'bn'}{'abc'.index(part[-1]) + 1}"
+            place = f"layer{stage}.{inside[2]}.{kind}"
+        found[f"{ends.get(place, place)}.{name}"] = value
+    return found
 
 
 class Bottleneck(nn.Module):
