@@ -155,6 +155,26 @@ def test_a_call_that_was_killed_between_two_videos_goes_on(tmp_path, monkeypatch
     assert not list((tmp_path / ".fetch").glob("unpacked*"))
 
 
+def test_lists_of_a_call_that_was_killed_come_all_the_same(tmp_path, monkeypatch):
+    put_ucf_lists(tmp_path)
+    (tmp_path / "ucf101_jpegs_256.zip").write_bytes(make_zip(pictures_of(STEMS)))
+    replace, moved = os.replace, []
+
+    def twice(source, target):
+        moved.append(target)
+        if sum(str(path).endswith(".txt") for path in moved) == 3:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(held.os, "replace", twice)
+    with pytest.raises(KeyboardInterrupt):
+        fetch(order("ucf101", tmp_path))
+    assert not (tmp_path / "ucfTrainTestlist").exists()
+    monkeypatch.setattr(held.os, "replace", replace)
+    assert fetch(order("ucf101", tmp_path)).num_there == 4
+    assert {path.name for path in (tmp_path / "ucfTrainTestlist").iterdir()} == set(ucf_lists())
+
+
 def test_a_plan_says_that_nothing_is_downloaded_and_a_dry_one_unpacks_nothing(tmp_path):
     put_ucf_lists(tmp_path)
     (tmp_path / "UCF101.rar").write_bytes(make_rar({"UCF-101/Archery/v_Archery_g01_c01.avi": b"x"}))

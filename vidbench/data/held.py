@@ -75,9 +75,13 @@ def unpack_lists(card: DatasetCard, root: Path, lists: Path) -> None:
         if home.is_dir() and any(home.iterdir()):
             continue
         with _unpacked(held, lists, lambda name: name.endswith(".txt"), "lists") as done:
-            home.mkdir(parents=True, exist_ok=True)
-            for path in sorted(done.folder.rglob("*.txt")):
-                os.replace(path, home / path.name)
+            together = done.folder / ".together"  # a killed call leaves none of them, or all
+            together.mkdir(exist_ok=True)
+            for path in [path for path in done.folder.rglob("*.txt") if path.parent != together]:
+                os.replace(path, together / path.name)
+            if home.is_dir():
+                home.rmdir()
+            os.rename(together, home)
 
 
 def unpack_videos(job: Job, archives: Iterable[Held]) -> None:
@@ -101,7 +105,6 @@ def unpack_videos(job: Job, archives: Iterable[Held]) -> None:
 
 def _unpack(job: Job, held: Held, wanted: dict[str, str]) -> None:
     """One archive: of videos, of folders of pictures, or of archives of videos."""
-
     classes = {f"{job.wanted.records[name].label}.rar" for name in wanted.values()}
 
     def want(name: str) -> bool:
