@@ -7,6 +7,7 @@ from vidbench.records import InputSpec
 
 _UNIT = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 _PAPER = "MoViNets: mobile video networks for efficient video recognition, https://arxiv.org/abs/2103.11511"
+_GARDEN = "https://storage.googleapis.com/tf_model_garden/vision/movinet"
 _README = "tensorflow/models official/projects/movinet/README.md"
 
 _TFLITE = Weights(
@@ -82,8 +83,9 @@ def _published(size: str, kind: str, frames: int, rate: float, side: int, resize
         kind="torch",
         weights=Weights(
             f"{name}.tar.gz",
-            f"https://storage.googleapis.com/tf_model_garden/vision/movinet/{name}.tar.gz",
+            f"{_GARDEN}/{name}.tar.gz",
             license="Apache-2.0",
+            absent=f"they are an archive with a TensorFlow checkpoint; unpack {_GARDEN}/{name}.tar.gz and name its folder",
         ),
         labels="kinetics600",
         num_classes=600,
