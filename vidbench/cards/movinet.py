@@ -85,7 +85,7 @@ def _published(size: str, kind: str, frames: int, rate: float, side: int, resize
             f"{name}.tar.gz",
             f"{_GARDEN}/{name}.tar.gz",
             license="Apache-2.0",
-            absent=f"they are an archive with a TensorFlow checkpoint; unpack {_GARDEN}/{name}.tar.gz and name its folder",
+            absent=f"they are a packed TensorFlow checkpoint; unpack {_GARDEN}/{name}.tar.gz and name its folder",
         ),
         labels="kinetics600",
         num_classes=600,
