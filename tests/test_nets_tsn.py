@@ -323,8 +323,10 @@ def test_real_imagenet_weights_fill_a_backbone(squeezenet, shared_dir):
 
 @pytest.mark.shared
 @pytest.mark.slow
-def test_real_features_tell_real_actions_apart_with_the_cards_normalisation(squeezenet, shared_dir):
-    """Half of the source videos give class means of features, the other half is judged by the nearest one."""
+def test_real_features_tell_real_actions_apart(squeezenet, shared_dir):
+    """Half of the sources give class means of features, the nearest judges the rest: 19 of 24 right here, 18 with
+    torchvision's normalisation, so this says that the weights work and not how pixels are scaled.
+    """
     from vidbench.data.load import read_views
 
     spec = replace(squeezenet.spec, num_frames=3, resize=180, crop=(160, 160))
@@ -341,4 +343,4 @@ def test_real_features_tell_real_actions_apart_with_the_cards_normalisation(sque
     learn = groups % 2 == 0
     means = np.stack([features[learn & (labels == k)].mean(0) for k in range(3)])
     right = (features[~learn] @ means.T).argmax(1) == labels[~learn]
-    assert right.mean() > 0.75  # chance is a third
+    assert right.mean() > 0.6  # chance is a third
