@@ -628,3 +628,15 @@ def test_cards_are_fed_as_their_networks_are_built(name):
     assert (card.input.crop, card.input.num_frames, card.input.layout) == ((size, size), frames, "NTCHW")
     assert isinstance(card.input, InputSpec)
     assert card.weights != Weights("")
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("version", ["400", "600", "700", "710"])
+def test_lists_in_the_order_of_videomae_v2s_heads_are_the_authors(version, shared_dir):
+    from vidbench.data.catalog import load_labels, read_labels
+
+    labels = load_labels(f"kinetics{version}_videomaev2")
+    assert labels == read_labels(shared_dir / "reference" / "labels" / f"kinetics{version}_videomaev2.txt")
+    assert len(set(labels)) == int(version)
+    assert labels != load_labels(f"kinetics{version}")
+    assert list(labels) != sorted(labels)
