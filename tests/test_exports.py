@@ -302,7 +302,7 @@ def test_entries_that_are_wrong_themselves_are_left_out_and_counted(tmp_path):
     wrong = [dataclasses.replace(GOOD, status=status) for status in ("bad_row", "duplicate", "duplicate")]
     written = export([GOOD, *wrong], ("archery",), "csv", tmp_path / "a.csv")
     assert (written.num_videos, written.left_out) == (1, {"bad_row": 1, "duplicate": 2})
-    assert written.words() == f"1 videos in {tmp_path / 'a.csv'}; left out: 1 bad_row, 2 duplicate"
+    assert written.words() == f"1 video in {tmp_path / 'a.csv'}; left out: 1 bad_row, 2 duplicate"
     with pytest.raises(ConfigError, match=r"no video to be listed as csv \(1 bad_row\)"):
         export(wrong[:1], ("archery",), "csv", tmp_path / "b.csv")
     with pytest.raises(ConfigError, match="without a count of frames"):

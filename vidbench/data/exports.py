@@ -62,7 +62,8 @@ class Written:
     def words(self) -> str:
         """One line for people."""
         lost = ", ".join(f"{count} {status}" for status, count in self.left_out.items())
-        return f"{self.num_videos} videos in {printable(self.place, 200)}" + (f"; left out: {lost}" if lost else "")
+        videos = f"{self.num_videos} video{'s' * (self.num_videos != 1)}"
+        return f"{videos} in {printable(self.place, 200)}" + (f"; left out: {lost}" if lost else "")
 
 
 def export(

@@ -74,7 +74,7 @@ def unpack_lists(card: DatasetCard, root: Path, lists: Path) -> None:
         home = lists / held.source.into
         if home.is_dir() and any(home.iterdir()):
             continue
-        with _unpacked(held, lists, lambda name: name.endswith(".txt"), "lists") as done:
+        with _Unpacked(held, lists, lambda name: name.endswith(".txt"), "lists") as done:
             together = done.folder / ".together"  # a killed call leaves none of them, or all
             together.mkdir(exist_ok=True)
             for path in [path for path in done.folder.rglob("*.txt") if path.parent != together]:
@@ -113,10 +113,10 @@ def _unpack(job: Job, held: Held, wanted: dict[str, str]) -> None:
             return folder.rpartition("/")[2].casefold() in wanted
         return file in classes or _stem(file) in wanted
 
-    with _unpacked(held, job.root, want, sha256_of_json(sorted(wanted))[:16]) as done:
+    with _Unpacked(held, job.root, want, sha256_of_json(sorted(wanted))[:16]) as done:
         for inner in sorted(done.folder.rglob("*.rar")):
             within = Held(held.source, (inner,))
-            with _unpacked(within, inner.parent, lambda name: _stem(name.rpartition("/")[2]) in wanted, "") as videos:
+            with _Unpacked(within, inner.parent, lambda name: _stem(name.rpartition("/")[2]) in wanted, "") as videos:
                 _take(job, held, wanted, videos.folder)
         _take(job, held, wanted, done.folder)
 
@@ -143,7 +143,7 @@ def _take(job: Job, held: Held, wanted: dict[str, str], folder: Path) -> None:
         job.wanted.arrived(name)
 
 
-class _unpacked:
+class _Unpacked:
     """Unpack an archive below a folder's ``.fetch`` for as long as it is needed; a killed call goes on where it was."""
 
     def __init__(self, held: Held, root: Path, want: Callable[[str], bool], selection: str):

@@ -24,7 +24,7 @@ import re
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from vidbench.data.catalog import (
     check_labels,
@@ -381,7 +381,7 @@ def clean_path(text: str) -> str:
     path = text.replace("\\", "/")
     if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
         raise ValueError(f"path {quoted(text, 80)} is absolute; expected one below the data folder")
-    parts = PurePosixPath(path).parts
+    parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts or not parts:
         raise ValueError(f"path {quoted(text, 80)} leaves the data folder")
     return "/".join(parts)
