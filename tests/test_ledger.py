@@ -98,6 +98,13 @@ def test_a_subset_counts_what_was_not_drawn_and_a_sample_of_a_partial_copy_has_n
     assert ledger_of(rows, [absent("gone")], n_in_split=4, n_listed=4)["bounds"]["n"] == 5
 
 
+def test_a_shard_answers_for_its_own_videos():
+    rows = [row(n) for n in range(4)]
+    ledger = ledger_of(rows, n_in_split=20, n_in_list=12, n_listed=4)
+    assert [ledger[f"n_{name}"] for name in ("annotated", "not_drawn", "elsewhere")] == [20, 8, 8]
+    assert ledger["bounds"]["n"] == 4
+
+
 def test_without_labels_there_are_no_bounds():
     rows = [Row(0, "a", "a.mp4", None, -1, "test", "", "ok", top=(("run", 0, 0.5),))]
     assert ledger_of(rows)["bounds"] is None
@@ -131,6 +138,7 @@ def test_what_is_absent_is_kept_and_read_back(tmp_path):
         ("b [1]", "not_there", "no such file", True),
         ("-c", "fetch_failed", "404", False),
     ]
+    assert [item["video_id"] for item in read_absent(tmp_path, whole=False)] == ["b [1]"]
     write_absent(tmp_path, [there], [], {})
     assert read_absent(tmp_path) == []
     assert not list(tmp_path.iterdir())

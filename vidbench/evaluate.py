@@ -725,8 +725,9 @@ def finish(folder: Path, config, *, ran: bool) -> Outcome:
         )
     labels = facts["labels"]
     result = scores.figures(folder, facts, rows, labels)
-    entries = ledger.run_ledger(rows, ledger.read_absent(folder))
-    result["ledger"] = ledger.summarise_ledger(entries, result, facts.get("dataset", {}))
+    dataset = facts.get("dataset", {})
+    entries = ledger.run_ledger(rows, ledger.read_absent(folder, whole=not dataset.get("shard")))
+    result["ledger"] = ledger.summarise_ledger(entries, result, dataset)
     write_json(folder / "metrics.json", result)
     ledger.write_videos(entries, folder)
     report.write_predictions_csv(

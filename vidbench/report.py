@@ -53,6 +53,7 @@ LEDGER_WORDS = {  # what a state means in a run, where that is less than in a ch
     "ok": "read and predicted",
     "truncated": "predicted from a part; the file is cut short or damaged",
     "not_drawn": "annotated, but not in the subset that this run is about",
+    "elsewhere": "in another shard of this run",
 }
 SHORT = {"repeat": "repeat their last frame", "loop": "start again", "error": "are skipped as too short"}
 
@@ -342,7 +343,10 @@ def write_report(run_folder: Path) -> Path:
     rows, unusable = read_rows(folder / "rows.jsonl")
     if not rows:
         raise RunError(f"{folder} holds no rows yet: nothing to report")
-    labels, absent = dataset_labels(folder, manifest), ledgers.read_absent(folder)
+    labels, absent = (
+        dataset_labels(folder, manifest),
+        ledgers.read_absent(folder, whole=not section(manifest, "dataset").get("shard")),
+    )
     whole = scores.figures(folder, manifest, rows, labels)
     page = render(page_content(manifest, rows, labels, section(manifest, "timing"), unusable, absent, whole))
     with atomic_writer(folder / "report.html", "w") as file:
@@ -540,8 +544,7 @@ def ledger_tables(ledger: dict) -> dict:
     that lack most, as ``{label, read, listed, states}``.
     """
     states = {name: count for name, count in ledger["states"].items() if count}
-    if ledger["n_not_drawn"]:
-        states["not_drawn"] = ledger["n_not_drawn"]
+    states |= {name: ledger[f"n_{name}"] for name in ("not_drawn", "elsewhere") if ledger[f"n_{name}"]}
     shown = [
         {
             "name": name.replace("_", " "),

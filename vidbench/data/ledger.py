@@ -192,8 +192,11 @@ def write_absent(
         (folder / ABSENT).unlink(missing_ok=True)
 
 
-def read_absent(folder: Path) -> list[dict]:
+def read_absent(folder: Path, *, whole: bool = True) -> list[dict]:
     """What ``write_absent`` kept; empty where it kept nothing.
+
+    Args:
+        whole: ``False`` for a run over a shard, which answers for the videos of its own list alone.
 
     Raises:
         RunError: the file is damaged.
@@ -207,7 +210,7 @@ def read_absent(folder: Path) -> list[dict]:
                 raise ValueError(f"state {item['state']!r}")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
         raise RunError(f"{printable(path)} is damaged: {printable(problem, 120)}; run the command again.") from None
-    return facts
+    return [item for item in facts if whole or item["listed"]]
 
 
 def run_ledger(rows: Iterable[Row], absent: Iterable[Mapping] = ()) -> list[Entry]:
@@ -242,23 +245,26 @@ def summarise_ledger(entries: Sequence[Entry], metrics: Mapping, dataset: Mappin
     Args:
         entries: what ``run_ledger`` gave.
         metrics: what ``vidbench.metrics.summarise`` gave for the run's rows.
-        dataset: the section of the run's manifest; ``n_in_split - n_listed`` videos were not drawn by ``--limit``.
+        dataset: the section of the run's manifest: ``--limit`` drew ``n_in_list`` of ``n_in_split`` videos, and of
+            these ``n_listed`` are in this shard.
 
     Returns:
-        ``n_annotated`` = the videos of ``states`` + ``n_not_drawn``; ``states`` counts; ``reasons``: the most frequent
-        ones as ``{state, reason, count}``, numbers in them written as N; ``classes``: a row of ``by_class`` for each
-        class of which some video was not read, those that lack most first; ``bounds``: ``{low, high, n, n_read}`` of
-        the top-1 accuracy, every video that was not read counted as wrong and as right, or ``None`` where there is no
-        label, or where the run is a sample of a partial copy.
+        ``n_annotated``: the videos of ``states``, ``n_not_drawn`` and ``n_elsewhere`` together; ``states``: counts;
+        ``reasons``: the most frequent ones as ``{state, reason, count}``, numbers in them written as N; ``classes``: a
+        row of ``by_class`` for each class of which some video was not read, those that lack most first; ``bounds``:
+        ``{low, high, n, n_read}`` of the top-1 accuracy, every video that was not read counted as wrong and as right,
+        or ``None`` where there is no label, or where the run is a sample of a partial copy.
     """
-    counts = [dataset.get(name) for name in ("n_in_split", "n_listed")]
-    not_drawn = max(0, counts[0] - counts[1]) if all(isinstance(n, int) for n in counts) else 0
+    in_list = dataset.get("n_in_list") or dataset.get("n_listed") or 0
+    not_drawn = max(0, (dataset.get("n_in_split") or in_list) - in_list)
+    elsewhere = max(0, in_list - (dataset.get("n_listed") or in_list))
     reasons = Counter((e.state, re.sub(r"\d+", "N", e.reason)) for e in entries if e.state != "ok")
     lacking = [row for row in by_class(entries) if sum(row[state] for state in READ) < row["listed"]]
     lacking.sort(key=lambda row: sum(row[state] for state in READ) / row["listed"])
     return {
-        "n_annotated": len(entries) + not_drawn,
+        "n_annotated": len(entries) + not_drawn + elsewhere,
         "n_not_drawn": not_drawn,
+        "n_elsewhere": elsewhere,
         "states": count_states(entries),
         "reasons": [{"state": s, "reason": r, "count": n} for (s, r), n in reasons.most_common(NUM_REASONS)],
         "classes": lacking,
