@@ -174,7 +174,7 @@ def test_a_network_with_two_pathways_is_evaluated_from_the_command_line(checkout
     words = ["--model", "slowfast_r50", "--weights", "random", "--new-head", "--dataset", "vidmini", "--limit", "2"]
     words += ["--num-clips", "1", "--num-crops", "1", "--device", "cpu", "--results-dir", str(tmp_path / "r")]
     command = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "NO RESULT" in done.stdout
 
