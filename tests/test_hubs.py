@@ -1,8 +1,10 @@
 """Networks of others behind the same call: MoViNet with its real weights, I3D as a SavedModel."""
 
+import http.server
 import re
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,51 +149,60 @@ def test_without_a_network_the_sentence_says_where_to_put_the_file(monkeypatch, 
 
 
 # TensorFlow lives in processes of its own here: it takes seconds to import and must come after torchvision.
-MAKE = """
-import sys
-import torchvision, tensorflow as tf
-
-class Tiny(tf.Module):
-    @tf.function(input_signature=[tf.TensorSpec((None, None, 224, 224, 3), tf.float32, name="rgb_input")])
-    def serve(self, clips):
-        brightness = tf.reduce_mean(clips, axis=(2, 3))          # (N, T, 3): frames and channels stay apart
-        red_at_the_end = brightness[:, -1:, 0]
-        return {"default": tf.concat([brightness[:, 0], red_at_the_end, tf.zeros((tf.shape(clips)[0], 396))], 1)}
-
-tiny = Tiny()
-tf.saved_model.save(tiny, sys.argv[1], signatures={"default": tiny.serve})
-"""
 USE = """
 import sys
+from dataclasses import replace
 import numpy as np
+from vidbench.data.catalog import load_labels
+from vidbench.models import CARDS, load_model
+from vidbench.records import WeightsError
+
+saved_model, prefix, empty = sys.argv[1:]
+hub = load_model("i3d.tfhub_kinetics400", saved_model)
+assert hub.card.name == "i3d.tfhub_kinetics400" and len(hub.labels) == 400 and len(hub.weights_sha256) == 64
+rng = np.random.default_rng(0)
+videos = [rng.integers(0, 256, (1, 10, 224, 224, 3), dtype=np.uint8) for _ in range(2)]
+videos[1][:, 4:] //= 3
+apart = {}
+sources = {"a SavedModel": saved_model, "a checkpoint": prefix, "its folder": prefix.rpartition("/")[0]}
+for words, source in sources.items():
+    ours = load_model("i3d.rgb_imagenet_k400", source)
+    assert "TensorFlow checkpoint" in ours.notes[0] and not ours.published_weights
+    ours.spec = replace(ours.spec, mean=hub.spec.mean, std=hub.spec.std)  # the hub's card says [0, 1]
+    found = ours.logits(videos, 1)
+    if not apart:
+        expected = hub.logits(videos, 1)
+        assert [scores.shape for scores in expected] == [(1, 400)] * 2 and expected[0].dtype == np.float32
+        assert np.abs(expected[0] - expected[1]).max() > 1 and min(scores.std() for scores in expected) > 1
+    apart[words] = max(np.abs(a - b).max() for a, b in zip(found, expected))
+assert max(apart.values()) < 1e-3, apart    # measured: 4e-5, where logits spread by 11
+assert hub.seconds["forward"] > 0
+
+def said(name, weights):
+    try:
+        load_model(name, weights)
+    except WeightsError as problem:
+        return str(problem)
+    raise SystemExit(f"{name} took {weights}")
+
+assert "no SavedModel with a signature 'default'" in said("i3d.tfhub_kinetics400", empty)
+assert "There is no weights file" in said("i3d.rgb_imagenet_k400", prefix + "x")
+assert "400 classes where 600 are asked for" in said("i3d.rgb_scratch_k600", prefix)
+with open(prefix + ".data-00000-of-00001", "r+b") as file:
+    file.truncate(1000)
+words = said("i3d.rgb_imagenet_k400", prefix)
+assert "is no whole checkpoint" in words and chr(10) not in words, words
+print("fine", apart)
+"""
+REFUSED = """
+import sys
 from vidbench.models import load_model
 from vidbench.records import WeightsError
 
-model = load_model("i3d.tfhub_kinetics400", sys.argv[1])
-assert model.card.name == "i3d.tfhub_kinetics400" and len(model.labels) == 400
-rng = np.random.default_rng(0)
-videos = [rng.integers(0, 256, (v, 9, 224, 224, 3), dtype=np.uint8) for v in (2, 1)]
-scores = model.logits(videos, 2)
-assert [s.shape for s in scores] == [(2, 400), (1, 400)] and scores[0].dtype == np.float32
-for video, found in zip(videos, scores):
-    mean = (video / 255).mean((2, 3))
-    np.testing.assert_allclose(found[:, :3], mean[:, 0], rtol=1e-4)      # [0, 1], RGB, first frame first
-    np.testing.assert_allclose(found[:, 3], mean[:, -1, 0], rtol=1e-4)
-again = load_model("i3d.tfhub_kinetics400", sys.argv[1])
-assert len(model.weights_sha256) == 64 and again.weights_sha256 == model.weights_sha256
-assert model.seconds["forward"] > 0
 try:
-    load_model("i3d.tfhub_kinetics400", sys.argv[2])
+    load_model("i3d.tfhub_kinetics600", sys.argv[1])
 except WeightsError as problem:
-    assert "no SavedModel with a signature 'default'" in str(problem), problem
-try:
-    load_model("i3d.tfhub_kinetics600")
-except WeightsError as problem:
-    words = str(problem)
-    assert "i3d-kinetics-600/1" in words and "--weights" in words and "\\n" not in words, words
-else:
-    raise SystemExit("the handle was reached, or nothing was said")
-print("fine")
+    print(problem)
 """
 
 
@@ -211,13 +222,67 @@ def run(code, *words, env=None):
 
 
 @pytest.mark.slow
-def test_i3d_runs_from_a_saved_model_folder(tmp_path):
+@pytest.mark.timeout(600)
+def test_tensorflow_and_torch_compute_the_same_i3d_from_the_same_files(tmp_path):
+    """tests/tf_i3d.py writes the network in TensorFlow's own operations, and saves it as DeepMind did."""
     (tmp_path / "empty").mkdir()
-    run(MAKE, tmp_path / "tiny")
-    # a proxy that nobody listens on: no address can be reached, whatever this machine's network
-    closed = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
-    out = run(USE, tmp_path / "tiny", tmp_path / "empty", env={**closed, "TFHUB_CACHE_DIR": str(tmp_path / "hub")})
-    assert out.strip().endswith("fine")
+    made = run((ROOT / "tests" / "tf_i3d.py").read_text(), tmp_path / "hub", tmp_path / "ckpt" / "model.ckpt")
+    assert made.strip() == "230 variables"
+    out = run(USE, tmp_path / "hub", tmp_path / "ckpt" / "model.ckpt", tmp_path / "empty")
+    assert out.startswith("fine")
+
+
+@pytest.fixture
+def refusing_server():
+    """Answers everything with 403, as Kaggle does where tfhub.dev sends people."""
+
+    class Refusing(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(403)
+
+        def log_message(self, *words):
+            pass
+
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{web.server_port}"
+    web.shutdown()
+    web.server_close()
+
+
+@pytest.mark.slow
+def test_a_handle_that_answers_403_is_one_sentence_with_two_ways_out(refusing_server, tmp_path):
+    handle = f"{refusing_server}/deepmind/i3d-kinetics-600/1"
+    said = run(REFUSED, handle, env={"TFHUB_CACHE_DIR": str(tmp_path / "hub"), "no_proxy": "127.0.0.1"}).strip()
+    assert "\n" not in said
+    for part in (handle, "(HTTP 403 Forbidden)", "https://www.kaggle.com/models/deepmind/i3d-kinetics", "--weights",
+                 "or take the same architecture in torch (i3d.rgb_imagenet_k400)"):  # fmt: skip
+        assert part in said
+    assert (tmp_path / "hub").is_dir(), "the cache is where TFHUB_CACHE_DIR says"
+
+
+def test_what_is_no_folder_and_no_address_is_refused_without_tensorflow():
+    for weights in ("absent", "a/b/c", "deepmind/i3d-kinetics/tensorFlow1/400/one"):
+        with pytest.raises(WeightsError, match=f"There is no SavedModel folder {weights}"):
+            load_model("i3d.tfhub_kinetics400", weights)
+
+
+def test_a_checkpoint_is_found_by_any_of_its_names(tmp_path):
+    from vidbench.hubs import find_checkpoint
+
+    for name in ("checkpoint", "model.ckpt.index", "model.ckpt.data-00000-of-00001"):
+        (tmp_path / name).write_bytes(b"x")
+    prefix = tmp_path / "model.ckpt"
+    for path in (tmp_path, prefix, tmp_path / "model.ckpt.index", tmp_path / "model.ckpt.data-00000-of-00001"):
+        assert find_checkpoint(path) == prefix
+    for path in (tmp_path / "checkpoint", tmp_path / "absent", tmp_path / "model"):
+        assert find_checkpoint(path) is None
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").write_bytes(b"x")
+    assert find_checkpoint(tmp_path / "saved") == tmp_path / "saved" / "variables" / "variables"
+    (tmp_path / "other.ckpt.index").write_bytes(b"x")
+    with pytest.raises(WeightsError, match=r"holds 2 checkpoints; name one, for example .*other\.ckpt"):
+        find_checkpoint(tmp_path)
 
 
 def test_only_one_module_imports_tensorflow():

@@ -1030,8 +1030,10 @@ def _check_files(config: EvaluateConfig) -> None:
 
 
 def _check_weights(value: str | None) -> None:
-    """A TensorFlow checkpoint may be named by the prefix of its files, which is no file itself."""
-    if value not in (None, "random") and not os.path.exists(f"{value}.index"):
+    """A file or folder; a TensorFlow checkpoint's prefix, which is no file itself; or a SavedModel's address."""
+    from vidbench.hubs import is_address
+
+    if value not in (None, "random") and not os.path.exists(f"{value}.index") and not is_address(value):
         _check_exists("weights", value, ("random",))
 
 

@@ -6,6 +6,7 @@ The only module that imports TensorFlow; see ``_tensorflow`` for the order that 
 from __future__ import annotations
 
 import glob
+import re
 import time
 import warnings
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy as np
 from vidbench.checkpoints import StateDict, check_values
 from vidbench.records import ConfigError, InputSpec, WeightsError
 from vidbench.utils import printable, sha256_of_file, sha256_of_json, usable_cores
+
+KAGGLE = re.compile(r"[\w-]+/[\w.-]+/[\w-]+/[\w.-]+/\d+")  # owner/model/framework/variation/version
 
 
 class MoViNetStream:
@@ -218,13 +221,41 @@ def hash_of_folder(folder) -> str:
     return sha256_of_json([[path.relative_to(folder).as_posix(), sha256_of_file(path)] for path in files])
 
 
-def resolve_handle(handle: str, name: str) -> Path:
-    """The local folder of a TF-Hub module, downloaded by ``tensorflow_hub`` into its cache.
+def find_saved_model(weights, card) -> Path:
+    """The folder of a SavedModel: one on this machine, or one that ``tensorflow_hub`` fetches into its cache.
+
+    The cache is ``$TFHUB_CACHE_DIR``, or a folder among the system's temporary files that may be emptied at any time.
+
+    Args:
+        weights: ``None`` for the card's own; a folder, an address (of TF-Hub or Kaggle), or a model on Kaggle as
+            ``owner/model/framework/variation/version``.
 
     Raises:
-        WeightsError: the handle cannot be reached (tfhub.dev sends to Kaggle, which has refused since October
-            2025), or ``tensorflow_hub`` cannot be imported.
+        WeightsError: no such folder, or an address that cannot be reached.
     """
+    text = str(weights) if weights is not None else card.weights.url
+    if Path(text).expanduser().is_dir():
+        return Path(text).expanduser()
+    if not is_address(text):
+        raise WeightsError(f"There is no SavedModel folder {printable(text)}.")
+    if KAGGLE.fullmatch(text):
+        text = f"https://www.kaggle.com/models/{text}"
+    return _resolve_handle(text, card.name)
+
+
+def is_address(text: str) -> bool:
+    """Whether a word means a SavedModel elsewhere: an address, or a model on Kaggle.
+
+    >>> is_address("https://tfhub.dev/deepmind/i3d-kinetics-400/1"), is_address("weights/i3d")
+    (True, False)
+    >>> is_address("deepmind/i3d-kinetics/tensorFlow1/400/1")
+    True
+    """
+    return text.startswith(("https://", "http://")) or bool(KAGGLE.fullmatch(text))
+
+
+def _resolve_handle(handle: str, name: str) -> Path:
+    """The local folder of a TF-Hub module, downloaded by ``tensorflow_hub`` into its cache."""
     _tensorflow()
     try:
         with warnings.catch_warnings():
@@ -237,11 +268,25 @@ def resolve_handle(handle: str, name: str) -> Path:
     try:
         return Path(tensorflow_hub.resolve(handle))
     except (OSError, ValueError, RuntimeError) as problem:
+        code = f"HTTP {problem.code} " if hasattr(problem, "code") else ""
         reason = printable(getattr(problem, "reason", None) or problem, 160)
         raise WeightsError(
-            f"The weights of {name} are not on this machine and {handle} cannot be reached ({reason}). Download the "
-            f"SavedModel from kaggle.com/models/deepmind/i3d-kinetics, unpack it, and pass its folder with --weights."
+            f"The SavedModel of {name} is not on this machine and {printable(handle, 200)} cannot be reached "
+            f"({code}{reason}); either download it in a browser{_kaggle_page(handle)}, unpack it and pass its folder "
+            f"with --weights, or take the same architecture in torch{_torch_instead(name)}, whose weights come from "
+            "elsewhere."
         ) from None
+
+
+def _kaggle_page(handle: str) -> str:
+    """Where Kaggle keeps what was on tfhub.dev, as words; empty where it is not known."""
+    if "deepmind/i3d-kinetics" in handle:
+        return " from https://www.kaggle.com/models/deepmind/i3d-kinetics"
+    return ""
+
+
+def _torch_instead(name: str) -> str:
+    return " (i3d.rgb_imagenet_k400)" if name.startswith("i3d.") else ""
 
 
 def _tensorflow():

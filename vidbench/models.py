@@ -284,8 +284,8 @@ def load_model(
         name: a card's name, or an architecture.
         weights: ``None`` for the card's own (shipped with vidbench, or downloaded once), ``random`` for a network
             that has learnt nothing, or a path: a ``.safetensors`` or ``torch.save`` file, a ``.tflite`` file, a
-            SavedModel folder, a folder of transformers, or a TensorFlow
-            checkpoint (its folder, prefix or ``.index`` file).
+            SavedModel folder, a folder of transformers, or a TensorFlow checkpoint (its folder, prefix or ``.index``
+            file); for a program of TF-Hub also an address there or on Kaggle.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:NUMBER`` or ``mps``.
         precision: ``fp32``, ``bf16`` or ``fp16``; ``auto`` means ``fp32`` until ``tune`` has measured.
         memory_format: ``contiguous`` (default) or ``channels_last``.
@@ -510,10 +510,8 @@ def _load_hub_model(card: ModelCard, weights, device: str, precision: str, num_t
         digest = check_hash(path, card.weights.sha256, "native code reads it, so no other file is taken")
         network = hubs.MoViNetStream(path, card.input, num_workers=num_threads or usable_cores())
     else:
+        path = hubs.find_saved_model(weights, card)
         source = "upstream" if weights is None else "path"
-        path = hubs.resolve_handle(card.weights.url, card.name) if weights is None else Path(weights).expanduser()
-        if not path.is_dir():
-            raise WeightsError(f"There is no SavedModel folder {printable(path)}.")
         digest = hubs.hash_of_folder(path)
         network = hubs.HubI3D(path, card.input)
     return Model(card, labels_of(card), network, weights_source=source, weights_file=str(path), weights_sha256=digest)
