@@ -11,7 +11,7 @@ from vidbench.models import CARDS, build_module, load_model
 from vidbench.nets.i3d import I3D, SameConv, SamePool, from_others, same_padding, torch_name
 from vidbench.records import ConfigError, WeightsError
 
-OURS = [card for card in CARDS.values() if card.build == "vidbench.nets.i3d:I3D"]
+OURS = [card for card in CARDS.values() if card.build.startswith("vidbench.nets.i3d:")]
 
 
 def table(shared_dir, name):
@@ -222,7 +222,8 @@ def test_cards_say_what_the_table_of_published_results_says(card, shared_dir):
     if card.num_classes == 600:
         assert card.reported is None
         return
-    (row,) = (row for row in rows if row["weights_id"] == card.name.split(".")[1].removesuffix("_k400"))
+    ids = "+".join(part.split(".")[1].removesuffix("_k400") for part in card.parts.values() or [card.name])
+    (row,) = (row for row in rows if row["weights_id"] == ids)
     assert (float(row["top1"]), float(row["top5"])) == (card.reported.top1, card.reported.top5)
     assert "test" in card.reported.on
     assert (card.input.num_frames, card.input.frame_rate, card.input.crop) == (250, 25.0, (224, 224))
@@ -250,3 +251,54 @@ def test_the_ports_file_and_our_safetensors_give_the_same_model(tmp_path):
     for name in ("rgb_imagenet.pt", "ours.safetensors"):
         found = load_model(card.name, tmp_path / name).network.module.state_dict()
         assert all(torch.equal(found[key], value) for key, value in source.state_dict().items())
+
+
+@pytest.fixture(scope="module")
+def streams(tmp_path_factory):
+    """A folder with weights of the two streams, as the port's files are called, and the two networks."""
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("streams")
+    networks = {}
+    for number, name in enumerate(("rgb_imagenet", "flow_imagenet")):
+        networks[name] = lively(build_module(CARDS[f"i3d.{name}_k400"]), seed=number)
+        save_file(networks[name].state_dict(), folder / f"{name}.safetensors")
+    return folder, networks
+
+
+def test_two_streams_are_the_sum_of_their_logits(streams):
+    folder, networks = streams
+    model = load_model("i3d.two_stream_imagenet_k400", folder)
+    assert (model.weights_source, len(model.weights_sha256), model.random_weights) == ("path", 64, False)
+    pixels = np.random.default_rng(0).integers(1, 256, (1, 9, 40, 32, 5), dtype=np.uint8)
+    values = torch.from_numpy(pixels).permute(0, 4, 1, 2, 3).float()
+    with torch.no_grad():
+        rgb = networks["rgb_imagenet"](values[:, :3] / 127.5 - 1)
+        motion = networks["flow_imagenet"]((values[:, 3:] - 128) / 127)
+    assert min(rgb.std(), motion.std()) > 0.1
+    np.testing.assert_allclose(model.logits([pixels])[0], (rgb + motion).numpy(), atol=1e-4)
+
+
+def test_a_folder_without_one_of_the_streams_is_refused_by_name(streams, tmp_path):
+    folder, _ = streams
+    (tmp_path / "rgb_imagenet.safetensors").symlink_to(folder / "rgb_imagenet.safetensors")
+    with pytest.raises(WeightsError, match=r"holds nothing called flow_imagenet, which the weights of i3d.flow_imagen"):
+        load_model("i3d.two_stream_imagenet_k400", tmp_path)
+    (tmp_path / "flow_imagenet.safetensors").symlink_to(folder / "rgb_imagenet.safetensors")
+    with pytest.raises(
+        WeightsError, match=r"does not fit i3d.flow_imagenet_k400: 'Conv3d_1a_7x7.conv3d.weight' is \(64"
+    ):
+        load_model("i3d.two_stream_imagenet_k400", tmp_path)
+
+
+def test_scratch_weights_say_where_their_folder_is():
+    with pytest.raises(WeightsError, match=r"comes without weights: they are a folder .*checkpoints/flow_scratch"):
+        load_model("i3d.flow_scratch_k400")
+    with pytest.raises(WeightsError, match=r"i3d\.rgb_scratch_k400 comes without weights"):
+        load_model("i3d.two_stream_scratch_k400")
+
+
+def test_a_flow_model_refuses_pictures():
+    model = load_model("i3d.flow_imagenet_k400", "random", labels=("a", "b"))
+    with pytest.raises(ValueError, match=r"views must be uint8 \(V, T, H, W, 2\), not uint8 \(1, 9, 8, 8, 3\)"):
+        model.logits([np.zeros((1, 9, 8, 8, 3), np.uint8)])

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from vidbench import forward, hubs, models, predict, report, scores
-from vidbench.data import catalog, check, decode, index, ledger, load
+from vidbench.data import catalog, check, decode, flow, index, ledger, load
 from vidbench.data.pictures import video_stamp
 from vidbench.flags import shard_numbers
 from vidbench.gpu import is_cuda, pinned
@@ -288,7 +288,7 @@ def asked(config, choice: Choice) -> dict:
         weights = {"folder": Path(weights).name, "sha256": hubs.hash_of_folder(weights)}
     return {
         "model": {"name": choice.card.name, "weights": weights, **no_result(config)},
-        "spec": jsonable(dataclasses.asdict(choice.spec)),
+        "spec": spec_facts(choice.spec),
         "dataset": {
             "name": choice.dataset.name,
             "split": choice.split,
@@ -334,7 +334,7 @@ def manifest(config, plan: Plan, device: str) -> dict:
             "list_sha256": plan.whole[1],
             "labels_sha256": sha256_of_json(list(plan.labels)),
         },
-        "decode": {"version": decode.decoder_version(config.decoder)},
+        "decode": {"version": decode.decoder_version(config.decoder), **flow_facts(plan.spec)},
         "run": {"device": device, "num_workers": workers_of(config), "library": models.library_version(plan.card)},
     }
     facts = {name: {**part, **more.get(name, {})} for name, part in facts.items()}
@@ -347,6 +347,17 @@ def manifest(config, plan: Plan, device: str) -> dict:
         "command": command(config),
         "environment": {"packages": package_versions(), "machine": machine_facts(), "commit": git_commit(ROOT)},
     }
+
+
+def spec_facts(spec: InputSpec) -> dict:
+    """An input as a manifest holds it; one of pictures alone says nothing of modalities, as runs always did."""
+    facts = jsonable(dataclasses.asdict(spec))
+    return facts if spec.has_flow else {name: value for name, value in facts.items() if name != "modality"}
+
+
+def flow_facts(spec: InputSpec) -> dict:
+    """Which method found the motion, where a network looks at it."""
+    return {"flow": flow.flow_version()} if spec.has_flow else {}
 
 
 def command(config) -> list[str]:

@@ -168,7 +168,7 @@ class TorchNetwork:
         key = (self.spec.mean, self.spec.std, self.spec.layout, device)
         if key not in self._constants:
             shape = [1] * len(self.spec.layout)
-            shape[self.spec.layout.index("C")] = 3
+            shape[self.spec.layout.index("C")] = self.spec.channels
             self._constants[key] = [torch.tensor(v, device=device).view(shape) for v in key[:2]]
         return self._constants[key]
 

@@ -193,7 +193,7 @@ def load_checkpoint(path) -> StateDict:
         reader = tf.train.load_checkpoint(str(prefix))
         names = _variable_names(reader)
         arrays = {name: np.asarray(reader.get_tensor(key)) for key, name in names.items()}
-    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as problem:
+    except (OSError, ValueError, RuntimeError, LookupError, tf.errors.OpError) as problem:
         raise WeightsError(f"{printable(prefix)} is no whole checkpoint: {printable(problem, 160)}.") from None
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items() if array.dtype == np.float32}
     check_values(tensors, prefix)

@@ -22,7 +22,7 @@ from vidbench.cards.card import ModelCard, Reported, Weights
 from vidbench.checkpoints import StateDict, check_file, check_fit, check_hash, fetch, fit, load_state_dict_file
 from vidbench.forward import PRECISIONS, TorchNetwork, cache_folder, choose_device, tune
 from vidbench.records import ConfigError, InputSpec, WeightsError
-from vidbench.utils import machine_facts, nearest_hint, package_versions, printable, usable_cores
+from vidbench.utils import machine_facts, nearest_hint, package_versions, printable, sha256_of_json, usable_cores
 
 __all__ = [
     "CARDS",
@@ -146,7 +146,7 @@ class Model:
         """Scores of every view before the softmax.
 
         Args:
-            pixels: one array a video, uint8 (V, T, H, W, 3), RGB; V may differ.
+            pixels: one array a video, uint8 (V, T, H, W, C), RGB or as the card's modality says; V may differ.
             batch_size: views at a time, in the order given.
 
         Returns:
@@ -165,8 +165,9 @@ class Model:
             A function that waits for the scores and gives them.
         """
         for video in pixels:
-            if video.dtype != np.uint8 or video.ndim != 5 or video.shape[-1] != 3 or 0 in video.shape:
-                raise ValueError(f"views must be uint8 (V, T, H, W, 3), not {video.dtype} {video.shape}")
+            channels = self.spec.channels
+            if video.dtype != np.uint8 or video.ndim != 5 or video.shape[-1] != channels or 0 in video.shape:
+                raise ValueError(f"views must be uint8 (V, T, H, W, {channels}), not {video.dtype} {video.shape}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         if hasattr(self.network, "submit"):
@@ -344,8 +345,11 @@ def _load_module(card: ModelCard, weights, seed: int, labels: tuple[str, ...], b
         return module, _fill_backbone(card, module, backbone_weights)
     if str(weights) == "random":
         return _fresh_module(card, seed, len(labels)), {"weights_source": "random", "notes": (RANDOM_NOTE,)}
-    path, source = _weights_file(card, weights)
     built, state = card, None
+    if card.parts and (weights is None or Path(weights).is_dir()):
+        state, path, source = _parts(card, weights)
+    else:
+        path, source = _weights_file(card, weights)
     if card.kind == "transformers" and path.is_dir():
         built, state = _from_folder(card, path, labels)
     module = _fresh_module(built, seed, len(labels))
@@ -417,6 +421,35 @@ def _backbone_file(backbone: str, weights) -> Path:
         fetch(url, path, sha256, backbone, can_be_random=False, advice="pass a file's path in place of their name")
     check_hash(path, sha256)
     return path
+
+
+def _parts(card: ModelCard, weights) -> tuple[StateDict, Path, str]:
+    """The tensors of a network that is put together from others: each part's own weights, or those in a folder."""
+    import torch
+
+    tensors, digests, folder, source = {}, [], Path(), ""
+    for prefix, name in card.parts.items():
+        part = CARDS[name]
+        path, source = _weights_file(part, weights if weights is None else _part_in(Path(weights), part))
+        with torch.device("meta"):
+            module = build_module(part)
+        state = _converted(part, _read(part, path), module)
+        check_fit({key: tuple(value.shape) for key, value in module.state_dict().items()}, state, part.name)
+        tensors |= {f"{prefix}.{key}": value for key, value in state.tensors.items()}
+        digests.append([prefix, state.sha256])
+        folder = path.parent if weights is None else Path(weights)
+    notes = (f"put together from {len(digests)} parts",)
+    return StateDict(tensors, folder, sha256_of_json(digests), notes), folder, source
+
+
+def _part_in(folder: Path, part: ModelCard) -> Path:
+    """The entry of a folder that holds a part's weights: the only one that is called as its card says."""
+    word = part.name.partition(".")[2].rpartition("_")[0]
+    found = sorted(path for path in folder.iterdir() if path.name.partition(".")[0] == word)
+    if len(found) != 1:
+        what = "nothing" if not found else f"{len(found)} entries"
+        raise WeightsError(f"{printable(folder)} holds {what} called {word}, which the weights of {part.name} must be.")
+    return found[0]
 
 
 def _read(card: ModelCard, path: Path) -> StateDict:

@@ -235,14 +235,15 @@ def _score_windows(model, video, window_s: float, stride_s: float, batch_size: i
 
 def _window_views(video, windows: list[np.ndarray], spec: InputSpec) -> list[np.ndarray]:
     """Views uint8 (crops, T, h, w, 3) of some windows, given as frame indices (1, T); reads piece by piece."""
-    from vidbench.data.process import resize, target_size, views_from_frames
+    from vidbench.data.flow import make_views
+    from vidbench.data.process import resize, target_size
 
     height, width = video.info.height, video.info.width
     used = np.unique(np.concatenate([indices.ravel() for indices in windows]))
     pieces = np.array_split(used, -(-len(used) * height * width * 3 // PIECE_BYTES))
     small = [resize(video.read(piece).frames, target_size(height, width, spec.resize)) for piece in pieces]
     frames = np.concatenate(small)
-    return [views_from_frames(frames, np.searchsorted(used, indices), spec) for indices in windows]
+    return [make_views(frames, np.searchsorted(used, indices), spec) for indices in windows]
 
 
 @dataclass(frozen=True, eq=False)

@@ -181,6 +181,9 @@ class Clip:
     reason: str = ""
 
 
+MODALITIES = {"rgb": 3, "flow": 2, "rgb+flow": 5}  # channels of a view
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """What the network saw in training; it travels with the weights.
@@ -206,6 +209,8 @@ class InputSpec:
         average: how the views of a video become one answer: the mean of their ``logits`` (then one softmax) or of
             their ``probabilities`` (softmax of each view first), or ``max``, each class's highest probability, as the
             published protocol did.
+        modality: what the channels are: ``rgb``, ``flow`` (motion to the right and down, see ``vidbench.data.flow``)
+            or ``rgb+flow``, the one behind the other.
     """
 
     num_frames: int
@@ -220,6 +225,17 @@ class InputSpec:
     layout: str = "NCTHW"
     short: str = "repeat"
     average: str = "logits"
+    modality: str = "rgb"
+
+    @property
+    def channels(self) -> int:
+        """C of a view."""
+        return MODALITIES[self.modality]
+
+    @property
+    def has_flow(self) -> bool:
+        """Whether views hold motion, which takes one frame more than they are long."""
+        return self.modality != "rgb"
 
     @property
     def num_views(self) -> int:
@@ -231,8 +247,8 @@ class Views:
     """All views of one video, ready for a network but for scaling and axis order.
 
     Args:
-        pixels: uint8, shape (V, T, H, W, 3), RGB. The V axis runs clip by clip, and within a
-            clip crop by crop (left or top, centre, right or bottom; ten as ``process.ten_crops``).
+        pixels: uint8, shape (V, T, H, W, C), RGB or as the card's modality says. The V axis runs clip by
+            clip, and within a clip crop by crop (left or top, centre, right or bottom; ten as ``process.ten_crops``).
         indices: int64, shape (num_clips, T): the frames taken, in display order.
         info: the video they come from.
         status: ``ok`` or ``partial``.

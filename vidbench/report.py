@@ -483,6 +483,7 @@ def protocol_table(manifest: dict) -> list[tuple[str, str]]:
         "Labels": _label_words(manifest),
         "Frames of a view": frames_words(spec),
         "Chosen": SAMPLING.get(spec.get("sampling"), spec.get("sampling")),
+        "Optical flow": decode.get("flow"),
         "Views": views_words(spec) if spec else None,
         "Views averaged as": spec.get("average"),
         "Short videos": SHORT.get(spec.get("short"), spec.get("short")),

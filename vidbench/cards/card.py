@@ -82,6 +82,7 @@ class ModelCard:
         convert: ``module:callable`` that turns the tensors of a file whose names are others' into the network's:
             called with ``{name: tensor}`` and the network's ``{name: shape}``, it returns ``{name: tensor}``; a file
             that it does not know is returned as it came. Empty where weights only come in the network's own names.
+        parts: part of the network → card whose network and weights it is, where several are put together.
         golden: published logits of a published clip, for ``scripts/doctor.py``; ``None`` where there are none.
         label_names: the class names themselves, where ``labels`` is no list that comes with vidbench.
     """
@@ -100,6 +101,7 @@ class ModelCard:
     notes: str = ""
     options: dict = field(default_factory=dict)
     convert: str = ""
+    parts: dict[str, str] = field(default_factory=dict)
     golden: Golden | None = None
     label_names: tuple[str, ...] = ()
 

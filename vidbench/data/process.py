@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidbench.records import ConfigError, InputSpec
+from vidbench.records import MODALITIES, ConfigError, InputSpec
 
 LAYOUTS = ("NCTHW", "NTCHW", "NTHWC", "NCHW")
 
@@ -178,6 +178,10 @@ def check_spec(spec: InputSpec) -> None:
         raise ConfigError(f"Clips and frames are counted from 1, got {spec.num_clips=} and {spec.num_frames=}.")
     if spec.layout not in LAYOUTS:
         raise ConfigError(f"Unknown axis order {spec.layout!r}; known: {', '.join(LAYOUTS)}.")
+    if spec.modality not in MODALITIES:
+        raise ConfigError(f"Unknown modality {spec.modality!r}; known: {', '.join(MODALITIES)}.")
+    if not len(spec.mean) == len(spec.std) == spec.channels:
+        raise ConfigError(f"Views of {spec.modality} have {spec.channels} channels, so mean and std have as many.")
 
 
 def views_from_frames(frames: np.ndarray, positions: np.ndarray, spec: InputSpec) -> np.ndarray:
@@ -227,8 +231,8 @@ def normalise(pixels: np.ndarray, spec: InputSpec) -> np.ndarray:
     Raises:
         ValueError: another type, shape or an unknown layout.
     """
-    if pixels.dtype != np.uint8 or pixels.ndim < 4 or pixels.shape[-1] != 3:
-        raise ValueError(f"pixels must be uint8 (..., T, H, W, 3), got {pixels.dtype} {pixels.shape}")
+    if pixels.dtype != np.uint8 or pixels.ndim < 4 or pixels.shape[-1] != spec.channels:
+        raise ValueError(f"pixels must be uint8 (..., T, H, W, {spec.channels}), got {pixels.dtype} {pixels.shape}")
     if spec.layout not in LAYOUTS:
         raise ValueError(f"unknown axis order {spec.layout!r}; known: {', '.join(LAYOUTS)}")
     values = pixels.astype(np.float32) / np.float32(255)

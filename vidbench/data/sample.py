@@ -240,7 +240,8 @@ def indices_for(spec: InputSpec, pts_s: np.ndarray, frame_rate: float, *, seed=N
         seed: whatever ``numpy.random.default_rng`` takes: a random choice, for training.
 
     Returns:
-        int64, shape ``(num_clips, T)``, positions in display order, in ``[0, N)``.
+        int64, shape ``(num_clips, T)``, positions in display order, in ``[0, N)``; one more a clip for a card with
+        optical flow.
 
     Raises:
         ValueError: a card with counts or names that cannot be.
@@ -249,9 +250,9 @@ def indices_for(spec: InputSpec, pts_s: np.ndarray, frame_rate: float, *, seed=N
     if spec.sampling not in SAMPLINGS:
         raise ValueError(f"unknown sampling {spec.sampling!r}; known: {', '.join(SAMPLINGS)}")
     pts_s = _checked_stamps(pts_s)
-    n, t, c = len(pts_s), spec.num_frames, spec.num_clips
+    n, t, c = len(pts_s), spec.num_frames + spec.has_flow, spec.num_clips
     if spec.sampling == "stream":
-        return stream(pts_s, frame_rate, spec.frame_rate, t)
+        return stream(pts_s, frame_rate, spec.frame_rate, spec.num_frames)
     if spec.sampling in ("uniform", "segments"):
         _check_short(t, n, spec.short)
         return {"uniform": uniform, "segments": segments}[spec.sampling](n, t, c, seed=seed)

@@ -82,6 +82,19 @@ class I3D(nn.Module):
             )
 
 
+class TwoStream(nn.Module):
+    """Logits (N, K) of clips, float (N, 5, T, H, W): the sum of an ``I3D`` of RGB and one of flow, unweighted."""
+
+    def __init__(self, num_classes: int = 400, dropout: float = 0.5):
+        super().__init__()
+        self.rgb, self.flow = I3D(num_classes, 3, dropout), I3D(num_classes, 2, dropout)
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        if clips.dim() != 5 or clips.shape[1] != 5:
+            raise ConfigError(f"A two-stream I3D takes clips of shape (N, 5, T, H, W), not {tuple(clips.shape)}.")
+        return self.rgb(clips[:, :3]) + self.flow(clips[:, 3:])
+
+
 class Unit(nn.Module):
     """Convolution without bias, batch norm without scale, ReLU; (N, C, T, H, W) in and out."""
 
