@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from vidbench.intervals import (
-    bootstrap,
     bootstrap_difference,
     clustered_proportion,
     group_numbers,
@@ -217,8 +216,6 @@ def test_bootstraps_agree_with_scipys_and_with_the_formulas():
     assert clustered[1] - clustered[0] > 1.15 * (plain[1] - plain[0])
     np.testing.assert_allclose(clustered, (formula["low"], formula["high"]), atol=0.012)
     assert clustered == bootstrap_difference(a, b, groups)  # the same for the same seed
-    general = bootstrap(lambda places: difference[places].mean(), groups, times=1000)
-    np.testing.assert_allclose(general, clustered, atol=0.012)
 
 
 def test_holm_is_that_of_statsmodels():

@@ -245,3 +245,18 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, monkeypatch):
         assert run.rows[:3] == rows[:3]
         fill(run)
     assert read_rows(folder / "rows.jsonl") == (rows, 0)
+
+
+def test_result_files_of_the_torture_kit_cost_work_and_no_figure(torture, tmp_path, finished):
+    folder, _ = torture("configs")
+    items = json.loads((folder / "manifest.json").read_text())["items"]
+    cases = [folder / item["path"] for item in items if item["group"] == "results.resume"]
+    assert len(cases) >= 10
+    for case in cases:
+        run_folder = tmp_path / case.stem
+        begin(run_folder)
+        (run_folder / "rows.jsonl").write_bytes(case.read_bytes())
+        with open_run(run_folder) as run:  # none of their lines is a row of this run
+            assert run.rows == []
+            fill(run)
+        assert results_of(run_folder) == finished

@@ -162,6 +162,24 @@ def test_a_neighbour_that_cannot_be_read_changes_no_bit(tmp_path):
     assert np.isnan(bad[2]).all()
 
 
+def test_a_ladder_of_mapped_classes_speaks_of_the_datasets_classes(tmp_path):
+    import shutil
+
+    videos = sorted((ROOT / "data" / "vidmini" / "videos").glob("[RS]*/*.mp4"))[::7]
+    for video in videos:  # four of the model's twelve classes, with indices of their own
+        (tmp_path / "data" / video.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(video, tmp_path / "data" / video.parent.name / video.name)
+    mapped = {"dataset": "folder", "label_map": "names", "limit": None, "data_dir": str(tmp_path / "data")}
+    folder = run(tmp_path, "mapped", num_crops=3, **mapped)
+    metrics = read_json(folder / "metrics.json")
+    assert metrics["n_classes"] < 12
+    assert metrics["view_ladder"][-1]["top1"] == metrics["listed"]["top1"]
+    assert metrics["calibration"]["n"] == len(videos)
+    assert metrics["calibration"]["nll"] is None  # the scores of mapped classes are no distribution
+    direct = read_json(run(tmp_path, "direct", num_crops=1, **mapped) / "metrics.json")
+    assert metrics["view_ladder"][0]["top1"] == direct["listed"]["top1"]
+
+
 def test_probabilities_from_logits_are_those_of_the_rows(tmp_path):
     folder = run(tmp_path, "run", num_crops=10, average="max", short_side=96)
     manifest, (rows, _) = read_json(folder / "manifest.json"), read_rows(folder / "rows.jsonl")

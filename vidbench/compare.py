@@ -8,6 +8,7 @@ they disagree with the headline, the words say so.
 from __future__ import annotations
 
 import csv
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ class Pair:
             return f"{words}: not told apart"
         return f"{words}: {(self.b if value > 0 else self.a).name} is better"
 
-    @property
+    @functools.cached_property
     def doubt(self) -> str:
         """What disagrees with the headline, or how many videos would settle it; empty where nothing does."""
         if self.by_interval != (self.p < SURE):
@@ -408,7 +409,7 @@ def text(comparison: Comparison) -> str:
     lines = [f"top-{comparison.k} of {len(comparison.entries[0].right)} videos"]
     width = max(len(entry.name) for entry in comparison.entries)
     for entry in comparison.entries:
-        cost = f", {1000 * entry.cost['seconds']:.3g} ms a video" if entry.cost else ""
+        cost = f", {_duration(entry.cost['seconds'])} a video" if entry.cost else ""
         void = ", RANDOM WEIGHTS: NO RESULT" if entry.random else ""
         lines.append(f"  {entry.name:{width}}  {percent(entry.accuracy)}{cost}{void}")
     for pair in sorted(comparison.pairs, key=lambda pair: pair.p):
@@ -579,5 +580,5 @@ def cost_plot(entries: Sequence[Entry]) -> dict | None:
 
 
 def _duration(seconds: float) -> str:
-    """``10 ms``, ``1 s``: a power of ten of a second."""
-    return f"{seconds:g} s" if seconds >= 1 else f"{1000 * seconds:g} ms"
+    """``10 ms``, ``1.25 s``."""
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"

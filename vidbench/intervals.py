@@ -8,7 +8,7 @@ effect* that the data show, and never narrower; where every video is a group of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -217,7 +217,6 @@ def sign_flip_test(a: np.ndarray, b: np.ndarray, groups: Sequence[str] | None = 
     Source:
         Q. McNemar, 1947, https://doi.org/10.1007/BF02295996; R. A. Fisher, 1935, The Design of Experiments, section 21.
     """
-    from scipy.signal import fftconvolve
     from scipy.stats import binom
 
     a, b = _checked_pair(a, b)
@@ -233,9 +232,17 @@ def sign_flip_test(a: np.ndarray, b: np.ndarray, groups: Sequence[str] | None = 
     for size, count in zip(sizes, counts):
         part = np.zeros(2 * size * count + 1)
         part[:: 2 * size] = binom.pmf(np.arange(count + 1), count, 0.5)
-        chances = np.clip(fftconvolve(chances, part), 0, None)
+        chances = _convolved(chances, part)
     totals = np.arange(len(chances)) - len(chances) // 2
     return float(min(1.0, chances[np.abs(totals) >= abs(int(balances.sum()))].sum()))
+
+
+def _convolved(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Chances of a sum of two independent numbers; large ones by Fourier, whose noise of 1e-16 may fall below 0."""
+    if len(a) * len(b) < 10**8:
+        return np.convolve(a, b)
+    length = len(a) + len(b) - 1
+    return np.clip(np.fft.irfft(np.fft.rfft(a, length) * np.fft.rfft(b, length), length), 0, None)
 
 
 def bootstrap_difference(
@@ -281,28 +288,7 @@ def _checked_pair(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return a, b
 
 
-# ---------------------------------------------------------------- any figure, many comparisons
-
-
-def bootstrap(
-    figure: Callable[[np.ndarray], float], groups: Sequence[str], *, seed=0, confidence=0.95, times=500
-) -> tuple[float, float]:
-    """Percentile interval of any figure, by drawing whole groups of videos again with replacement.
-
-    Args:
-        figure: called with int64 positions of videos, repeated as they were drawn.
-        groups: N names; an empty one is a group of its own.
-    """
-    numbers = group_numbers(groups)
-    order = np.argsort(numbers, kind="stable")
-    ends = np.cumsum(np.bincount(numbers))
-    members = np.split(order, ends[:-1])
-    rng = np.random.default_rng(seed)
-    draws = (rng.integers(0, len(members), len(members)) for _ in range(times))
-    found = [figure(np.concatenate([members[place] for place in draw])) for draw in draws]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(found, [tail, 1 - tail])
-    return float(low), float(high)
+# ---------------------------------------------------------------- many comparisons
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -14,7 +14,6 @@ AVERAGES = {
     "probabilities": "the mean of each view's probabilities",
     "max": "each class's highest probability in any view, scaled to a sum of 1",
 }
-CROPS = {1: "centre", 3: "along the longer side", 10: "corners and centre, each also mirrored"}
 CENTRE = {1: 0, 3: 1, 10: 4}  # place of the centre crop among the crops of a clip
 PIECE = 2**24  # logits handled at a time: 128 MB as float64
 
