@@ -90,6 +90,13 @@ def test_a_video_without_a_class_of_the_model_is_wrong_in_both_bounds():
     assert (ledger["bounds"]["low"], ledger["bounds"]["high"]) == (1 / 3, 2 / 3)
 
 
+def test_an_absent_video_of_a_class_that_the_model_lacks_is_wrong_in_both_bounds():
+    rows, gone = [row(0), row(1, "missing"), row(2, "missing")], [absent("x", "jump"), absent("y", "sit")]
+    figures = summarise(rows, LABELS, unmapped=["jump"])
+    bounds = summarise_ledger(run_ledger(rows, gone), figures, {})["bounds"]
+    assert bounds == {"low": 1 / 5, "high": 3 / 5, "n": 5, "n_read": 3}
+
+
 def test_a_subset_counts_what_was_not_drawn_and_a_sample_of_a_partial_copy_has_no_bounds():
     rows = [row(n) for n in range(4)]
     drawn = ledger_of(rows, n_in_split=10, n_listed=4)

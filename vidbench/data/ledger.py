@@ -278,7 +278,8 @@ def _bounds(entries: Sequence[Entry], metrics: Mapping, not_drawn: int) -> dict 
     if top1 is None or (left_out and not_drawn):
         return None
     counted = [e for e in entries if e.record.label is not None or e.record.label_index >= 0 or e.status == "bad_row"]
-    unread = sum(entry.state not in (*READ, *SURELY_WRONG) for entry in counted)
+    unmapped = set(metrics.get("unmapped") or ())  # classes that the model cannot answer, whatever the video shows
+    unread = sum(e.state not in (*READ, *SURELY_WRONG) and e.record.label not in unmapped for e in counted)
     low, high = accuracy_bounds(top1["k"], len(counted) - unread, len(counted))
     return {"low": low, "high": high, "n": len(counted), "n_read": len(counted) - unread}
 
