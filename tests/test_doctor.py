@@ -11,7 +11,7 @@ import pytest
 from vidbench.arguments import DoctorConfig, parse_doctor
 from vidbench.cards.card import Golden
 from vidbench.data.catalog import load_labels
-from vidbench.doctor import check_golden, examine, read_clip
+from vidbench.doctor import check_golden, examine, probe_range, read_clip
 from vidbench.models import CARDS, load_model
 from vidbench.records import ConfigError
 
@@ -142,3 +142,25 @@ def test_the_model_may_stand_first(tmp_path, monkeypatch):
     for name in ("a.npy", "b.npy"):
         (tmp_path / name).touch()
     assert parse_doctor([MINI, "--clip", "a.npy", "b.npy"]) == DoctorConfig(model=MINI, clip=("a.npy", "b.npy"))
+
+
+def test_the_range_that_a_network_learnt_is_told_from_the_other(monkeypatch):
+    """A network that is sure of class 1 where white is 1 and black is -1, and knows nothing where black is 0."""
+    import torch
+
+    model = load_model(MINI, "random")
+    monkeypatch.setattr(
+        model.network, "module", lambda x: 9 * torch.eye(12)[1] * (x.amin((1, 2, 3, 4)) < -0.5)[:, None]
+    )
+    pixels = [np.random.default_rng(0).integers(0, 256, (1, 16, 56, 72, 3), dtype=np.uint8) for _ in range(2)]
+    spec = dataclasses.replace(model.spec, mean=(0.5,) * 3, std=(0.5,) * 3)
+    model.spec = spec
+    for classes in (None, [1, 1]):
+        finding = probe_range(model, pixels, classes)
+        assert finding.fine, finding.text
+        assert "with [-1, 1] the best class has 0.999" in finding.text
+        assert "with [0, 1] the best class has 0.083" in finding.text
+    assert model.spec is spec
+    assert not probe_range(model, pixels, [2, 2]).fine, "sure of a wrong class"
+    model.spec = dataclasses.replace(spec, mean=(0.0,) * 3, std=(1.0,) * 3)
+    assert not probe_range(model, pixels).fine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +164,42 @@ def _read_array(path: Path) -> np.ndarray:
     if not np.isfinite(array).all():
         raise ConfigError(f"{printable(path)} holds NaN or infinity.")
     return array.astype(np.float32)
+
+
+# ------------------------------------------------------------------------------------------------- the pixels' range
+
+RANGES = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (0.5, 0.5)}  # mean and std that make it
+
+
+def probe_range(model, pixels: list[np.ndarray], classes: list[int] | None = None) -> Finding:
+    """Which range of pixels a model's scores are surer with, on some clips; the model's own is left as it is.
+
+    It can tell a range under which scores are flat or wrong from one under which they are not. It cannot prove a range:
+    a network may be surer of a wrong class, so labelled clips say more than sure scores, and a few clips say little.
+
+    Args:
+        model: a ``Model`` that takes RGB.
+        pixels: uint8 (V, T, H, W, 3), one array a video.
+        classes: the true class of each video, where known; decides before sureness.
+    """
+    from vidbench.predict import average
+
+    before, found = model.spec, {}
+    try:
+        for name, (mean, std) in RANGES.items():
+            model.spec = replace(before, mean=(mean,) * 3, std=(std,) * 3)
+            found[name] = np.stack([average(logits, model.spec) for logits in model.logits(pixels)])
+    finally:
+        model.spec = before
+    sure = {name: float(scores.max(1).mean()) for name, scores in found.items()}
+    words = [f"with {name} the best class has {sure[name]:.3f}" for name in found]
+    best = max(sure, key=sure.get)
+    if classes is not None:
+        true = {name: float(scores[np.arange(len(classes)), classes].mean()) for name, scores in found.items()}
+        words = [f"{word} and the true one {true[name]:.3f}" for word, name in zip(words, found)]
+        best = max(true, key=true.get)
+    own = next(
+        (name for name, (mean, std) in RANGES.items() if before.mean == (mean,) * 3 and before.std == (std,) * 3), ""
+    )
+    text = f"{', '.join(words)} on average (n={len(pixels)}); the card says {own or 'neither'}"
+    return Finding("pixel range", best == own or not own, text)
