@@ -208,7 +208,7 @@ def test_an_independent_port_gives_the_same_logits(scaled):
     with torch.no_grad():
         expected, found = theirs(x), ours(x)
     assert expected.std() > 0.1
-    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)  # measured: 1e-6
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
 
 
 # -------------------------------------------------------------------------------------------------------- cards
