@@ -284,6 +284,20 @@ def test_two_runs_on_the_same_videos_are_counted_in_pairs(site, tmp_path):
     assert f"57.1 % [{100 * low:.1f}, {100 * high:.1f}], n = 7" in words
 
 
+def test_measured_cost_is_shown_and_drawn_against_accuracy(site, tmp_path):
+    for name, wall in (("quick", 1.0), ("slow", 40.0)):
+        folder = make_run(tmp_path / "results", name, [True, False, True, True])
+        manifest = json.loads((folder / "manifest.json").read_text())
+        timing = {"seconds": {"wall": wall + 2, "tuning": 2.0}, "num_videos": 4, "device_name": "<b>chip</b>"}
+        (folder / "manifest.json").write_text(json.dumps({**manifest, "timing": timing}))
+    make_run(tmp_path / "results", "untimed", [True, False, True, True])
+    page = site("/compare?run=quick&run=slow")[2]
+    assert page.count('<circle class="dot"') == 2
+    assert "Seconds a video, measured 0.25 on <b>chip</b> 10 on <b>chip</b>" in tell(page)
+    assert "<b>chip" not in page
+    assert "Accuracy against cost" not in site("/compare?run=quick&run=untimed")[2]
+
+
 def test_runs_without_labels_are_not_paired(site, tmp_path):
     for name in "ab":
         folder = make_run(tmp_path / "results", name, [True, False])

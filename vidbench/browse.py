@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
 
-from vidbench.compare import differing_protocol
+from vidbench.compare import cost_of, cost_plot, differing_protocol
 from vidbench.metrics import summarise
 from vidbench.records import RunError
 from vidbench.report import cautions, dataset_labels, protocol_table, render, section
@@ -100,7 +101,11 @@ def read_run(folder: Path) -> Run:
         unmapped = section(manifest, "label_map").get("unmapped") or ()
         metrics = summarise(rows, labels, unmapped=unmapped) if rows else None
         if metrics:
-            cautions(manifest, metrics), protocol_table(manifest)  # the pages call them: fail here or nowhere
+            (
+                cautions(manifest, metrics),
+                protocol_table(manifest),
+                cost_of(manifest),
+            )  # the pages call them: fail here or nowhere
     except Exception as problem:  # one damaged folder must not hide the other runs
         log.warning("%s cannot be read: %s", folder, problem)
         what = "manifest.json is" if isinstance(problem, RunError) else "files are"
@@ -212,6 +217,7 @@ def line_of(run: Run) -> dict:
         "problem": run.problem,
         "random": run.random,
         "metrics": metrics,
+        "cost": cost_of(run.manifest) if metrics else None,
         "cautions": [item for item in cautions(run.manifest, metrics) if item["kind"] != "note"] if metrics else [],
     }
 
@@ -230,6 +236,7 @@ def compare_page(runs: Sequence[Run]) -> str:
         "same_videos": same_videos(runs),
         "differing": differing_protocol(runs),
         "pair": paired_counts(*runs) if len(runs) == 2 else None,
+        "plot": plot_of(runs) if same_videos(runs) else None,
         "classes": class_table(runs),
         "most_classes": MOST_CLASSES,
     }
@@ -245,6 +252,17 @@ def same_videos(runs: Sequence[Run]) -> bool:
     """Whether all runs list the same videos with the same labels, in the same order."""
     lists = {section(run.manifest, "dataset").get("records_sha256") for run in runs}
     return len(lists) == 1 and None not in lists
+
+
+def plot_of(runs: Sequence[Run]) -> dict | None:
+    """Accuracy against measured cost, numbered in the order of the page; see ``compare.cost_plot``."""
+    points = [
+        SimpleNamespace(
+            name=run.name, cost=cost_of(run.manifest), accuracy=run.metrics["listed"]["top1"], random=run.random
+        )
+        for run in runs
+    ]
+    return cost_plot(points) if all(point.accuracy for point in points) else None
 
 
 def paired_counts(first: Run, second: Run) -> dict | None:

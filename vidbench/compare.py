@@ -169,7 +169,7 @@ def compare_runs(
         rows = tuple(rows[place] for place in kept)
         right = np.array([is_correct(row, k) for row in rows], bool)
         accuracy = intervals.clustered_proportion(right, groups)
-        entries.append(Entry(name, right, accuracy, rows, run, summarise(run.rows, run.labels), cost_of(run)))
+        entries.append(Entry(name, right, accuracy, rows, run, summarise(run.rows, run.labels), cost_of(run.manifest)))
     asked = [(entries[0], other) for other in entries[1:]] if baseline else list(combinations(entries, 2))
     pairs = tuple(compare_pairs(asked, groups, seed))
     fused = fuse(entries, runs, kept, groups, ensemble, k, seed) if ensemble else None
@@ -278,15 +278,15 @@ def differing_protocol(runs: Sequence) -> list[dict]:
     return [line for line in lines if len(set(line["values"])) > 1]
 
 
-def cost_of(run: Run) -> dict | None:
+def cost_of(manifest: dict) -> dict | None:
     """Measured seconds a video: from end to end without trying things out, and of the network; and on what."""
-    timing = section(run.manifest, "timing")
+    timing = section(manifest, "timing")
     seconds, number = section(timing, "seconds"), timing.get("num_videos")
     if not (number and seconds.get("wall")):
         return None
-    views = section(run.manifest, "protocol").get("num_views") or 1
-    network = view_seconds(run.manifest)
-    device = timing.get("device_name") or section(run.manifest, "run").get("device") or ""
+    views = section(manifest, "protocol").get("num_views") or 1
+    network = view_seconds(manifest)
+    device = timing.get("device_name") or section(manifest, "run").get("device") or ""
     whole = (seconds["wall"] - seconds.get("tuning", 0)) / number
     return {"seconds": whole, "network": network and network * views, "device": str(device)}
 
@@ -541,11 +541,14 @@ def _data_words(entry: Entry) -> str:
     return clean(f"{dataset.get('name') or ''} {dataset.get('split') or ''}, {len(entry.right)} videos".strip())
 
 
-def cost_plot(entries: Sequence[Entry]) -> dict | None:
+def cost_plot(entries: Sequence) -> dict | None:
     """Accuracy against measured wall seconds a video (log scale), as places in percent of the drawing.
 
+    Args:
+        entries: have ``name``, ``cost``, ``accuracy`` and ``random`` as an ``Entry`` has; numbered in this order.
+
     Returns:
-        ``{points: [{number, x, y, low, high}], x_ticks, y_ticks, devices}``; ``None`` with fewer than two costs.
+        ``{points: [{number, name, x, y, low, high}], x_ticks, y_ticks, devices}``; ``None`` with fewer than two costs.
     """
     known = [(number, entry) for number, entry in enumerate(entries, start=1) if entry.cost and not entry.random]
     if len(known) < 2:
@@ -564,6 +567,7 @@ def cost_plot(entries: Sequence[Entry]) -> dict | None:
     points = [
         {
             "number": number,
+            "name": entry.name,
             "x": across(entry.cost["seconds"]),
             **{name: up(entry.accuracy[key]) for name, key in (("y", "value"), ("low", "low"), ("high", "high"))},
         }
