@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from vidbench import compare, intervals, views
+from vidbench.ensemble import fit_weights
 from vidbench.flags import INTERRUPTED
 from vidbench.predict import rank_of, top
 from vidbench.records import ConfigError, Row, RunError, VideoRecord
@@ -187,7 +188,7 @@ def test_fitted_weights_have_the_smallest_loss():
     votes /= votes.sum(2, keepdims=True)
     true = votes[:, np.arange(200), labels]
     best = minimize_scalar(lambda w: -np.log((1 - w) * true[0] + w * true[1]).sum(), bounds=(0, 1), method="bounded")
-    assert compare.fit_weights(votes, labels)[1] == pytest.approx(best.x, abs=1e-3)
+    assert fit_weights(votes, labels)[1] == pytest.approx(best.x, abs=1e-3)
 
 
 def test_a_video_that_one_run_skipped_is_decided_by_the_others(tmp_path, three):

@@ -18,7 +18,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records intervals",
     "metrics flags data.catalog data.sample data.process data.web data.disk data.near data.ledger data.pictures",
     "calibration views power diagrams data.archives data.download data.flow",
-    "data.index data.decode data.cache data.journal data.split data.mini data.barcode tflite nets.padding",
+    "ensemble data.index data.decode data.cache data.journal data.split data.mini data.barcode tflite nets.padding",
     "nets.inflate nets.backbone nets.i3d checkpoints gpu runs progress",
     "scores data.load data.order data.arriving nets cards.card",
     "data.held",
@@ -42,6 +42,7 @@ LIGHT += [
     "compare",
     "run_arguments",
     "diagrams",
+    "ensemble",
 ]
 ALONE = {"tensorflow": "hubs", "tensorflow_hub": "hubs", "ray": "distribute", "ipywidgets": "widgets"}
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from vidbench import calibration, intervals, power
+from vidbench.ensemble import fit_weights, fused_right, given_weights
 from vidbench.metrics import has_label, is_correct, is_counted, percent, summarise
 from vidbench.records import ConfigError, Row, RunError
 from vidbench.report import cautions, clean, protocol_table, render, section
@@ -313,8 +314,8 @@ def fuse(entries, runs, kept, groups, asked: Sequence[str], k: int, seed: int) -
             raise ConfigError("there are too few videos, or groups, to hold out half of them for the weights")
         weights, inside = fit_weights(votes[:, usable], labels[usable]), ~held
     elif tuple(asked) != ("even",):
-        weights = np.array(_given_weights(asked, len(entries)))
-    right = _fused_right(votes[:, inside], labels[inside], weights, k)
+        weights = np.array(given_weights(asked, len(entries)))
+    right = fused_right(votes[:, inside], labels[inside], weights, k)
     names = [group for group, keep in zip(groups, inside) if keep]
     members = [Entry(e.name, e.right[inside], intervals.clustered_proportion(e.right[inside], names)) for e in entries]
     both = Entry("ensemble", right, intervals.clustered_proportion(right, names))
@@ -333,52 +334,6 @@ def _votes(run: Run, entry: Entry, kept: Sequence[int]) -> np.ndarray:
     """Probabilities (N, K) of the compared videos; NaN where skipped, 0 for classes that a label map left out."""
     found = np.maximum(probabilities(run.folder, run.manifest, run.rows), 0)
     return found[[row.index for row in entry.rows]].astype(np.float32)
-
-
-def _given_weights(asked: Sequence[str], number: int) -> list[float]:
-    try:
-        weights = [float(word) for word in asked]
-    except ValueError:
-        weights = []
-    good = len(weights) == number and all(np.isfinite(weight) and weight >= 0 for weight in weights) and sum(weights)
-    if not good:
-        raise ConfigError(
-            f"an ensemble is 'even', 'fit', or {number} weights of at least 0, one a run; got "
-            f"{printable(' '.join(asked), 80)!r}"
-        )
-    return [weight / sum(weights) for weight in weights]
-
-
-def fit_weights(votes: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Weights, at least 0 with sum 1, for which the fused probabilities have the smallest negative log-likelihood.
-
-    Args:
-        votes: float, shape (M, N, K), probabilities of M runs.
-        labels: int, shape (N,).
-
-    Source:
-        Expectation maximisation for the weights of a mixture: A. P. Dempster et al., 1977,
-        https://www.jstor.org/stable/2984875; the loss is convex in the weights, so it ends at the best ones.
-    """
-    true = np.maximum(votes[:, np.arange(len(labels)), labels].astype(np.float64), calibration.SMALLEST)
-    weights = np.full(len(true), 1 / len(true))
-    for _ in range(2000):
-        shares = weights[:, None] * true
-        after = (shares / shares.sum(0)).mean(1)
-        if np.abs(after - weights).max() < 1e-7:
-            break
-        weights = after
-    return after
-
-
-def _fused_right(votes: np.ndarray, labels: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
-    """Whether the true class is among the k best of the weighted votes (M, N, K); a tie counts against it."""
-    fused = np.zeros(votes.shape[1:])
-    for weight, vote in zip(weights, votes):
-        fused += weight * np.nan_to_num(vote)
-    voted = (np.isfinite(votes[:, :, 0]) & (weights[:, None] > 0)).any(0) & (labels >= 0)
-    true = np.take_along_axis(fused, np.maximum(labels, 0)[:, None], axis=1)
-    return voted & ((fused >= true).sum(1) <= k)
 
 
 # ---------------------------------------------------------------- what is said and written
