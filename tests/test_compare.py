@@ -18,6 +18,7 @@ from vidbench.ensemble import fit_weights
 from vidbench.flags import INTERRUPTED
 from vidbench.predict import rank_of, top
 from vidbench.records import ConfigError, Row, RunError, VideoRecord
+from vidbench.report import write_report
 from vidbench.run_arguments import CompareConfig, PowerConfig, parse_compare
 from vidbench.runs import RunFolder, encode_row, read_rows
 
@@ -323,21 +324,26 @@ def test_equal_runs_have_no_flips_and_a_table_all_the_same(three, tmp_path):
     assert (tmp_path / "flips.csv").read_text().strip() == ",".join(compare.FLIP_COLUMNS)
 
 
-def test_the_page_is_accessible(page):
+def test_the_page_and_the_report_of_a_run_are_accessible(page, three):
     sync_api = pytest.importorskip("playwright.sync_api")
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser_path is None:
         pytest.skip("needs Chromium (Debian: apt-get install chromium fonts-dejavu-core)")
+    report = write_report(three[0])
+    html = report.read_text(encoding="utf-8")
+    assert html.count("<table") == html.count("<caption") >= 6
+    assert "Views: what fewer would have given" in html
+    assert re.search(r'<path class="curve" d="M[^"]* L100\.00 [\d.]+"', html)  # the whole curve, to the last video
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         tab = browser.new_page()
         problems = []
         tab.on("console", lambda message: problems.append(message.text))
-        tab.goto((page[0] / "comparison.html").as_uri())
-        found = axe.run(tab).response["violations"]
+        for place in (page[0] / "comparison.html", report):
+            tab.goto(place.as_uri())
+            assert [violation["id"] for violation in axe.run(tab).response["violations"]] == [], place
         browser.close()
-    assert [violation["id"] for violation in found] == []
     assert problems == []
 
 
