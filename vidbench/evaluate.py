@@ -744,7 +744,7 @@ def finish(folder: Path, config, *, ran: bool) -> Outcome:
     report.write_predictions_csv(
         folder / "predictions.csv", rows, facts["run"]["top_n"], random_weights=facts["model"]["random"]
     )
-    page = report.write_report(folder)
+    page = report.write_report(folder, result)
     summary = report.summary_text(facts, result, page)
     if not ran:
         summary += "\nnothing was run: every row was there already"

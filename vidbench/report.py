@@ -328,12 +328,15 @@ def _value(value) -> str:
 # ---------------------------------------------------------------- report.html
 
 
-def write_report(run_folder: Path) -> Path:
+def write_report(run_folder: Path, whole: dict | None = None) -> Path:
     """Write ``report.html`` into a run folder and return its path.
 
     The figures are computed anew from ``rows.jsonl``, ``logits.npy``, ``absent.json`` and the labels;
     ``metrics.json`` is not read. The page refers to nothing outside itself. The same folder and videos give the same
     bytes.
+
+    Args:
+        whole: what ``scores.figures`` gives for this folder, where it was just computed.
 
     Raises:
         RunError: ``manifest.json`` or the rows cannot be read.
@@ -347,7 +350,7 @@ def write_report(run_folder: Path) -> Path:
         dataset_labels(folder, manifest),
         ledgers.read_absent(folder, whole=not section(manifest, "dataset").get("shard")),
     )
-    whole = scores.figures(folder, manifest, rows, labels)
+    whole = whole or scores.figures(folder, manifest, rows, labels)
     page = render(page_content(manifest, rows, labels, section(manifest, "timing"), unusable, absent, whole))
     with atomic_writer(folder / "report.html", "w") as file:
         file.write(page)
