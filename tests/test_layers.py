@@ -17,17 +17,18 @@ PACKAGE = ROOT / "vidbench"
 LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records intervals",
     "metrics flags data.catalog data.sample data.process data.web data.disk data.near data.ledger data.pictures",
-    "calibration views power diagrams data.archives data.download data.flow",
-    "ensemble data.index data.decode data.cache data.journal data.split data.mini data.barcode tflite nets.padding",
-    "nets.inflate nets.backbone nets.i3d checkpoints gpu runs progress",
+    "calibration views power diagrams data.archives data.download data.flow nets.padding",
+    "ensemble data.index data.decode data.cache data.journal data.split data.mini data.barcode data.retime tflite",
+    "nets.inflate nets.backbone nets.i3d checkpoints gpu runs progress data.corrupt",
     "scores data.load data.order data.arriving nets cards.card",
     "data.held",
     "hubs hub_torch hub_transformers forward report review notebook data.survey data.fetch data.practice cards",
     "models transcode data.check data.exports compare",
     "predict train explain tokens",
     "evaluate export doctor",
-    "distribute serve visualize browse",
-    "widgets arguments run_arguments merge",
+    "distribute serve visualize browse variants",
+    "widgets arguments run_arguments merge temporal robustness",
+    "study_arguments",
 ]
 # Said to be light: --help, decoding workers and a notebook's first cell import them.
 LIGHT = ["vidbench", "records", "utils", "flags", "metrics", "arguments", "models", "progress", "report", "data.*"]
@@ -41,6 +42,7 @@ LIGHT += [
     "power",
     "compare",
     "run_arguments",
+    "study_arguments",
     "diagrams",
     "ensemble",
 ]

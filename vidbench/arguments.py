@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidbench.data.corrupt import STRENGTHS, parse_corrupt
+from vidbench.data.retime import parse_temporal
 from vidbench.flags import (
     Given,
     OptionError,
@@ -67,6 +69,24 @@ def folder_name(value) -> str:
 def label_map(value) -> str:
     """``names``, ``known``, or the path of a CSV file."""
     return value if value in LABEL_MAPS else path(value)
+
+
+def temporal(value) -> str:
+    """A change of time; see ``vidbench.data.retime``."""
+    return _known(parse_temporal, value)
+
+
+def corrupt(value) -> str:
+    """A corruption; see ``vidbench.data.corrupt``."""
+    return _known(parse_corrupt, value)
+
+
+def _known(parse, value) -> str:
+    try:
+        parse(value)
+    except ConfigError as problem:
+        raise ValueError("must be" + str(problem).partition("must be")[2]) from None
+    return value
 
 
 def weights(value) -> str:
@@ -239,6 +259,26 @@ class EvaluateConfig(Options):
         metavar="FPS",
         default=None,
         shown="default: the card's",
+    )
+    temporal: str | None = option(
+        temporal,
+        "change the time of every video: shuffle or reverse the frames of a clip, show only its first or middle one "
+        "(freeze-first, freeze-middle), its middle half at half-speed, or hold frames as if there were N a second "
+        "(fps:N). The run is off its card; scripts/temporal.py does them all and compares",
+        group=INPUT,
+        metavar="CHANGE",
+        default=None,
+        shown="default: none",
+    )
+    corrupt: str | None = option(
+        corrupt,
+        "make every video worse, the same way each time: NAME:SEVERITY, severities 1 to 5, names "
+        f"{', '.join(STRENGTHS)}. The run is off its card, and its clips are made on the fly and not cached; "
+        "scripts/robustness.py does them all and compares",
+        group=INPUT,
+        metavar="NAME:SEVERITY",
+        default=None,
+        shown="default: none",
     )
     batch_size: int = option(
         whole(1, 4096),

@@ -155,22 +155,8 @@ def compare_runs(
     """
     if not 2 <= len(folders) <= MOST_RUNS:
         raise ConfigError(f"give 2 to {MOST_RUNS} run folders, not {len(folders)}")
-    runs = [read_finished(folder) for folder in folders]
-    names = unique_names(runs)
-    ordered = [same_list(runs[0], run) for run in runs]
-    kept = [place for place, row in enumerate(ordered[0]) if is_counted(row)]
-    if not any(has_label(ordered[0][place]) for place in kept):
-        raise RunError(f"{runs[0].folder} lists no video with a label: there is no accuracy to compare")
-    held = min(len(run.labels) for run in runs)
-    if not 1 <= k <= held:
-        raise ConfigError(f"k must be between 1 and the number of classes {held}, not {k}")
-    groups = [ordered[0][place].group for place in kept]
-    entries = []
-    for name, run, rows in zip(names, runs, ordered):
-        rows = tuple(rows[place] for place in kept)
-        right = np.array([is_correct(row, k) for row in rows], bool)
-        accuracy = intervals.clustered_proportion(right, groups)
-        entries.append(Entry(name, right, accuracy, rows, run, summarise(run.rows, run.labels), cost_of(run.manifest)))
+    entries, runs, kept = read_entries(folders, k)
+    groups = [row.group for row in entries[0].rows]
     asked = [(entries[0], other) for other in entries[1:]] if baseline else list(combinations(entries, 2))
     pairs = tuple(compare_pairs(asked, groups, seed))
     fused = fuse(entries, runs, kept, groups, ensemble, k, seed) if ensemble else None
@@ -189,6 +175,32 @@ def compare_pairs(pairs: Sequence[tuple[Entry, Entry]], groups: Sequence[str], s
 
 
 # ---------------------------------------------------------------- reading, and refusing what does not fit
+
+
+def read_entries(folders: Sequence[str | Path], k: int = 1) -> tuple[list[Entry], list[Run], list[int]]:
+    """Finished runs of the same list, and which places of the first one's list are compared.
+
+    Raises:
+        RunError: as ``compare_runs``.
+        ConfigError: a ``k`` that cannot be.
+    """
+    runs = [read_finished(folder) for folder in folders]
+    names = unique_names(runs)
+    ordered = [same_list(runs[0], run) for run in runs]
+    kept = [place for place, row in enumerate(ordered[0]) if is_counted(row)]
+    if not any(has_label(ordered[0][place]) for place in kept):
+        raise RunError(f"{runs[0].folder} lists no video with a label: there is no accuracy to compare")
+    held = min(len(run.labels) for run in runs)
+    if not 1 <= k <= held:
+        raise ConfigError(f"k must be between 1 and the number of classes {held}, not {k}")
+    groups = [ordered[0][place].group for place in kept]
+    entries = []
+    for name, run, rows in zip(names, runs, ordered):
+        rows = tuple(rows[place] for place in kept)
+        right = np.array([is_correct(row, k) for row in rows], bool)
+        accuracy = intervals.clustered_proportion(right, groups)
+        entries.append(Entry(name, right, accuracy, rows, run, summarise(run.rows, run.labels), cost_of(run.manifest)))
+    return entries, runs, kept
 
 
 def read_finished(folder: str | Path) -> Run:

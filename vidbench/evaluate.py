@@ -231,7 +231,7 @@ def shard_of(records: list[VideoRecord], shard: str | None, batch_size: int) -> 
 
 def override(spec: InputSpec, config) -> InputSpec:
     """The card's input with the flags that were given; the card's own values where they were not."""
-    names = ("num_frames", "frame_rate", "num_clips", "num_crops", "average")
+    names = ("num_frames", "frame_rate", "num_clips", "num_crops", "average", "temporal", "corrupt")
     given = {name: getattr(config, name) for name in names} | {"resize": config.short_side}
     changed = {name: value for name, value in given.items() if value is not None}
     if spec.sampling == "stream" and {"num_frames", "num_clips"} & set(changed):
@@ -275,6 +275,7 @@ def run_folder(config) -> Path:
     words = [choice.card.name, choice.dataset.name, choice.split]
     words += [f"limit{config.limit}"] if config.limit else []
     words += [f"shard{config.shard.replace('/', 'of')}"] if config.shard else []
+    words += [word.replace(":", "-") for word in (config.temporal, config.corrupt) if word]
     words += ["random"] if config.weights == "random" else []
     return Path(config.results_dir) / "-".join(words)
 
@@ -350,9 +351,9 @@ def manifest(config, plan: Plan, device: str) -> dict:
 
 
 def spec_facts(spec: InputSpec) -> dict:
-    """An input as a manifest holds it; one of pictures alone says nothing of modalities, as runs always did."""
-    facts = jsonable(dataclasses.asdict(spec))
-    return facts if spec.has_flow else {name: value for name, value in facts.items() if name != "modality"}
+    """An input as a manifest holds it; one of unchanged pictures alone says no more than runs always did."""
+    facts, plain = jsonable(dataclasses.asdict(spec)), {"modality": "rgb", "temporal": None, "corrupt": None}
+    return {name: value for name, value in facts.items() if name not in plain or value != plain[name]}
 
 
 def flow_facts(spec: InputSpec) -> dict:

@@ -149,13 +149,16 @@ def predict_over_time(
 
     Raises:
         UnreadableVideo: the video gives no usable clip, or the network gave NaN or infinity.
-        ConfigError: a length that is not above 0, a batch that is no whole number, or more than a million windows.
+        ConfigError: a length that is not above 0, a batch that is no whole number, more than a million windows, or an
+            input whose time is changed or that is corrupted.
     """
     from vidbench.data.decode import open_video
     from vidbench.models import load_model
 
     if isinstance(model, str):
         model = load_model(model)
+    if model.spec.temporal or model.spec.corrupt:
+        raise ConfigError("A changed time or a corruption is for whole videos: predict them, or set both to None.")
     window_s = natural_window_s(model.spec) if window_s is None else window_s
     stride_s = window_s / 2 if stride_s is None else stride_s
     for name, value in (("window_s", window_s), ("stride_s", stride_s), ("batch_size", batch_size)):

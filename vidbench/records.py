@@ -211,6 +211,8 @@ class InputSpec:
             published protocol did.
         modality: what the channels are: ``rgb``, ``flow`` (motion to the right and down, see ``vidbench.data.flow``)
             or ``rgb+flow``, the one behind the other.
+        temporal: a change of time, as ``vidbench.data.retime`` names it; ``None`` on every card.
+        corrupt: ``NAME:SEVERITY``, as ``vidbench.data.corrupt`` names it; ``None`` on every card.
     """
 
     num_frames: int
@@ -226,6 +228,8 @@ class InputSpec:
     short: str = "repeat"
     average: str = "logits"
     modality: str = "rgb"
+    temporal: str | None = None
+    corrupt: str | None = None
 
     @property
     def channels(self) -> int:

@@ -54,7 +54,13 @@ NOT_KNOWN = "not known"
 MOST_HEADER = 1024  # bytes; ours take 128
 MOST_SIDE = 16 << 20  # bytes of a side file
 HEADER = re.compile(rb"\{'descr': '\|u1', 'fortran_order': False, 'shape': \(((?:\d{1,12}, ?)+\d{1,12})\), \} *\n")
-SHAPING = ("sample.py", "process.py", "decode.py", "flow.py")  # a change in one of these makes other pixels
+SHAPING = (
+    "sample.py",
+    "process.py",
+    "decode.py",
+    "flow.py",
+    "retime.py",
+)  # a change in one of these makes other pixels
 
 
 class ClipCache:
@@ -321,6 +327,7 @@ def geometry_words(geometry: dict, shape: Sequence[int]) -> str:
         size = geometry["resize"]
         size = f"short side {size}" if isinstance(size, int) else f"resized to {size[0]}x{size[1]}"
         words += f" by {geometry['sampling']}, {size}, crop {geometry['crop'][0]}x{geometry['crop'][1]}"
+        words += f", {geometry['temporal']}" if geometry.get("temporal") else ""
     return f"{words}, {views} views" if views > 1 else words
 
 

@@ -28,15 +28,17 @@ from concurrent.futures.process import BrokenProcessPool
 import numpy as np
 from pebble import ProcessExpired, ProcessPool
 
+from vidbench.data import corrupt, retime
 from vidbench.data.cache import ClipCache
 from vidbench.data.decode import Limits, VideoTable, decoder_version, open_video
 from vidbench.data.flow import flow_version, make_views
-from vidbench.data.process import check_spec
+from vidbench.data.process import check_spec, resize, target_size
 from vidbench.data.sample import indices_for
 from vidbench.records import Clip, ConfigError, InputSpec, UnreadableVideo, VideoInfo, VideoRecord, Views
 from vidbench.utils import keep_freed_memory, printable
 
 GRACE_S = 2.0  # seconds that a worker may take beyond the limit before it is killed
+PIECES_OF_LIMIT = 4  # a stretch of frames is read in pieces of so small a part of the memory limit
 LOST_S = 60.0  # seconds after which a worker that should long have been killed is given up
 
 
@@ -83,10 +85,16 @@ def read_views(
         ConfigError: the card or the decoder cannot be used.
     """
     limits = limits or Limits()
-    if cache is None:
+    if spec.temporal in retime.ORDERS and not spec.has_flow:  # the same pictures, so one cache entry serves them all
+        plain = dataclasses.replace(spec, temporal=None)
+        views = read_views(path, plain, decoder=decoder, limits=limits, cache=cache)
+        return retime.reorder(views, spec.temporal, retime.video_seed(path))
+    if cache is None or spec.corrupt:  # made on the fly: nobody wants dozens of worse copies on the disk
         return _make_views(path, spec, decoder, limits)
     start = time.thread_time()
     geometry = {name: value for name, value in dataclasses.asdict(spec).items() if name not in _NOT_PIXELS}
+    geometry |= {"temporal": spec.temporal} if spec.temporal else {}
+    geometry |= {"shuffled_for": retime.video_seed(path)} if spec.temporal == "shuffle" else {}
     made_by = decoder_version(decoder) + (f", {flow_version()}" if spec.has_flow else "")
     key = cache.key(path, geometry, made_by)
     if (views := _from_cache(cache, key, start)) is not None:
@@ -97,17 +105,21 @@ def read_views(
 
 
 def _make_views(path, spec: InputSpec, decoder: str, limits: Limits) -> Views:
-    start, chosen = time.thread_time(), []
+    start, chosen, seed = time.thread_time(), [], retime.video_seed(path)
 
     def choose(table: VideoTable) -> np.ndarray:
         indices = indices_for(spec, table.pts_s, table.frame_rate)
+        indices = retime.retimed(indices, table.pts_s, table.frame_rate, spec.temporal, seed)
+        indices = corrupt.lost_frames(indices, table.pts_s, table.frame_rate, spec.corrupt, seed)
         chosen[:] = [indices]
         _check_room(indices.shape, spec, limits)
         return np.unique(indices)
 
     with open_video(path, decoder=decoder, limits=limits) as video:
-        clip = video.read(choose)
+        clip = _every_frame(video, choose, spec) if _is_coded(spec) else video.read(choose)
     decoded = time.thread_time()
+    if spec.corrupt:
+        clip = _corrupted(clip, spec, seed)
     pixels = _pixels(clip, chosen[0], spec)
     seconds = {"decode": decoded - start, "transform": time.thread_time() - decoded}
     indices = chosen[0][:, : chosen[0].shape[1] - spec.has_flow]
@@ -125,6 +137,43 @@ def _pixels(clip: Clip, indices: np.ndarray, spec: InputSpec) -> np.ndarray:
         raise UnreadableVideo("decode_error", f"its pictures cannot be resized: {printable(problem, 120)}") from None
 
 
+def _is_coded(spec: InputSpec) -> bool:
+    return spec.corrupt is not None and corrupt.parse_corrupt(spec.corrupt)[0] in corrupt.CODED
+
+
+def _every_frame(video, choose: Callable[[VideoTable], np.ndarray], spec: InputSpec) -> Clip:
+    """All frames from the first to the last one chosen, resized; in pieces, so that a long video fits the limit."""
+    for _ in range(3):  # damage has pictures counted anew
+        table, frames = video.table, []
+        wanted = choose(table)
+        span = np.arange(wanted[0], wanted[-1] + 1)
+        size = target_size(video.info.height, video.info.width, spec.resize)
+        piece_bytes = video.limits.megabytes * 2**20 // PIECES_OF_LIMIT
+        pieces = np.array_split(span, -(-len(span) * video.info.height * video.info.width * 3 // piece_bytes))
+        try:
+            frames = [resize(video.read(piece).frames, size) for piece in pieces]
+        except (UnreadableVideo, ValueError):
+            if video.table is table:
+                raise
+        if video.table is table:
+            return Clip(np.concatenate(frames), span, table.pts_s[span], video.info, video.status, video.reason)
+    raise UnreadableVideo("decode_error", "its pictures were counted three times and differ each time")
+
+
+def _corrupted(clip: Clip, spec: InputSpec, seed: int) -> Clip:
+    _, h, w, _ = clip.frames.shape
+    frames = resize(clip.frames, target_size(h, w, spec.resize))
+    return dataclasses.replace(clip, frames=corrupt.corrupted(frames, clip.indices, spec.corrupt, seed))
+
+
+def check_changes(spec: InputSpec) -> None:
+    """Refuse a change of time or a corruption that does not exist; raises ``ConfigError``."""
+    if spec.temporal is not None:
+        retime.parse_temporal(spec.temporal)
+    if spec.corrupt is not None:
+        corrupt.parse_corrupt(spec.corrupt)
+
+
 def _check_room(shape: tuple[int, int], spec: InputSpec, limits: Limits) -> None:
     megabytes = int(np.prod(shape)) * spec.num_crops * spec.crop[0] * spec.crop[1] * spec.channels / 2**20
     if megabytes > limits.megabytes:
@@ -136,7 +185,8 @@ def _check_room(shape: tuple[int, int], spec: InputSpec, limits: Limits) -> None
 # ---------------------------------------------------------------- cache
 
 
-_NOT_PIXELS = ("mean", "std", "layout", "average")  # parts of a card that come after the uint8 views
+# Parts of a card that come after the uint8 views, and those that are added only where they are set.
+_NOT_PIXELS = ("mean", "std", "layout", "average", "temporal", "corrupt")
 
 
 def _side(views: Views) -> dict:
@@ -560,6 +610,7 @@ class ViewReader:
         if num_workers < 0 or (ahead is not None and ahead < 1):
             raise ConfigError(f"workers are at least 0 and videos ahead at least 1, got {num_workers} and {ahead}")
         check_spec(spec)
+        check_changes(spec)
         decoder_version(decoder)
         self.root, self.spec, self.decoder, self.limits = os.fspath(root), spec, decoder, limits or Limits()
         self.cache = None if cache_dir is None else ClipCache(cache_dir, dataset)

@@ -1,0 +1,187 @@
+"""Does a model need time? The same videos shuffled, reversed, stopped and slowed, and which classes suffer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vidbench import compare, intervals
+from vidbench.metrics import percent
+from vidbench.records import RunError
+from vidbench.report import render, section
+from vidbench.utils import atomic_writer, printable
+from vidbench.variants import Variant, change_of, points, run_variants, single_frame_model
+
+MOVING = ("shuffle", "reverse")  # changes of order alone: every frame is still there
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What ``scripts/temporal.py`` says.
+
+    Args:
+        plain: the run on unchanged videos.
+        changes: ``{name, entry, change, p, holm}`` of each changed run against it.
+        single: the run of the model that scores single frames, or ``None``; ``change`` is against the plain run.
+        classes: one a class, those that need time most first: ``{label, n, plain, changes, worst, needs_time,
+            turned}``. There ``changes`` are paired differences by name, and ``turned`` is the most frequent answer once
+            reversed.
+        skipped: whether more than 1 % of the videos were skipped in some run.
+    """
+
+    plain: Variant
+    changes: list[dict]
+    single: dict | None
+    classes: list[dict]
+    skipped: bool
+
+
+def study(config, progress=None) -> Study:
+    """Run a model on the same videos under each change of time, and the single-frame model on the unchanged ones.
+
+    Args:
+        config: a ``vidbench.study_arguments.TemporalConfig``.
+        progress: as for ``evaluate.evaluate``.
+
+    Raises:
+        VidbenchError: something asked for cannot be had; finished runs stay.
+    """
+    single = single_frame_model(config.single_frame, config.model, config.weights)
+    asked = [("plain", {})] + [(name, {"temporal": name}) for name in dict.fromkeys(config.changes)]
+    asked += [(single, {"model": single, "weights": None})] if single else []
+    folder = str(Path(config.out) / "runs")
+    runs = run_variants([(name, config.evaluation(results_dir=folder, **change)) for name, change in asked], progress)
+    plain, changed, alone = runs[0], runs[1 : len(runs) - bool(single)], runs[-1] if single else None
+    found = [_against(plain, variant) for variant in changed]
+    for line, corrected in zip(found, intervals.holm([line["p"] for line in found])):
+        line["holm"] = corrected
+    return Study(
+        plain, found, alone and _against(plain, alone), class_lines(plain, changed), any(run.skipped for run in runs)
+    )
+
+
+def _against(plain: Variant, variant: Variant) -> dict:
+    groups = [row.group for row in plain.entry.rows]
+    p = intervals.sign_flip_test(plain.entry.right, variant.entry.right, groups)
+    change = change_of(plain.entry, variant.entry)
+    return {"name": variant.name, "entry": variant.entry, "change": change, "p": p}
+
+
+def class_lines(plain: Variant, changed: list[Variant]) -> list[dict]:
+    """What each change does to each class; see ``Study``. A class needs time where a changed order alone hurts it."""
+    rows, lines = plain.entry.rows, []
+    labels = np.array([row.label_index for row in rows])
+    for label in np.unique(labels[labels >= 0]):
+        places = np.flatnonzero(labels == label)
+        right = plain.entry.right[places]
+        changes = {variant.name: change_of(plain.entry, variant.entry, places) for variant in changed}
+        moved = [changes[name] for name in MOVING if name in changes]
+        turned = next((_commonest(variant.entry, places) for variant in changed if variant.name == "reverse"), "")
+        lines.append(
+            {
+                "label": rows[places[0]].label,
+                "n": len(places),
+                "plain": intervals.clustered_proportion(right, [rows[place].group for place in places]),
+                "changes": changes,
+                "worst": min((change["value"] for change in moved), default=0.0),
+                "needs_time": any(change["high"] < 0 for change in moved),
+                "turned": turned,
+            }
+        )
+    return sorted(lines, key=lambda line: (line["worst"], _sum_of_orders(line), line["label"]))
+
+
+def _sum_of_orders(line: dict) -> float:
+    return sum(change["value"] for name, change in line["changes"].items() if name in MOVING)
+
+
+def _commonest(entry: compare.Entry, places: np.ndarray) -> str:
+    """``StandUp 12 of 12``: the most frequent answer to some videos."""
+    said = Counter(entry.rows[place].top[0][0] if entry.rows[place].top else "no answer" for place in places)
+    label, count = max(said.items(), key=lambda item: (item[1], item[0]))
+    return f"{label} {count} of {len(places)}"
+
+
+# ---------------------------------------------------------------- what is said and written
+
+
+def text(found: Study) -> str:
+    """A few lines for a terminal."""
+    name, runs = found.plain.model, [*found.changes, *([found.single] if found.single else [])]
+    width = max(len(line["name"]) for line in [*runs, {"name": "unchanged"}])
+    lines = [f"top-1 of {name} on {len(found.plain.entry.right)} videos, and its change in points with 95 % intervals"]
+    lines.append(f"  {'unchanged':{width}}  {percent(found.plain.entry.accuracy)}")
+    for line in runs:
+        holm = f"  p = {line['holm']:.2g} after Holm's correction" if "holm" in line else "  (single frames)"
+        lines.append(f"  {line['name']:{width}}  {percent(line['entry'].accuracy)}  {points(line['change'])}{holm}")
+    needing = [line["label"] for line in found.classes if line["needs_time"]]
+    lines.append(f"classes that a changed order alone hurts: {len(needing)} of {len(found.classes)}")
+    width = max(len(printable(line["label"], 30)) for line in found.classes)
+    for line in found.classes[:20]:
+        words = "  ".join(
+            f"{name} {100 * line['changes'][name]['value']:+.0f}" for name in MOVING if name in line["changes"]
+        )
+        turned = f"  reversed, it says {printable(line['turned'], 60)}" if line["turned"] else ""
+        mark = "needs time" if line["needs_time"] else "not shown "
+        lines.append(f"  {printable(line['label'], 30):{width}}  {mark}  {words}{turned}")
+    more = len(found.classes) - 20
+    return "\n".join(lines + ([f"  and {more} more in classes.csv"] if more > 0 else []))
+
+
+def write_study(found: Study, out: str | Path) -> Path:
+    """Write ``changes.csv``, ``classes.csv`` and ``temporal.html`` into a folder; gives the page's path.
+
+    Raises:
+        RunError: the folder cannot be written to.
+    """
+    out = Path(out)
+    lines = [{"name": "unchanged", "entry": found.plain.entry, "change": None}, *found.changes]
+    lines += [found.single] if found.single else []
+    try:
+        compare.write_table(out / "changes.csv", [_change_line(line) for line in lines])
+        compare.write_table(out / "classes.csv", [_class_line(line) for line in found.classes])
+        page = render(page_content(found), "temporal.html.j2")
+        with atomic_writer(out / "temporal.html", "w") as file:
+            file.write(page)
+    except OSError as problem:
+        raise RunError(f"{printable(out)} cannot be written: {problem.strerror}; use another --out") from None
+    return out / "temporal.html"
+
+
+def _change_line(line: dict) -> dict:
+    change = line["change"] or {}
+    table = {
+        "change": line["name"],
+        **{name: line["entry"].accuracy[name] for name in ("value", "low", "high", "k", "n")},
+    }
+    table |= {f"change_{name}": change.get(name) for name in ("value", "low", "high")}
+    table |= {"only_unchanged": change.get("only_a"), "only_changed": change.get("only_b")}
+    return table | {"p": line.get("p"), "p_holm": line.get("holm")}
+
+
+def _class_line(line: dict) -> dict:
+    table = {"label": line["label"], "n": line["n"], "unchanged": line["plain"]["value"]}
+    for name, change in line["changes"].items():
+        table |= {f"{name} {part}": change[part] for part in ("value", "low", "high")}
+    return table | {"needs_time": str(line["needs_time"]).lower(), "reversed_it_says": line["turned"]}
+
+
+def page_content(found: Study) -> dict:
+    """Everything that the page shows, as plain values."""
+    manifest = found.plain.entry.run.manifest
+    dataset = section(manifest, "dataset")
+    return {
+        "model": found.plain.model,
+        "data": f"{dataset.get('name') or ''} {dataset.get('split') or ''}".strip(),
+        "n": len(found.plain.entry.right),
+        "plain": found.plain.entry.accuracy,
+        "changes": [{**line, "points": points(line["change"])} for line in found.changes],
+        "single": found.single and {**found.single, "points": points(found.single["change"])},
+        "names": [line["name"] for line in found.changes],
+        "classes": found.classes,
+        "needing": sum(line["needs_time"] for line in found.classes),
+        "random": found.plain.entry.random,
+    }

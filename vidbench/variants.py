@@ -1,0 +1,97 @@
+"""The runs behind a study: one model on the same videos again and again, each time with something changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vidbench import compare, evaluate, intervals, models
+from vidbench.records import ConfigError
+from vidbench.utils import printable
+
+KEPT = ("plain", "reverse")  # runs whose rows are looked at again
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One run of a study.
+
+    Args:
+        name: what is changed, or ``plain``; unique within a model.
+        model: full name of the model.
+        entry: how the run did, for ``vidbench.compare``.
+        skipped: whether more videos were skipped than allowed.
+    """
+
+    name: str
+    model: str
+    entry: compare.Entry
+    skipped: bool
+
+
+def run_variants(asked: Sequence[tuple[str, object]], progress=None) -> list[Variant]:
+    """Make, or continue, one run for each ``(name, EvaluateConfig)``, and read them all back on the same videos.
+
+    The first is the one that others are compared with, and holds the rows of its run. All options are checked before
+    the first run begins.
+
+    Raises:
+        VidbenchError: as ``evaluate.evaluate`` and ``compare.read_entries``.
+        KeyboardInterrupt: a run was stopped; the same call continues it.
+    """
+    asked = [(name, config.checked()) for name, config in asked]
+    outcomes = []
+    for place, (name, config) in enumerate(asked, start=1):
+        log.info("run %d of %d: %s", place, len(asked), name)
+        outcomes.append(evaluate.evaluate(config, progress=progress))
+        if outcomes[-1].exit_status == evaluate.EXIT_INTERRUPTED:
+            raise KeyboardInterrupt
+    first, found = outcomes[0].run_folder, []
+    for (name, config), outcome in zip(asked, outcomes):  # one by one: the rows of a hundred runs need not fit
+        entry = compare.read_entries([first, outcome.run_folder])[0][1]
+        if name not in KEPT:
+            entry = dataclasses.replace(entry, rows=None, run=None)
+        model = models.find_card(config.model, config.weights).name
+        found.append(Variant(name, model, entry, outcome.exit_status != evaluate.EXIT_OK))
+    return found
+
+
+def single_frame_model(asked: str | None, model: str, weights: str | None) -> str | None:
+    """The full name of the model that scores single frames; ``None`` where there is none, or none is wanted.
+
+    Without a name it is the first card with the same classes, single frames and weights of its own.
+
+    Raises:
+        ConfigError: a model that sees more than single frames.
+    """
+    if asked == "none":
+        return None
+    card = models.find_card(model, weights)
+    if asked is None:
+        same = (other for other in models.CARDS.values() if other.labels == card.labels and other.name != card.name)
+        return next((other.name for other in same if other.input.layout == "NCHW" and not other.weights.absent), None)
+    other = models.find_card(asked)
+    if other.input.layout != "NCHW":
+        raise ConfigError(f"--single-frame {printable(other.name, 80)} sees {other.input.num_frames} frames at once")
+    return other.name
+
+
+def change_of(first: compare.Entry, other: compare.Entry, places=None) -> dict:
+    """Accuracy of a run minus that of another on the same videos, as ``intervals.paired_difference`` gives it.
+
+    Args:
+        places: int64 positions of the videos that count; ``None`` for all.
+    """
+    groups = [row.group for row in first.rows]
+    if places is None:
+        return intervals.paired_difference(first.right, other.right, groups)
+    return intervals.paired_difference(first.right[places], other.right[places], [groups[place] for place in places])
+
+
+def points(change: dict) -> str:
+    """``-40.3 [-51.0, -28.6]``: a difference in points, with its interval."""
+    return "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * change[name] for name in ("value", "low", "high")))
