@@ -25,8 +25,8 @@ LAYERS = [  # a module imports only from the lines above its own
     "hubs hub_torch hub_transformers forward report review notebook data.survey data.fetch data.practice cards",
     "models transcode data.check data.exports compare",
     "predict train explain tokens",
-    "evaluate export doctor",
-    "distribute serve visualize browse variants",
+    "evaluate export probe",
+    "distribute serve visualize browse variants doctor",
     "widgets arguments run_arguments merge temporal robustness",
     "study_arguments",
 ]

@@ -820,13 +820,50 @@ class DoctorConfig(Options):
         default=None,
         shown="default: the card's own, fetched once",
     )
-    clip: tuple[str, ...] = option(
+    clip: tuple[str, ...] | None = option(
         texts,
         "the authors' clip as a .npy file, or two (RGB, then flow). The network must give "
         "the logits that they published for it",
         group=WHAT,
         metavar="FILE",
+        default=None,
+        shown="default: none",
     )
+    dataset: str | None = option(
+        text,
+        "a dataset with labels, such as vidmini, ucf101 or folder. Some of its videos tell whether pixels and the "
+        "order of classes are those that the weights learnt",
+        group=WHAT,
+        metavar="NAME",
+        default=None,
+        shown="default: none",
+    )
+    data_dir: str | None = option(
+        path, "its folder. Videos that are not there are left out", group=WHAT, metavar="DIR", default=None,
+        shown="default: as on the dataset's card",
+    )  # fmt: skip
+    annotations: str | None = option(
+        path, "annotation file that lists its videos", group=WHAT, metavar="FILE", default=None,
+        shown="default: found in the data folder",
+    )  # fmt: skip
+    split: str | None = option(
+        text, "its split", group=WHAT, metavar="NAME", default=None, shown="default: the one that papers report"
+    )
+    label_map: str | None = option(
+        label_map,
+        "names, known or a CSV file, as for evaluate.py, where the dataset's classes are not the model's",
+        group=WHAT,
+        metavar="FILE",
+        default=None,
+        shown="default: none",
+    )
+    limit: int = option(
+        whole(2, 10**6),
+        "videos looked at, four of a class. About a dozen times as many go through the network; fewer find less",
+        group=HOW,
+        default=64,
+    )
+    seed: int = option(whole(0, 2**32 - 1), "draws them, and random weights", group=HOW, default=0)
     device: str = option(
         device,
         "auto (the GPU whenever there is one), cpu, cuda, cuda:N or mps",
@@ -834,6 +871,15 @@ class DoctorConfig(Options):
         metavar="NAME",
         default="auto",
     )
+
+    def as_evaluation(self, card) -> EvaluateConfig:
+        """The evaluation whose videos are looked at: one view each, of those that are there."""
+        stream = card.input.sampling == "stream"
+        return EvaluateConfig(
+            model=card.name, weights=self.weights, dataset=self.dataset, data_dir=self.data_dir, split=self.split,
+            annotations=self.annotations, label_map=self.label_map, seed=self.seed, device=self.device, num_crops=1,
+            num_clips=None if stream else 1, present_only=True, no_cache=True, dry_run=True,
+        )  # fmt: skip
 
     def checked(self) -> DoctorConfig:
         """This configuration, when its model and files exist.
@@ -844,9 +890,11 @@ class DoctorConfig(Options):
         from vidbench.models import find_card
 
         with _about("model"):
-            find_card(self.model)
+            find_card(self.model, self.weights)
         _check_weights(self.weights)
-        for name in self.clip:
+        if not self.dataset and (self.data_dir or self.annotations or self.split or self.label_map):
+            raise OptionError("dataset", "must be given with --data-dir, --annotations, --split or --label-map")
+        for name in self.clip or ():
             if not os.path.isfile(name):
                 raise OptionError("clip", f"{quoted(name, 160)} is no regular file ({_started_at(name)})")
         return self
@@ -1297,14 +1345,18 @@ def parse_split(arguments: Sequence[str] | None = None) -> SplitConfig:
 DOCTOR = Program(
     name="doctor.py",
     description="Find out whether a model does what its card says, and if not, which stage is wrong.",
-    usage="""doctor.py [-h] MODEL [--weights PATH] --clip FILE [FILE]
+    usage="""doctor.py [-h] MODEL [--weights PATH] [--dataset NAME [options]] [--clip FILE [FILE]]
+       doctor.py mini_r2plus1d --dataset vidmini
        doctor.py i3d.rgb_imagenet_k400 --weights DIR --clip v_CricketShot_g04_c01_rgb.npy""",
     epilog="""\
---clip compares with logits that the authors published for a clip of theirs; the card names clip and source.
+Always: the card's classes and input, the network's size, axes and output. With --dataset: a sample is fed in other ways
+too (range, mean and std, BGR, axes, direction of time), and its classes are rearranged; a way that gets clearly more of
+it right than the card's is named. With --clip: the logits that the authors published for a clip of theirs.
+--weights random looks at card, network and output without any weights.
 
 exit status
   0    nothing is wrong as far as was looked
-  1    something is wrong; the line says what
+  1    something is wrong; the line says what and what to do
   2    a bad option, or a file that cannot be used""",
 )
 

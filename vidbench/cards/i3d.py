@@ -133,8 +133,8 @@ def _tfhub(num_classes: int) -> ModelCard:
         params=12704544 if num_classes == 400 else 0,
         citation=_PAPER,
         notes="The pixel range is unresolved: TensorFlow's tutorial feeds [0, 1], as here; others feed [-1, 1] to the "
-        "same module, and its page does not say; doctor.probe_range compares the two on your clips. No accuracy was "
-        "published for it. DeepMind's checkpoints score "
+        "same module, and its page does not say; scripts/doctor.py --dataset compares them on your clips. No accuracy "
+        "was published for it. DeepMind's checkpoints score "
         "71.1 % top-1 on the kinetics400 test set with all frames of a video in one view.",
     )
 
