@@ -419,6 +419,118 @@ def draw_tsn() -> AltFigure:
     return sheet.figure
 
 
+def draw_inflation() -> AltFigure:
+    alt = "Inflation, from an image network to I3D: a filter of 3 by 3 pixels is repeated 3 times along time and "
+    sheet = Sheet(2.3, alt + "divided by 3, so that a still video gives what the image gave.", photo=False)
+    draw_kernel(sheet, 0.4, 0.9, 1, 3, 3, SPACE, BLUE)
+    sheet.words(1.1, 0.45, "image network\n3×3", fontsize=8.5)
+    sheet.arrow((2.0, 1.4), (2.75, 1.4))
+    sheet.words(2.38, 1.62, "repeat,\ndivide by 3", fontsize=8, color=MUTED, va="bottom")
+    draw_kernel(sheet, 3.05, 0.9, 3, 3, 3, BOTH, SERIES[3])
+    sheet.words(3.75, 0.45, "video network\n3×3×3", fontsize=8.5)
+    sheet.words(6.2, 1.4, "a still video gives\nwhat the image gave", fontsize=8.5, color=MUTED)
+    key_of_colours(sheet, 0.05, SEES_SPACE, SEES_BOTH)
+    return sheet.figure
+
+
+def draw_multiscale() -> AltFigure:
+    alt = "MViT: from stage to stage the grid of tokens gets coarser in space and each token longer, "
+    sheet = Sheet(2.5, alt + "as in a convolutional network; the number of frames of tokens stays.", photo=False)
+    for n, (cells, length) in enumerate(((8, 0.16), (4, 0.3), (2, 0.5), (1, 0.8))):
+        left, side = 0.25 + 1.9 * n, 1.12
+        for depth in reversed(range(3)):
+            draw_grid(sheet, left + 0.1 * depth, 0.95 + 0.1 * depth, side / cells, cells, cells, lambda *_: BOTH)
+        sheet.axes.add_patch(Rectangle((left, 0.6), 1.3 * length / 0.8, 0.14, fc=TIME, ec=ORANGE, lw=1))
+        if n < 3:
+            sheet.arrow((left + 1.45, 1.5), (left + 1.85, 1.5))
+    sheet.words(0.25, 0.42, "orange: the length of one token", ha="left", fontsize=8, color=MUTED)
+    key_of_colours(sheet, 0.05, SEES_BOTH)
+    return sheet.figure
+
+
+def draw_grid(sheet: Sheet, left, bottom, cell, rows, columns, fill, *, edge=SERIES[3], lw=0.8) -> None:
+    """A grid of cells; ``fill(row, column)`` gives a colour, rows counted from above."""
+    for row, column in itertools.product(range(rows), range(columns)):
+        place = (left + column * cell, bottom + (rows - 1 - row) * cell)
+        sheet.axes.add_patch(Rectangle(place, cell, cell, fc=fill(row, column), ec=edge, lw=lw))
+
+
+def draw_windows() -> AltFigure:
+    alt = "Video Swin: attention stays in windows of neighbouring tokens, in space and in time. In every second block "
+    sheet = Sheet(2.75, alt + "the windows are shifted by half their length, so that neighbours meet.", photo=False)
+    tints = (SPACE, TIME, BOTH, "#dff0e3")
+    for left, shift, words in ((0.5, 0, "one block"), (4.1, 2, "the next block")):
+
+        def tint(row, column, shift=shift):
+            return tints[2 * ((row + shift) // 4 % 2) + (column + shift) // 4 % 2]
+
+        draw_grid(sheet, left, 0.62, 0.22, 8, 12, tint, edge="white")
+        for place in range(0 if shift == 0 else 2, 13, 4):
+            sheet.line((left + 0.22 * place, 0.62), (left + 0.22 * place, 2.38), INK, lw=1.6)
+        for place in range(0 if shift == 0 else 2, 9, 4):
+            sheet.line((left, 0.62 + 0.22 * place), (left + 2.64, 0.62 + 0.22 * place), INK, lw=1.6)
+        sheet.words(left + 1.32, 2.55, words, weight="bold")
+        sheet.words(left + 1.32, 0.46, "time →", fontsize=8, color=MUTED)
+        sheet.words(left - 0.16, 1.5, "place", fontsize=8, color=MUTED, rotation=90)
+    sheet.arrow((3.35, 1.5), (3.8, 1.5))
+    sheet.words(0.5, 0.15, "a token attends to the tokens of its window", ha="left", fontsize=8, color=MUTED)
+    return sheet.figure
+
+
+def draw_attention() -> AltFigure:
+    alt = (
+        "Where one patch (dark blue) of a TimeSformer attends. Joint: to every patch of every frame. Divided: first to "
+    )
+    alt += (
+        "its own place in all frames (orange), then to all patches of its own frame (light blue). Space only: to its "
+    )
+    sheet = Sheet(3.1, alt + "own frame alone.")
+    frames = frames_of(WALK, 3)[0]
+    looks = {
+        "joint": lambda frame, row, column: BOTH,
+        "divided": lambda frame, row, column: SPACE if frame == 1 else TIME if (row, column) == (1, 2) else None,
+        "space only": lambda frame, row, column: SPACE if frame == 1 else None,
+    }
+    for n, (words, look) in enumerate(looks.items()):
+        y = 2.2 - 0.88 * n
+        sheet.words(1.0, y + 0.36, words, ha="right", weight="bold")
+        for frame in range(3):
+            left = 1.25 + 1.2 * frame
+            width = sheet.picture(frames[frame], left, y, 0.72)
+            for row, column in itertools.product(range(3), range(4)):
+                fill = BLUE if (frame, row, column) == (1, 1, 2) else look(frame, row, column)
+                place = (left + column * width / 4, y + (2 - row) * 0.24)
+                cell = Rectangle(place, width / 4, 0.24, fc=fill or "none", ec="white", lw=0.8, alpha=0.8, zorder=3)
+                sheet.axes.add_patch(cell)
+    texts = ("every patch\nof every frame", "own place in all frames,\nthen all of the own frame", "own frame alone")
+    for n, text in enumerate(texts):
+        sheet.words(5.0, 2.56 - 0.88 * n, text, ha="left", fontsize=8, color=MUTED)
+    key_of_colours(sheet, 0.1, (BLUE, BLUE, "the patch that asks"), SEES_TIME, SEES_SPACE)
+    return sheet.figure
+
+
+def draw_masked() -> AltFigure:
+    from vidbench.tokens import hide, tube_mask
+
+    alt = "VideoMAE in pretraining: most patches are hidden, the same ones in every frame. A large encoder sees only "
+    sheet = Sheet(2.3, alt + "the visible ones, a small decoder paints the hidden ones, and no label is needed.")
+    clip = frames_of(WALK, 4)[0]
+    mask = tube_mask((2, 6, 8), 0.9, seed=1)
+    sheet.stack(clip[::-1], 0.1, 0.75, 0.75, 0.08)
+    sheet.arrow((1.45, 1.25), (1.7, 1.25))
+    sheet.stack(hide(clip, mask)[::-1], 1.75, 0.75, 0.75, 0.08)
+    sheet.arrow((3.1, 1.25), (3.4, 1.25))
+    sheet.box(3.45, 0.85, 1.15, 0.85, "encoder\nvisible patches", fill=BOTH, edge=SERIES[3])
+    sheet.arrow((4.62, 1.25), (4.87, 1.25))
+    sheet.box(4.9, 1.0, 0.85, 0.5, "decoder", fill=BOTH, edge=SERIES[3])
+    sheet.arrow((5.77, 1.25), (6.0, 1.25))
+    sheet.stack(clip[::-1], 6.05, 0.75, 0.75, 0.08)
+    for x, words in ((0.75, "a clip"), (2.4, "tubes hidden"), (6.7, "to be painted")):
+        sheet.words(x, 0.55, words, fontsize=8, color=MUTED)
+    key_of_colours(sheet, 0.1, SEES_BOTH)
+    return sheet.figure
+
+
 DRAWINGS: dict[str, Callable[[], AltFigure]] = {
     "task": draw_task,
     "classes": draw_classes,
@@ -434,6 +546,11 @@ DRAWINGS: dict[str, Callable[[], AltFigure]] = {
     "r2plus1d": draw_r2plus1d,
     "two_stream": draw_two_stream,
     "tsn": draw_tsn,
+    "inflation": draw_inflation,
+    "multiscale": draw_multiscale,
+    "windows": draw_windows,
+    "attention": draw_attention,
+    "masked": draw_masked,
 }
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from vidbench.data import mini
 from vidbench.data.load import read_views
-from vidbench.explain import default_layer, grad_cam, view_of_mask
+from vidbench.explain import default_layer, frames_seen, grad_cam, view_of_mask
 from vidbench.models import load_model
 from vidbench.records import ConfigError, UnreadableVideo
 
@@ -194,3 +194,30 @@ def test_a_finished_program_is_refused(monkeypatch):
     monkeypatch.delattr(model.network, "module")
     with pytest.raises(ConfigError, match="needs the gradients of a torch network"):
         grad_cam(model, np.zeros((8, 56, 72, 3), np.uint8))
+
+
+def test_the_field_of_a_stack_of_filters_over_time_is_as_wide_as_arithmetic_says():
+    layers = [
+        nn.Conv3d(3, 4, (3, 1, 1), padding=(1, 0, 0)),
+        nn.Conv3d(4, 4, (3, 2, 2), (2, 1, 1)),
+        nn.ReLU(inplace=True),
+    ]
+    net = nn.Sequential(*layers, nn.Conv3d(4, 2, (1, 2, 1)))
+    batch = torch.randn(1, 3, 15, 6, 5, generator=torch.Generator().manual_seed(0))
+    reached = [np.flatnonzero(frames_seen(net, str(layer), batch)) for layer in (0, 1, 3)]
+    assert [list(frames) for frames in reached] == [[6, 7, 8], [5, 6, 7, 8, 9], [5, 6, 7, 8, 9]]
+
+
+def test_the_field_of_tokens_and_of_channels_at_the_end():
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rows, self.head = nn.Linear(3, 5), nn.Identity()
+
+        def forward(self, clip):  # (1, C, T, H, W) to tokens (1, T, H * W, 5)
+            return self.head(self.rows(clip.movedim(1, -1)).flatten(2, 3))
+
+    found = frames_seen(Tokens(), "head", torch.ones(1, 3, 5, 2, 4), channels=-1)
+    assert list(np.flatnonzero(found)) == [2]
+    with pytest.raises(ConfigError, match=r"has no layer 'rwos'.*rows"):
+        frames_seen(Tokens(), "rwos", torch.ones(1, 3, 5, 2, 4))

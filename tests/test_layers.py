@@ -24,7 +24,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "data.held",
     "hubs hub_torch hub_transformers forward report review notebook data.survey data.fetch data.practice cards",
     "models transcode data.check data.exports compare",
-    "predict train explain tokens",
+    "predict train explain tokens costs",
     "evaluate export probe",
     "distribute serve visualize browse variants doctor",
     "widgets arguments run_arguments merge temporal robustness",

@@ -69,6 +69,7 @@ EVERY = {
     "class_balance": lambda: visualize.class_balance([VideoRecord("v", "v.mp4", "A_b$c", 0, "test")]),
     "resolution_scatter": lambda: visualize.resolution_scatter([320, 320, 180, None], [240, 240, 320, 9]),
     "timeline": lambda: visualize.timeline([0, 1], [[0.9, 0.1, 0], [0.2, 0.1, 0.7]], LABELS, truth=[(0, 1, "<d>")]),
+    "named_points": lambda: visualize.named_points({"A_b$c": [(1, 2, "<d>"), (30, 4, "")]}, x="x", y="y", log=True),
     "heat_overlay": lambda: visualize.heat_overlay(FRAMES, np.linspace(0, 1, 9 * 6).reshape(9, 2, 3)),
 }
 each = pytest.mark.parametrize("name", EVERY)
@@ -728,3 +729,26 @@ def test_other_words_than_accuracy_and_score_stand_on_the_axis_and_in_the_alt_te
     curves = visualize.timeline([0.0, 0.5, 1.0], values, ["heat", "motion"], what="relative size")
     assert curves.alt == "Relative size from 0.0 to 1.0 s: heat is highest at 1.0 s and motion is highest at 0.0 s."
     assert curves.axes[0].get_ylabel() == "relative size"
+
+
+def test_named_points_stand_where_they_should_and_their_words_say_so():
+    figure = visualize.named_points(
+        {"a": [(100, 3, "far"), (1, 5, "near")], "b": [(10, 4, "")]}, x="cost", y="top-1", lines=True, log=True
+    )
+    (axes,) = figure.axes
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[1, 5], [100, 3]], [[10, 4]]]
+    assert axes.get_xscale() == "log"
+    assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
+    assert {"far", "near", "a", "b", "cost", "top-1"} <= set(words(figure))
+    assert figure.alt == "top-1 against cost. a: near 1: 5 and far 100: 3; b: 10: 4."
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [({}, "1 to 6 groups, not 0"), ({"a": []}, "a: points must be there"), ({"a": [(0, 1, "")]}, "x above 0")],
+)
+def test_points_that_cannot_be_drawn_are_refused(groups, said):
+    with pytest.raises(ConfigError, match=said):
+        visualize.named_points(groups, x="x", y="y", log=True)
+    with pytest.raises(ConfigError, match="give a list"):
+        visualize.named_points({"a": [(1, 2)]}, x="x", y="y")

@@ -1261,6 +1261,68 @@ def _timeline_alt(times, scores, labels, spans) -> str:
     return alt
 
 
+@_styled
+def named_points(
+    groups: Mapping[str, Sequence[tuple]], *, x: str, y: str, lines: bool = False, log: bool = False, title=None
+) -> AltFigure:
+    """Points with names, in groups of one colour each; of groups that are curves, a line through each.
+
+    Args:
+        groups: name of a group → ``(x, y, name)`` of each point; an empty name is not written.
+        x: what the horizontal axis says.
+        y: likewise the vertical one.
+        lines: whether the points of a group are joined, in their order along x.
+        log: whether x is drawn by its logarithm.
+        title: above the figure.
+
+    Raises:
+        ConfigError: no point, numbers that are not finite, x below or at 0 on a logarithmic axis, or more groups than
+            there are colours.
+    """
+    points = {str(group): _points(found, str(group), log) for group, found in groups.items()}
+    if not 1 <= len(points) <= len(SERIES):
+        raise ConfigError(f"named_points draws 1 to {len(SERIES)} groups, not {len(points)}.")
+    figure = AltFigure((WIDTH, 4.0), alt=_points_alt(points, x, y, title))
+    axes = figure.add_axes((0.09, 0.13, 0.66, 0.79))
+    for n, (group, found) in enumerate(points.items()):
+        places = [point[:2] for point in found]
+        look = {"color": SERIES[n], "label": _short(group, 24), "marker": MARKERS[n], "ms": 6}
+        axes.plot(*zip(*places), ls=DASHES[n] if lines else "none", lw=1.8, **look)
+        for left, up, name in found:
+            offset = {"xytext": (6, 3), "textcoords": "offset points"}
+            axes.annotate(_short(name, 28), (left, up), fontsize=7.5, color=INK, **offset)
+    if log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+    axes.margins(x=0.12, y=0.1)
+    axes.set(xlabel=x, ylabel=y, title=_plain(title) if title else "")
+    axes.grid()
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, handlelength=3)
+    return figure
+
+
+MARKERS = "osD^vP"
+
+
+def _points(found, group: str, log: bool) -> list[tuple[float, float, str]]:
+    """Checked points of a group, from left to right."""
+    try:
+        points = sorted((float(x), float(y), str(name)) for x, y, name in found)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{_short(group, 40)}: give a list of (x, y, name).") from None
+    if not points or not all(math.isfinite(x) and math.isfinite(y) and (x > 0 or not log) for x, y, _ in points):
+        raise ConfigError(f"{_short(group, 40)}: points must be there and finite{', x above 0' if log else ''}.")
+    return points
+
+
+def _points_alt(points, x: str, y: str, title) -> str:
+    words = []
+    for group, found in points.items():
+        places = [f"{name + ' ' if name else ''}{left:.4g}: {up:.4g}" for left, up, name in found]
+        words.append(f"{group}: {_listing(places, 12)}")
+    return f"{title + '. ' if title else ''}{y} against {x}. " + "; ".join(words) + "."
+
+
 # --- checks and words ------------------------------------------------------------------------------------------------
 
 
