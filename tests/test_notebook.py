@@ -137,3 +137,15 @@ def test_every_run_of_a_notebook_gets_a_folder_of_its_own_and_old_ones_go(tmp_pa
     os.utime(first / "rows.jsonl", (1e9, 1e9))
     fourth = notebook.scratch_folder("06_evaluate")
     assert sorted(second.parent.iterdir()) == sorted([second, third, fourth])
+
+
+def test_quiet_drops_what_is_written_past_python_and_nothing_after(capfd):
+    def fail():
+        with notebook.quiet():
+            os.write(2, b"greetings")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "after"

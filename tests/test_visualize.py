@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import itertools
 import json
 import subprocess
 import sys
@@ -752,3 +753,13 @@ def test_points_that_cannot_be_drawn_are_refused(groups, said):
         visualize.named_points(groups, x="x", y="y", log=True)
     with pytest.raises(ConfigError, match="give a list"):
         visualize.named_points({"a": [(1, 2)]}, x="x", y="y")
+
+
+def test_names_of_near_points_do_not_cover_one_another():
+    near = [(100, 80.0, "first of them"), (130, 80.1, "second of them"), (9000, 79.0, "at the right edge of it")]
+    figure = visualize.named_points({"a": near}, x="cost", y="top-1", log=True)
+    (axes,) = figure.axes
+    boxes = [text.get_window_extent(figure.canvas.get_renderer()) for text in axes.texts]
+    assert [text.get_text() for text in axes.texts] == [name for _, _, name in near]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    assert max(box.x1 for box in boxes) <= axes.bbox.x1

@@ -7,6 +7,7 @@ the layer's grid.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -97,43 +98,53 @@ def default_layer(model, pixels: np.ndarray) -> tuple[str, bool]:
     return seen[-1]
 
 
-def frames_seen(module, layer: str, batch, *, channels: int = 1) -> np.ndarray:
+def frames_seen(module, layers: Sequence[str], batch, *, channels: int = 1) -> np.ndarray:
     """How strongly each frame of a clip reaches the middle of a layer's output: its receptive field in time.
 
     Args:
         module: a ``torch.nn.Module``; random weights will do, since only what is connected matters.
-        layer: dotted name of a part of it that gives one tensor, the clip's first.
+        layers: dotted names of parts of it that give one tensor each, the clip's first; computed in one pass.
         batch: float32 (1, 3, T, H, W), on the module's device.
-        channels: the axis of the output that counts channels; of all others the middle is taken.
+        channels: the axis of the outputs that counts channels; of all others the middle is taken.
 
     Returns:
-        float64, shape (T,): the length of the gradient with respect to each frame; 0 where a frame is not seen.
+        float64, shape (L, T): the length of the gradient with respect to each frame; 0 where a frame is not seen.
 
     Raises:
         ConfigError: no such layer.
 
     >>> import torch
     >>> net = torch.nn.Sequential(torch.nn.Conv3d(3, 2, (3, 1, 1), padding=(1, 0, 0)), torch.nn.Conv3d(2, 2, 1))
-    >>> (frames_seen(net, "1", torch.ones(1, 3, 7, 2, 2)) > 0).astype(int)
-    array([0, 0, 1, 1, 1, 0, 0])
+    >>> (frames_seen(net, ["1"], torch.ones(1, 3, 7, 2, 2)) > 0).astype(int)
+    array([[0, 0, 1, 1, 1, 0, 0]])
     """
     import torch
 
     parts = dict(module.named_modules())
-    if layer not in parts:
-        raise ConfigError(f"The network has no layer {printable(layer, 80)!r}.{nearest_hint(layer, parts)}")
-    seen, batch = [], batch.detach().clone().requires_grad_()
-    handle = parts[layer].register_forward_hook(lambda _, arguments, output: seen.append(output))
+    for layer in layers:
+        if layer not in parts:
+            raise ConfigError(f"The network has no layer {printable(layer, 80)!r}.{nearest_hint(layer, parts)}")
+    seen, batch = {}, batch.detach().clone().requires_grad_()
+    handles = [
+        parts[layer].register_forward_hook(lambda _, arguments, output, layer=layer: seen.update({layer: output}))
+        for layer in layers
+    ]
     try:
         with torch.enable_grad():
             module(batch)
-            value = seen[0].movedim(channels, -1)[0]
-            while value.dim() > 1:
-                value = value[len(value) // 2]
-            (found,) = torch.autograd.grad(value.square().sum(), batch)
+            middles = [_middle(seen[layer].movedim(channels, -1)[0]).square().sum() for layer in layers]
+            found = [torch.autograd.grad(middle, batch, retain_graph=True)[0][0] for middle in middles]
     finally:
-        handle.remove()
-    return found[0].double().square().sum((0, 2, 3)).sqrt().cpu().numpy()
+        for handle in handles:
+            handle.remove()
+    return torch.stack(found).double().square().sum((1, 3, 4)).sqrt().cpu().numpy()
+
+
+def _middle(value):
+    """The channels (C,) at the middle of all other axes."""
+    while value.dim() > 1:
+        value = value[len(value) // 2]
+    return value
 
 
 def view_of_mask(mask: np.ndarray, indices: np.ndarray, spec: InputSpec) -> np.ndarray:

@@ -141,6 +141,22 @@ def scratch_folder(name: str, *, keep_s: float = 86_400) -> Path:
     return Path(tempfile.mkdtemp(dir=parent))
 
 
+@contextlib.contextmanager
+def quiet():
+    """Meanwhile, drop what compiled libraries write to standard error past Python: TensorFlow greets at length.
+
+    Python's own warnings and exceptions are not touched where, as in a notebook, they go another way.
+    """
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _user() -> str:
     try:
         return getpass.getuser()

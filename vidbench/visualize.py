@@ -11,6 +11,7 @@ import base64
 import functools
 import html
 import io
+import itertools
 import math
 import operator
 from collections import Counter
@@ -1288,9 +1289,6 @@ def named_points(
         places = [point[:2] for point in found]
         look = {"color": SERIES[n], "label": _short(group, 24), "marker": MARKERS[n], "ms": 6}
         axes.plot(*zip(*places), ls=DASHES[n] if lines else "none", lw=1.8, **look)
-        for left, up, name in found:
-            offset = {"xytext": (6, 3), "textcoords": "offset points"}
-            axes.annotate(_short(name, 28), (left, up), fontsize=7.5, color=INK, **offset)
     if log:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
@@ -1298,7 +1296,33 @@ def named_points(
     axes.set(xlabel=x, ylabel=y, title=_plain(title) if title else "")
     axes.grid()
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, handlelength=3)
+    _name_points(axes, [point for found in points.values() for point in found])
     return figure
+
+
+def _name_points(axes, points) -> None:
+    """Names beside their points, where there is room: clear of other points, of names before, and inside the axes."""
+    renderer, taken = axes.figure.canvas.get_renderer(), []
+    marks = axes.transData.transform([(x, y) for x, y, _ in points])
+    for x, y, name in points:
+        best = None
+        for right, up in itertools.product((6, -6), (3, -9)) if name else ():
+            look = {"ha": "left" if right > 0 else "right", "fontsize": 7.5, "color": INK}
+            words = axes.annotate(_short(name, 28), (x, y), (right, up), textcoords="offset points", **look)
+            box = words.get_window_extent(renderer)
+            hit = (
+                box.count_overlaps(taken)
+                + box.count_contains(marks)
+                + (box.x1 > axes.bbox.x1)
+                + (box.x0 < axes.bbox.x0)
+            )
+            if best is None or hit < best[0]:
+                if best:
+                    best[1].remove()
+                best = hit, words, box
+            else:
+                words.remove()
+        taken += [best[2]] if best else []
 
 
 MARKERS = "osD^vP"

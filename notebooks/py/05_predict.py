@@ -43,9 +43,10 @@ from vidbench.data.decode import read_clip
 from vidbench.data.load import read_views
 from vidbench.evaluate import make_label_map
 from vidbench.explain import grad_cam, view_of_mask
-from vidbench.models import load_model
-from vidbench.notebook import open_dataset, work_folder
+from vidbench.models import find_card, load_model
+from vidbench.notebook import open_dataset, quiet, work_folder
 from vidbench.predict import LabelMap, actions_in, predict, predict_over_time, softmax, top
+from vidbench.records import WeightsError
 from vidbench.visualize import accuracy_bars, contact_sheet, film_strip, heat_overlay, score_bars, timeline
 from vidbench.widgets import clip_player
 
@@ -54,6 +55,7 @@ DATASET = "vidmini"
 DATA_DIR = None
 MODEL = "mini_r2plus1d.vidmini_v1"  # for other data: a model that knows their classes
 WEIGHTS = None  # a file, where the model's weights are not shipped
+I3D = None  # the folder of I3D's SavedModel from TF-Hub, for the last section
 LABEL_MAP = None  # "names" or a CSV file, where model and data name their classes differently
 
 # %% [markdown]
@@ -230,7 +232,7 @@ clip_player(film, times_s=over_time.times_s, scores=moments, labels=data.labels,
 #
 # The difference between the two best scores is the **margin**. A small one can mean two things: the network is torn between two classes,
 # or it knows none. What parts the two is how much of the score the two best hold together. For the window in which it is most torn,
-# look at the frames before you look at its scores: would you hesitate too?
+# look at the frames before you look at its scores (printed above them): would you hesitate too?
 
 # %%
 ordered = np.sort(np.nan_to_num(moments, neginf=0), axis=1)
@@ -238,12 +240,10 @@ margin, together = ordered[:, -1] - ordered[:, -2], ordered[:, -1] + ordered[:, 
 torn, lost = (int(np.where(kind, margin, np.inf).argmin()) for kind in (together > 0.5, together <= 0.5))
 start, end = over_time.windows_s[torn]
 chosen = read_clip(film, lambda table: np.flatnonzero((table.pts_s >= start) & (table.pts_s < end)))
-film_strip(chosen.frames, chosen.pts_s, title="the window in which the network is most torn")
-
-# %%
 for name, n in {"torn": torn, "knows none": lost}.items():
     best_two = " · ".join(f"{label} {score:.2f}" for label, score in in_words(over_time.scores[n])[:2])
     print(f"{name}, {over_time.windows_s[n][0]:.1f} s to {over_time.windows_s[n][1]:.1f} s: {best_two}")
+film_strip(chosen.frames, chosen.pts_s, title="the window in which the network is most torn")
 
 # %% [markdown]
 # In the drawn film the torn window holds the cut from sitting down to standing up: both are in it, and both answers are half true.
@@ -456,8 +456,38 @@ table.round(2).sort_values("mean", ascending=False)
 # Few clips a class, and they differ: for several order classes heat rises with motion; for others it hardly does, and the appearance classes have no
 # reason to follow it. *When* a network looks is harder to read from Grad-CAM than *where*: its steps in time are few,
 # and evidence at rest (who is standing now, who was sitting before) is evidence too.
+#
+# ## The same network twice: I3D through TF-Hub, and in torch
+#
+# Nothing above depends on who wrote the network. **I3D** was published through TF-Hub as a
+# *SavedModel*: a finished program of TensorFlow, with its weights inside. The kit runs it as it is, and has the same network in torch, which
+# takes its weights out of that folder and runs on the GPU where there is one. Does it matter which of the two you take?
+#
+# For an answer `I3D` above has to name the folder. Where it is `None`, the cell asks TF-Hub once and shows what a user is told if that fails, and the torch
+# network runs with random weights: then its answer is no result.
+
+# %%
+i3d, ways = load_model("i3d.rgb_imagenet_k400", I3D or "random", device="auto"), {}
+spec = replace(find_card("i3d.tfhub_kinetics400").input, num_frames=16)
+i3d.spec = replace(spec, layout=i3d.spec.layout)  # the pixels in the hub's range
+pixels = read_views(data.path(record), spec).pixels
+try:
+    with quiet():  # TensorFlow greets at length
+        hub = load_model("i3d.tfhub_kinetics400", I3D)
+        hub.spec, ways["TF-Hub"] = spec, hub.logits([pixels])[0]
+except WeightsError as problem:
+    print("TF-Hub:", problem)
+ways[f"torch on {i3d.device}"] = i3d.logits([pixels])[0]
+for way, scores in ways.items():
+    print(f"{way}: {scores.shape[1]} classes, first {i3d.labels[scores[0].argmax()]}")
+print("largest difference:", np.ptp(list(ways.values()), axis=0).max() if I3D else f"none to give; {i3d.notes[0]}")
 
 # %% [markdown]
+# With the weights, the two agree but for rounding: a network is its weights and its arithmetic, whoever computes it. The kit's tests prove that with
+# a SavedModel of the same form and random weights. What may *not* be the same for both is what they are fed:
+# DeepMind's own code gives pixels from -1 to 1, the example for TF-Hub from 0 to 1. The card has it, and
+# [chapter 4](04_from_pixels_to_tensors.ipynb) shows what the wrong range does.
+#
 # ## Summary
 #
 # * A network gives a logit for each class it knows. Softmax turns logits into scores that sum to one; their order is
@@ -469,6 +499,7 @@ table.round(2).sort_values("mean", ascending=False)
 # * On drawn pairs, a single-frame model stays at chance; reversing frames turns a class into its partner, shuffling
 #   destroys it, and classes of appearance survive both.
 # * Grad-CAM shows where evidence was found. Against the truth it holds in space, and only partly in time.
+# * A network is its weights and its arithmetic: I3D is the same through TF-Hub and in torch, if it is fed the same.
 
 # %% [markdown]
 # ## Exercises
