@@ -58,6 +58,14 @@ def test_frames_apart_are_a_batch_of_pictures():
     assert view_shape("NTHWC", 5, (7, 9)) == (1, 5, 7, 9, 3)
 
 
+def test_a_stream_of_motion_has_two_channels_and_a_stream_of_frames_needs_their_number():
+    rgb, flow = (cost_of(find_card(f"i3d.{stream}_imagenet_k400"), num_frames=16) for stream in ("rgb", "flow"))
+    first = 7**3 * 64 * (8 * 112 * 112)  # multiply-adds of I3D's first filters, for each channel of the clip
+    assert rgb.macs - flow.macs == first
+    with pytest.raises(ConfigError, match=r"movinet_a0_stream.* say how many with num_frames"):
+        cost_of(find_card("movinet_a0_stream.k600"))
+
+
 def test_a_finished_program_is_not_counted():
     with pytest.raises(ConfigError, match=r"movinet_a0_stream\.k600_int8 is no network of torch"):
         cost_of(find_card("movinet_a0_stream.k600_int8"))

@@ -47,23 +47,34 @@ def cost_of(card: ModelCard, *, num_frames: int | None = None, crop: tuple[int, 
     if card.kind not in ("torch", "transformers"):
         raise ConfigError(f"{card.name} is no network of torch with one input, so its multiply-adds are not counted.")
     frames = num_frames or card.input.num_frames
+    if frames < 1:
+        raise ConfigError(
+            f"{card.name} sees a video frame by frame, as many as there are: say how many with num_frames."
+        )
     check_frames(card, frames)
     with torch.device("meta"):
         module = build_module(card).eval()
-        batch = torch.empty(view_shape(card.input.layout, frames, crop or card.input.crop))
+        shape = view_shape(card.input.layout, frames, crop or card.input.crop, len(card.input.mean))
+        batch = torch.empty(shape)
     params = sum(parameter.numel() for parameter in module.parameters())
     return Cost(params, count_macs(module, batch), card.input.num_clips * card.input.num_crops)
 
 
-def view_shape(layout: str, num_frames: int, crop: tuple[int, int]) -> tuple[int, ...]:
-    """The axes of one view of an RGB clip as a network takes it; frames apart are a batch of pictures.
+def view_shape(layout: str, num_frames: int, crop: tuple[int, int], channels: int = 3) -> tuple[int, ...]:
+    """The axes of one view as a network takes it; frames apart are a batch of pictures.
+
+    Args:
+        layout: order of the axes, as on a card.
+        num_frames: frames a view.
+        crop: height and width.
+        channels: 3 for RGB, 2 for optical flow.
 
     >>> view_shape("NCTHW", 16, (112, 128)), view_shape("NCHW", 8, (56, 72))
     ((1, 3, 16, 112, 128), (8, 3, 56, 72))
     """
     if layout == "NCHW":
-        return num_frames, 3, *crop
-    sizes = {"N": 1, "C": 3, "T": num_frames, "H": crop[0], "W": crop[1]}
+        return num_frames, channels, *crop
+    sizes = {"N": 1, "C": channels, "T": num_frames, "H": crop[0], "W": crop[1]}
     return tuple(sizes[axis] for axis in layout)
 
 
