@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from vidbench import models  # noqa: E402
+from vidbench.costs import cost_of  # noqa: E402
 from vidbench.records import ConfigError, VidbenchError  # noqa: E402
 from vidbench.utils import git_commit, machine_facts, package_versions, printable, write_json  # noqa: E402
 
@@ -82,38 +83,17 @@ def view_shape(card) -> tuple[int, int, int, int]:
     return (card.input.num_frames or STREAM_FRAMES, *card.input.crop, len(card.input.mean))
 
 
-def input_shape(card, batch_size: int = 1) -> tuple[int, ...]:
-    """Shape of a batch of views in the layout that the card's network takes."""
-    t, h, w, c = view_shape(card)
-    sizes = {"N": batch_size, "T": t, "H": h, "W": w, "C": c}
-    if card.input.layout == "NCHW":
-        sizes["N"] = batch_size * t
-    return tuple(sizes[axis] for axis in card.input.layout)
-
-
 # --------------------------------------------------------------------------------------------------- counting
 
 
 def count(card) -> dict:
-    """Parameters of a card's network and the multiply-adds of one view.
-
-    Torch's counter gives floating-point operations of convolutions, matrix products and attention, two for each
-    multiply-add; norms, activations, pooling and additions are not counted. Nothing is computed.
+    """Parameters of a card's network and the multiply-adds of one view, as ``vidbench.costs`` counts them.
 
     Returns:
         ``params``, ``macs`` (whole numbers) and ``view`` (T, H, W, C).
     """
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    counter = FlopCounterMode(display=False)
-    with torch.device("meta"):
-        module = models.build_module(card).eval()
-        clip = torch.empty(input_shape(card))
-    with torch.inference_mode(), counter:
-        module(clip)
-    params = sum(parameter.numel() for parameter in module.parameters())
-    return {"params": params, "macs": counter.get_total_flops() // 2, "view": list(view_shape(card))}
+    cost = cost_of(card, num_frames=view_shape(card)[0])
+    return {"params": cost.params, "macs": cost.macs, "view": list(view_shape(card))}
 
 
 def count_all(names: list[str], file: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_stream_of_motion_has_two_channels_and_a_stream_of_frames_needs_their_
 
 
 def test_a_finished_program_is_not_counted():
-    with pytest.raises(ConfigError, match=r"movinet_a0_stream\.k600_int8 is no network of torch"):
+    with pytest.raises(ConfigError, match=r"movinet_a0_stream\.k600_int8 comes as a finished program"):
         cost_of(find_card("movinet_a0_stream.k600_int8"))
     with pytest.raises(ConfigError, match="takes exactly 16 frames a view, not 8"):
         cost_of(find_card("mvit_v1_b"), num_frames=8)

@@ -40,12 +40,12 @@ def cost_of(card: ModelCard, *, num_frames: int | None = None, crop: tuple[int, 
         crop: height and width of a view; ``None`` for the card's.
 
     Raises:
-        ConfigError: a network that is a finished program or that takes no single tensor, or frames it cannot take.
+        ConfigError: a finished program, frames that the network cannot take, or none where the card names none.
     """
     import torch
 
-    if card.kind not in ("torch", "transformers"):
-        raise ConfigError(f"{card.name} is no network of torch with one input, so its multiply-adds are not counted.")
+    if not card.can_be_random:
+        raise ConfigError(f"{card.name} comes as a finished program, so its multiply-adds are not counted.")
     frames = num_frames or card.input.num_frames
     if frames < 1:
         raise ConfigError(

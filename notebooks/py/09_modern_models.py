@@ -393,7 +393,7 @@ pd.DataFrame(times).T.round(2)
 
 # %% [markdown]
 # If it were, the last column would hold one number. It does not: memory has to be moved too, and some operations keep a processor busier than others.
-# (A busy machine makes times longer, so they are no benchmark.) Counted cost compares designs, measured time decides on *your* machine.
+# (A busy machine makes times longer, so they are no benchmark; [docs/models.md](../docs/models.md) has careful ones, of every model.) Counted cost compares designs, measured time decides on *your* machine.
 #
 # ## And does it need time at all?
 #
