@@ -27,7 +27,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "predict train explain tokens costs",
     "evaluate export probe",
     "distribute serve visualize browse variants doctor",
-    "widgets arguments run_arguments merge temporal robustness",
+    "widgets arguments run_arguments merge temporal robustness audit",
     "study_arguments",
 ]
 # Said to be light: --help, decoding workers and a notebook's first cell import them.

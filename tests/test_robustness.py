@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidbench.records import ConfigError
+from vidbench.records import ConfigError, RunError
 from vidbench.robustness import corruption_errors, mean_with_interval, study, text, write_study
 from vidbench.study_arguments import RobustnessConfig, parse_robustness
 
@@ -123,3 +123,15 @@ def test_a_model_of_many_frames_is_no_measure(tmp_path):
     with pytest.raises(ConfigError, match="sees 16 frames at once"):
         study(config)
     assert not (tmp_path / "out").exists()
+
+
+def test_advice_names_the_options_of_a_study(small, tmp_path):
+    _, out = small
+    options = {"model": MODEL, "dataset": "vidmini", "data_dir": str(ROOT / "data/vidmini"), "single_frame": "none"}
+    other = RobustnessConfig(**options, classes=("OpenDoor",), num_workers=0, no_cache=True, out=str(out / "study"))
+    with pytest.raises(RunError, match=r"is another run: .*use another --out, or remove the folder"):
+        study(other)
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    with pytest.raises(ConfigError, match=r"--out: its part .*runs' cannot be made or written to"):
+        study(RobustnessConfig(**options, out=str(blocked)))

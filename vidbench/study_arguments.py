@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vidbench.arguments import EvaluateConfig, temporal
+from vidbench.arguments import DECODERS, EvaluateConfig, temporal
 from vidbench.data.corrupt import STRENGTHS
 from vidbench.flags import Options, Program, one_of, option, parse_or_exit, path, text, whole
 
@@ -41,7 +41,15 @@ def severities(value) -> tuple[int, ...]:
     return tuple(whole(1, 5)(item) for item in ((value,) if isinstance(value, (str, int)) else value))
 
 
-corruptions.several = severities.several = True
+def decoders(value) -> tuple[str, ...]:
+    """Names of decoders, two or more, without repeats."""
+    names = tuple(dict.fromkeys(one_of(*DECODERS)(item) for item in ((value,) if isinstance(value, str) else value)))
+    if len(names) < 2:
+        raise ValueError(f"must be two or more of {', '.join(DECODERS)}")
+    return names
+
+
+corruptions.several = severities.several = decoders.several = True
 
 
 def _as_evaluate(name: str):
@@ -159,6 +167,37 @@ class RobustnessConfig(StudyConfig):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class AuditConfig(StudyConfig):
+    """What ``scripts/audit_decoders.py`` does: its flags, with underscores.
+
+    Raises:
+        ConfigError: a value out of its range; the message says which are in it.
+    """
+
+    decoders: tuple[str, ...] | None = option(
+        decoders,
+        f"two or more of {', '.join(DECODERS)}. All others are compared with the first",
+        group=CHANGES,
+        metavar="NAME",
+        default=None,
+        shown="default: all that are installed",
+    )
+    compare: int = option(
+        whole(1, 10**6),
+        "videos whose pixels are compared, drawn by --seed from all classes alike. Time grows with it",
+        group=CHANGES,
+        default=24,
+    )
+    out: str = option(
+        path,
+        "folder for indices.csv, pixels.csv, flips.csv and the runs. Files of these names in it are replaced",
+        group=WHERE,
+        metavar="DIR",
+        default="results/decoders",
+    )
+
+
 TEMPORAL = Program(
     name="temporal.py",
     description="Ask whether a model needs time: run it on the same videos shuffled, reversed, stopped and slowed.",
@@ -183,3 +222,16 @@ ROBUSTNESS = Program(
 def parse_robustness(arguments: Sequence[str] | None = None) -> RobustnessConfig:
     """Options of ``scripts/robustness.py``. See ``arguments.parse_evaluate``."""
     return parse_or_exit(RobustnessConfig, arguments, ROBUSTNESS)
+
+
+AUDIT = Program(
+    name="audit_decoders.py",
+    description="Read the same frames with every installed decoder: do pictures, pixels, colours and answers agree?",
+    usage="audit_decoders.py [-h] --model NAME --dataset NAME [options]",
+    epilog=EXIT_STATUS,
+)
+
+
+def parse_audit(arguments: Sequence[str] | None = None) -> AuditConfig:
+    """Options of ``scripts/audit_decoders.py``. See ``arguments.parse_evaluate``."""
+    return parse_or_exit(AuditConfig, arguments, AUDIT)

@@ -53,7 +53,8 @@ def study(config, progress=None) -> Study:
     asked = [("plain", {})] + [(name, {"temporal": name}) for name in dict.fromkeys(config.changes)]
     asked += [(single, {"model": single, "weights": None})] if single else []
     folder = str(Path(config.out) / "runs")
-    runs = run_variants([(name, config.evaluation(results_dir=folder, **change)) for name, change in asked], progress)
+    asked = [(name, config.evaluation(results_dir=folder, **change)) for name, change in asked]
+    runs = run_variants(asked, progress, keep=("plain", "reverse"))
     plain, changed, alone = runs[0], runs[1 : len(runs) - bool(single)], runs[-1] if single else None
     found = [_against(plain, variant) for variant in changed]
     for line, corrected in zip(found, intervals.holm([line["p"] for line in found])):

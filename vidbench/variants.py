@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vidbench import compare, evaluate, intervals, models
-from vidbench.records import ConfigError
+from vidbench.records import ConfigError, RunError
 from vidbench.utils import printable
-
-KEPT = ("plain", "reverse")  # runs whose rows are looked at again
 
 log = logging.getLogger(__name__)
 
@@ -33,31 +32,48 @@ class Variant:
     skipped: bool
 
 
-def run_variants(asked: Sequence[tuple[str, object]], progress=None) -> list[Variant]:
+def run_variants(asked: Sequence[tuple[str, object]], progress=None, *, keep=("plain",)) -> list[Variant]:
     """Make, or continue, one run for each ``(name, EvaluateConfig)``, and read them all back on the same videos.
 
-    The first is the one that others are compared with, and holds the rows of its run. All options are checked before
-    the first run begins.
+    The first is the one that others are compared with. All options are checked before the first run begins.
+
+    Args:
+        asked: the runs; a name is unique within a model.
+        progress: as for ``evaluate.evaluate``.
+        keep: names of runs whose rows are looked at again; those of all others are let go.
 
     Raises:
         VidbenchError: as ``evaluate.evaluate`` and ``compare.read_entries``.
         KeyboardInterrupt: a run was stopped; the same call continues it.
     """
-    asked = [(name, config.checked()) for name, config in asked]
+    with _in_words_of_a_study():
+        asked = [(name, config.checked()) for name, config in asked]
     outcomes = []
     for place, (name, config) in enumerate(asked, start=1):
         log.info("run %d of %d: %s", place, len(asked), name)
-        outcomes.append(evaluate.evaluate(config, progress=progress))
+        with _in_words_of_a_study():
+            outcomes.append(evaluate.evaluate(config, progress=progress))
         if outcomes[-1].exit_status == evaluate.EXIT_INTERRUPTED:
             raise KeyboardInterrupt
     first, found = outcomes[0].run_folder, []
     for (name, config), outcome in zip(asked, outcomes):  # one by one: the rows of a hundred runs need not fit
         entry = compare.read_entries([first, outcome.run_folder])[0][1]
-        if name not in KEPT:
+        if name not in keep:
             entry = dataclasses.replace(entry, rows=None, run=None)
         model = models.find_card(config.model, config.weights).name
         found.append(Variant(name, model, entry, outcome.exit_status != evaluate.EXIT_OK))
     return found
+
+
+@contextlib.contextmanager
+def _in_words_of_a_study():
+    """Advice that names an option of ``evaluate.py`` names the one of a study instead."""
+    try:
+        yield
+    except (ConfigError, RunError) as problem:
+        kind = ConfigError if isinstance(problem, ConfigError) else RunError
+        words = str(problem).replace("another --run-name", "another --out").replace("--results-dir", "--out: its part")
+        raise kind(words) from None
 
 
 def single_frame_model(asked: str | None, model: str, weights: str | None) -> str | None:
