@@ -193,7 +193,7 @@ def test_chance_rarely_looks_like_a_fault():
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", ["", "order", "normalisation"])
+@pytest.mark.parametrize("fault", ["", "order"])
 def test_a_real_network_on_real_clips(shared_dir, fault, tmp_path):
     # MoViNet-A0-Stream's weights of Kinetics-600 on clips of UCF101, whose classes a map joins
     from vidbench.arguments import DoctorConfig
@@ -210,8 +210,6 @@ def test_a_real_network_on_real_clips(shared_dir, fault, tmp_path):
     )  # fmt: skip
     asked, plan = plan_sample(model.card, config)
     sample = read_sample(model, asked, plan)
-    if fault == "normalisation":
-        model.spec = dataclasses.replace(model.spec, mean=(0.0,) * 3, std=(8.0,) * 3)
     assert len(sample.used) == 6  # of nine that are there: four videos each
     found = [finding.stage for finding in wrong(probe.probe(model, sample))]
-    assert found == {"": [], "order": ["order of classes"], "normalisation": ["normalisation"]}[fault]
+    assert found == {"": [], "order": ["order of classes"]}[fault]

@@ -287,7 +287,8 @@ def check_values(tensors: dict, path: Path) -> None:
 
 def _shapes(other: list[str], got: dict, wanted: dict) -> str:
     pairs = {(got[key][:1], wanted[key][:1]) for key in other if got[key][1:] == wanted[key][1:]}
-    if len(pairs) == 1 and all(got[key][1:] == wanted[key][1:] for key in other):
+    last = set(other) <= set(list(wanted)[-2:])  # weight and bias of the classifier
+    if last and len(pairs) == 1 and all(got[key][1:] == wanted[key][1:] for key in other):
         ((found, asked),) = pairs
         return f"it has {found[0]} classes where {asked[0]} are asked for ({_some(other)})"
     key = other[0]

@@ -328,7 +328,8 @@ def load_weights(folder: Folder) -> StateDict:
         raise WeightsError(f"{printable(folder.path)} holds none of {', '.join(WEIGHT_FILES)}.")
     if not found[0].name.endswith(".index.json"):
         return load_state_dict_file(found[0])
-    names = sorted({str(name) for name in (_json(found[0]).get("weight_map") or {}).values()})
+    places = _json(found[0]).get("weight_map")
+    names = sorted({str(name) for name in places.values()}) if isinstance(places, dict) else []
     if not names or any(Path(name).name != name for name in names):
         raise WeightsError(f"{printable(found[0])} does not list files of its own folder.")
     parts = [load_state_dict_file(check_file(folder.path / name)) for name in names]
