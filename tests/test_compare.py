@@ -207,6 +207,19 @@ def test_weights_that_cannot_be_are_refused(three, asked):
 # --- what is refused
 
 
+def test_runs_of_one_name_are_told_apart_by_the_folder_above(tmp_path):
+    runs = [make_run(tmp_path / above / "run", seed=seed) for seed, above in enumerate(("a", "b"))]
+    runs.append(make_run(tmp_path / "third", seed=2))
+    assert [entry.name for entry in compare.compare_runs(runs).entries] == ["a/run", "b/run", "third"]
+
+
+def test_a_run_is_not_compared_with_itself(three, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(three[0])
+    with pytest.raises(ConfigError, match=r"is given 2 times; a run cannot be compared with itself"):
+        compare.compare_runs([three[0], three[1], link])
+
+
 def test_other_classes_are_refused_with_the_first_that_differs(tmp_path, three):
     turned = make_run(tmp_path / "turned", labels=[LABELS[1], LABELS[0], *LABELS[2:]])
     with pytest.raises(RunError, match=r"class 0 is 'open' in the first, 'close' in"):
@@ -318,10 +331,9 @@ def test_tables_open_safely_in_a_spreadsheet(page):
 
 
 def test_equal_runs_have_no_flips_and_a_table_all_the_same(three, tmp_path):
-    found = compare.compare_runs([three[0], three[0]])
-    assert [entry.name for entry in found.entries] != ["weak", "weak"]
-    compare.write_comparison(found, tmp_path)
-    assert (tmp_path / "flips.csv").read_text().strip() == ",".join(compare.FLIP_COLUMNS)
+    found = compare.compare_runs([three[0], shutil.copytree(three[0], tmp_path / "copy")])
+    compare.write_comparison(found, tmp_path / "out")
+    assert (tmp_path / "out" / "flips.csv").read_text().strip() == ",".join(compare.FLIP_COLUMNS)
 
 
 def test_the_page_and_the_report_of_a_run_are_accessible(page, three):

@@ -155,6 +155,9 @@ def compare_runs(
     """
     if not 2 <= len(folders) <= MOST_RUNS:
         raise ConfigError(f"give 2 to {MOST_RUNS} run folders, not {len(folders)}")
+    twice, times = Counter(Path(folder).resolve() for folder in folders).most_common(1)[0]
+    if times > 1:
+        raise ConfigError(f"{printable(twice, 160)} is given {times} times; a run cannot be compared with itself")
     entries, runs, kept = read_entries(folders, k)
     groups = [row.group for row in entries[0].rows]
     asked = [(entries[0], other) for other in entries[1:]] if baseline else list(combinations(entries, 2))
@@ -220,10 +223,11 @@ def read_finished(folder: str | Path) -> Run:
 
 def unique_names(runs: Sequence[Run]) -> list[str]:
     """Names of the run folders; with the folder above where two are called the same, with a number where need be."""
-    names = [printable(run.folder.resolve().name, 80) for run in runs]
-    for place, run in enumerate(runs):
-        if names.count(run.folder.resolve().name) > 1:
-            names[place] = printable("/".join(run.folder.resolve().parts[-2:]), 80)
+    folders = [run.folder.resolve() for run in runs]
+    often = Counter(folder.name for folder in folders)
+    names = [
+        printable(folder.name if often[folder.name] == 1 else "/".join(folder.parts[-2:]), 80) for folder in folders
+    ]
     seen = Counter()
     for place, name in enumerate(names):
         seen[name] += 1
