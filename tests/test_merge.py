@@ -128,6 +128,18 @@ def test_conflicts_are_named_and_a_prediction_wins_only_when_asked_to(tmp_path):
         merge([other, whole], tmp_path / "m2", prefer_predicted=True)
 
 
+def test_a_run_that_was_made_again_is_not_hidden_by_an_earlier_merge(tmp_path):
+    gaps = make_run(tmp_path / "gaps", skill=2.0, skipped=(3, 7))
+    other = make_run(tmp_path / "other", skill=2.0, skipped=(3, 7))
+    merge([gaps, other], tmp_path / "m")
+    before = (tmp_path / "m" / "rows.jsonl").read_bytes()
+    shutil.rmtree(other)
+    make_run(other, skill=2.0)
+    with pytest.raises(RunError, match=r"m holds an earlier merge, in which 2 videos have other rows \(-v003, "):
+        merge([gaps, other], tmp_path / "m", prefer_predicted=True)
+    assert (tmp_path / "m" / "rows.jsonl").read_bytes() == before
+
+
 def turned(row):
     return Row(**{**row.as_json(), "rank": row.rank + 1})
 

@@ -62,7 +62,7 @@ def merge(folders: Sequence[str | Path], out: str | Path, *, prefer_predicted: b
 
     Raises:
         RunError: a run that is not finished or was made with other options (with the first key that differs), videos
-            whose rows disagree (with the first), or shards that are missing.
+            whose rows disagree (with the first), shards that are missing, or an earlier merge with other rows.
     """
     runs = [read_finished(folder) for folder in folders]
     for run in runs[1:]:
@@ -252,6 +252,16 @@ def write_absent(out: Path, runs: Sequence[Run]) -> None:
         write_json(out / ledger.ABSENT, list(found.values()))
 
 
+def refuse_other_rows(out: RunFolder, rows: Sequence[Row]) -> None:
+    """Raise ``RunError`` where an earlier merge holds other rows than the runs now: one of them was made again."""
+    changed = [row.video_id for row, now in zip(out.rows, rows) if not same_row(row, now)]
+    if changed:
+        raise RunError(
+            f"{printable(out.folder)} holds an earlier merge, in which {len(changed)} videos have other rows "
+            f"({printable(changed[0], 80)}{', ...' if changed[1:] else ''}); remove the folder, or use another --out"
+        )
+
+
 def write_run(out: Path, runs: Sequence[Run], manifest: dict, chosen: Sequence[tuple[int, Row]]) -> None:
     """Rows and logits of the chosen videos as a run folder, ``PIECE`` at a time."""
     logits = [open_logits(run.folder, len(run.rows)) for run in runs]
@@ -262,6 +272,7 @@ def write_run(out: Path, runs: Sequence[Run], manifest: dict, chosen: Sequence[t
     rows = [Row(**{**row.as_json(), "index": place}) for place, (_, row) in enumerate(chosen)]
     manifest = {**manifest, "run_name": out.name}
     with RunFolder(out, manifest, [_record(row) for row in rows], num_views, num_classes, PIECE) as run:
+        refuse_other_rows(run, rows)
         for start in range(len(run.rows), len(rows), PIECE):
             part = chosen[start : start + PIECE]
             found = np.stack([logits[number][row.index] for number, row in part])
