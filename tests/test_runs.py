@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vidbench.records import Row, RunError, VideoRecord
-from vidbench.runs import RunFolder, encode_row, manifest_differences, read_rows
+from vidbench.runs import RunFolder, encode_row, manifest_differences, read_json, read_rows
 
 NUM_VIDEOS, NUM_VIEWS, NUM_CLASSES, BATCH = 11, 2, 5, 3
 
@@ -191,6 +191,15 @@ def test_a_torn_manifest_is_refused(tmp_path):
     (tmp_path / "run" / "manifest.json").write_text('{"schema": 1, "mod')
     with pytest.raises(RunError, match="cannot be read"), open_run(tmp_path / "run"):
         pass
+
+
+def test_what_is_no_run_folder_is_said_in_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(RunError, match=r"file/manifest\.json does not exist: is .*/file a run folder\?$"):
+        read_json(tmp_path / "file" / "manifest.json")
+    (tmp_path / "manifest.json").mkdir()
+    with pytest.raises(RunError, match=r"manifest\.json cannot be read \(Is a directory\); make the run again"):
+        read_json(tmp_path / "manifest.json")
 
 
 def test_rows_without_a_manifest_are_refused(tmp_path):

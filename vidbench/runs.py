@@ -70,12 +70,13 @@ def read_json(path: Path) -> dict:
     """A JSON object from a file of a run folder; raises ``RunError`` where it is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise RunError(f"{path} does not exist: is {path.parent} a run folder?") from None
     except (OSError, ValueError, RecursionError) as problem:
-        raise RunError(f"{path} cannot be read ({printable(problem, 100)}); use another --run-name") from None
+        reason = getattr(problem, "strerror", None) or printable(problem, 100)
+        raise RunError(f"{path} cannot be read ({reason}); make the run again under another name") from None
     if not isinstance(value, dict):
-        raise RunError(f"{path} holds no JSON object; use another --run-name")
+        raise RunError(f"{path} holds no JSON object; make the run again under another name")
     return value
 
 
@@ -156,7 +157,7 @@ class RunFolder:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             raise RunError(
-                f"the run folder {self.folder} cannot be made: {problem.strerror}; use --results-dir"
+                f"the run folder {self.folder} cannot be made: {problem.strerror}; choose another place"
             ) from None
         self._hold()
         try:

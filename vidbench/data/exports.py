@@ -111,8 +111,8 @@ def export(
     try:
         paths = _WRITERS[form](job)
     except OSError as problem:
-        where = printable(problem.filename or out, 160)
-        raise RunError(f"{where} cannot be written: {problem.strerror or problem}.") from None
+        reason = problem.strerror or problem  # its file name is that of a temporary file
+        raise RunError(f"{printable(out, 160)} cannot be written: {reason}; choose another --out.") from None
     return Written(job.out, tuple(paths), len(kept), dict(left_out))
 
 
