@@ -55,7 +55,7 @@ def atomic_writer(path: str | os.PathLike, mode: str = "wb"):
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -63,7 +63,8 @@ def atomic_writer(path: str | os.PathLike, mode: str = "wb"):
         raise
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The permissions that a new file is not given. A file that another thread makes meanwhile gets them all."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -190,4 +191,4 @@ def nearest_hint(word: str, known) -> str:
     if close:
         return " Did you mean " + " or ".join(repr(name) for name in close) + "?"
     known = sorted(map(str, known))
-    return " Known: " + ", ".join(known[:12]) + (" ..." if len(known) > 12 else "") + "."
+    return " Known: " + ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "") + "."

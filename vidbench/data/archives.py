@@ -26,7 +26,7 @@ from pathlib import Path
 
 from vidbench.data.disk import writing
 from vidbench.records import ArchiveError, FetchError
-from vidbench.utils import printable, write_json
+from vidbench.utils import printable, umask, write_json
 
 PIECE = 1 << 20  # bytes read at a time
 BLOCK = 512  # of a tar
@@ -666,7 +666,7 @@ class _Job:
             if self.want is not None and not self.want(name):
                 path.unlink()
                 continue
-            os.chmod(path, 0o666 & ~_umask())
+            os.chmod(path, 0o666 & ~umask())
             self.count(info.file_size)
 
 
@@ -685,12 +685,6 @@ def _write_all(file, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 # ---------------------------------------------------------------- ZIP
