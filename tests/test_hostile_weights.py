@@ -88,7 +88,7 @@ def test_archives_of_numpy_are_no_weights_and_their_pickles_do_not_run(tmp_path,
     np.savez(tmp_path / "plain.npz", a=np.zeros(3))
     np.savez(tmp_path / "objects.npz", a=np.array([Runs(marker)], object))
     np.savez_compressed(tmp_path / "small.npz", a=np.zeros(3))
-    np.save(tmp_path / "objects.npy", np.array([Runs(marker)], object), allow_pickle=True)
+    np.save(tmp_path / "objects.npy", np.array([Runs(marker)], object))  # objects are pickled unless told otherwise
     for name in ("plain.npz", "objects.npz", "small.npz", "objects.npy"):
         with pytest.raises(WeightsError) as caught:
             load_state_dict_file(tmp_path / name)
