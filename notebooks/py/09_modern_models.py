@@ -183,7 +183,7 @@ pd.DataFrame(shares).round(1).rename_axis("frames", axis=0).add_suffix(": G a fr
 # everything, and what a frame costs grows with the length. For the shortest clip joint is even the cheaper of the two, because it has no layers of its own
 # for time.
 #
-# Space only never learns in which order its frames came; exercise 3 proves it. [The authors](https://arxiv.org/abs/2102.05095) report it close to the
+# Space only never learns in which order its frames came; exercise 3 shows it. [The authors](https://arxiv.org/abs/2102.05095) report it close to the
 # others on Kinetics, and far behind on Something-Something, where the direction of time decides.
 #
 # ## MViT: tokens that become fewer
@@ -393,7 +393,7 @@ pd.DataFrame(times).T.round(2)
 
 # %% [markdown]
 # If it were, the last column would hold one number. It does not: memory has to be moved too, and some operations keep a processor busier than others.
-# (A busy machine makes times longer, so they are no benchmark; [docs/models.md](../docs/models.md) has careful ones, of every model.) Counted cost compares designs, measured time decides on *your* machine.
+# (A busy machine makes times longer, so they are no benchmark; [docs/models.md](../docs/models.md) has repeated ones of many models, with their spread.) Counted cost compares designs, measured time decides on *your* machine.
 #
 # ## And does it need time at all?
 #
