@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from vidbench import train
+from vidbench import mini_recipe
 from vidbench.records import VidbenchError
 
 
@@ -29,9 +29,9 @@ def parse(argv=None) -> argparse.Namespace:
 
 def load(folder: Path, split: str) -> tuple:
     """Clips and labels of a split, 8 frames each."""
-    paths, labels = train.list_clips(folder, split)
+    paths, labels = mini_recipe.list_clips(folder, split)
     print(f"{folder}: {len(paths)} clips of split {split}", flush=True)
-    return train.load_clips(paths, 8), labels
+    return mini_recipe.load_clips(paths, 8), labels
 
 
 def main(argv=None) -> int:
@@ -39,8 +39,8 @@ def main(argv=None) -> int:
     try:
         known = load(args.train_folder, "train")
         held_out = tuple(map(np.concatenate, zip(*(load(folder, "test") for folder in args.test_folder))))
-        for kind, report in train.hardness(known, held_out).items():
-            print(f"{kind} thumbnails: {train.report_lines(report)}", flush=True)
+        for kind, report in mini_recipe.hardness(known, held_out).items():
+            print(f"{kind} thumbnails: {mini_recipe.report_lines(report)}", flush=True)
     except VidbenchError as problem:
         print(f"mini_hardness: {problem}", file=sys.stderr)
         return 2

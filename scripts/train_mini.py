@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from vidbench import train
+from vidbench import mini_recipe
 from vidbench.data.mini import make_mini
 from vidbench.records import VidbenchError
 
@@ -30,7 +30,7 @@ def parse(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--model", choices=sorted(train.SPECS), help="default: both")
+    parser.add_argument("--model", choices=sorted(mini_recipe.SPECS), help="default: both")
     parser.add_argument("--data-dir", type=Path, default=ROOT / "data" / "clips", help="default: data/clips")
     parser.add_argument("--out", type=Path, default=ROOT / "vidbench" / "weights", help="default: vidbench/weights")
     parser.add_argument("--per-class", type=int, default=300, help="training clips a class (default: %(default)s)")
@@ -49,8 +49,8 @@ def draw(folder: Path, split: str, seed: int, per_class: int) -> Path:
 
 def load(folder: Path, split: str) -> tuple:
     """Clips and labels of a split, ``TRAIN_FRAMES`` frames each."""
-    paths, labels = train.list_clips(folder, split)
-    return train.load_clips(paths, train.TRAIN_FRAMES), labels
+    paths, labels = mini_recipe.list_clips(folder, split)
+    return mini_recipe.load_clips(paths, mini_recipe.TRAIN_FRAMES), labels
 
 
 def say(line: str) -> None:
@@ -59,18 +59,20 @@ def say(line: str) -> None:
 
 def train_one(model: str, args: argparse.Namespace, clips, labels, fresh: dict, hardness: dict) -> None:
     """Fit, store, measure, write the card."""
-    recipe = dataclasses.replace(train.RECIPES[model], seed=args.seed)
+    recipe = dataclasses.replace(mini_recipe.RECIPES[model], seed=args.seed)
     if args.epochs:
         recipe = dataclasses.replace(recipe, epochs=args.epochs)
     weights = args.out / f"{model}.vidmini_v1.safetensors"
-    train.save_weights(train.fit(clips, labels, recipe, tell=say), weights)
+    mini_recipe.save_weights(mini_recipe.fit(clips, labels, recipe, tell=say), weights)
     describe(model, recipe, weights, fresh, args.per_class, hardness)
 
 
 def describe(model: str, recipe, weights: Path, fresh: dict, per_class: int, hardness: dict) -> None:
     """Measure stored weights on the shipped and the fresh test splits (folders by seed) and write their card."""
-    measured = {"data/vidmini": train.measure(model, weights, SHIPPED)}
-    measured |= {f"test split of seed {seed}": train.measure(model, weights, folder) for seed, folder in fresh.items()}
+    measured = {"data/vidmini": mini_recipe.measure(model, weights, SHIPPED)}
+    measured |= {
+        f"test split of seed {seed}": mini_recipe.measure(model, weights, folder) for seed, folder in fresh.items()
+    }
     facts = {
         "command": f"python scripts/train_mini.py --model {model}",
         "seed": recipe.seed,
@@ -78,9 +80,9 @@ def describe(model: str, recipe, weights: Path, fresh: dict, per_class: int, har
         "measured": measured,
         "hardness": {"model": "logistic regression on 12x9 thumbnails", "test_seeds": sorted(fresh), "kinds": hardness},
     }
-    train.write_card(weights.with_suffix(".json"), recipe, weights, facts)
+    mini_recipe.write_card(weights.with_suffix(".json"), recipe, weights, facts)
     for name, report in measured.items():
-        say(f"{model} on {name}: " + train.report_lines(report))
+        say(f"{model} on {name}: " + mini_recipe.report_lines(report))
 
 
 def main(argv=None) -> int:
@@ -92,10 +94,10 @@ def main(argv=None) -> int:
         clips, labels = load(root, "train")
         say(f"{len(clips)} training clips in memory")
         held_out = [load(folder, "test") for folder in fresh.values()]
-        hardness = train.hardness((clips, labels), tuple(map(np.concatenate, zip(*held_out))))
+        hardness = mini_recipe.hardness((clips, labels), tuple(map(np.concatenate, zip(*held_out))))
         for kind, report in hardness.items():
-            say(f"linear model on {kind} thumbnails: " + train.report_lines(report))
-        for model in [args.model] if args.model else sorted(train.SPECS):
+            say(f"linear model on {kind} thumbnails: " + mini_recipe.report_lines(report))
+        for model in [args.model] if args.model else sorted(mini_recipe.SPECS):
             train_one(model, args, clips, labels, fresh, hardness)
     except VidbenchError as problem:
         print(f"train_mini: {problem}", file=sys.stderr)

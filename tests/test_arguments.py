@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vidbench import arguments
-from vidbench.arguments import EVALUATE, OLD_FLAGS, EvaluateConfig, parse_evaluate
+from vidbench.arguments import EVALUATE, OLD_FLAGS, EvaluateConfig, parse_evaluate, parse_train
 from vidbench.flags import expand, flag_of, make_parser, parse, switch
 from vidbench.records import ConfigError
 
@@ -223,16 +223,19 @@ def test_notes_go_to_standard_error_and_a_mistake_ends_with_status_2(capsys):
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_configuration_can_be_used(file, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    config = parse_evaluate([f"@{file}", "--dry-run"])
+    if file.stem.startswith("train-"):
+        assert parse_train([f"@{file}"]).run_name == file.stem
+    else:
+        assert parse_evaluate([f"@{file}", "--dry-run"]).dry_run
     assert capsys.readouterr().err == ""
-    assert config.dry_run
 
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_configuration_begins_with_what_it_is_for_and_its_command(file):
     lines = file.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("# ")
-    assert f"#     python scripts/evaluate.py @{file.relative_to(ROOT).as_posix()}" in "\n".join(lines)
+    program = "train" if file.stem.startswith("train-") else "evaluate"
+    assert f"#     python scripts/{program}.py @{file.relative_to(ROOT).as_posix()}" in "\n".join(lines)
     assert max(map(len, lines)) <= 120
     places = [word.place.line for word in expand([f"@{file}"]) if word.text.startswith("--")]
     assert len(places) == len(set(places)), "one option a line"

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vidbench import train
+from vidbench import mini_recipe
 from vidbench.data import mini
 from vidbench.data.decode import probe, read_clip
 from vidbench.records import ConfigError
@@ -298,7 +298,7 @@ def small_set():
         for label in mini.CLASSES:
             for index in range(per_class):
                 frames = mini.draw_clip(label, index, split=split, seed=11)
-                clips.append(cv2_half(frames[train.middle_indices(len(frames), 8)]))
+                clips.append(cv2_half(frames[mini_recipe.middle_indices(len(frames), 8)]))
                 labels.append(mini.CLASSES.index(label))
         return np.stack(clips), np.array(labels)
 
@@ -311,7 +311,7 @@ def cv2_half(frames: np.ndarray) -> np.ndarray:
 
 @pytest.mark.slow
 def test_a_linear_model_on_thumbnails_learns_nothing_about_direction(small_set):
-    for kind, report in train.hardness(*small_set).items():
+    for kind, report in mini_recipe.hardness(*small_set).items():
         assert report["appearance"]["high"] < 0.6, kind
         inside = report["inside_all_pairs"]
         assert inside["low"] <= 0.5 <= inside["high"], kind

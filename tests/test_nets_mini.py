@@ -4,25 +4,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidbench import train
+from vidbench import mini_recipe
 from vidbench.data import mini
 from vidbench.utils import sha256_of_file
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ROOT / "vidbench" / "weights"
-MODELS = sorted(train.SPECS)
+MODELS = sorted(mini_recipe.SPECS)
 
 
 @pytest.fixture(scope="module")
 def shipped():
     """Frames and labels of the shipped test split by model, each clip read once."""
-    paths, labels = train.list_clips(ROOT / "data" / "vidmini", "test")
-    return {model: train.load_clips(paths, train.SPECS[model].num_frames) for model in MODELS}, labels
+    paths, labels = mini_recipe.list_clips(ROOT / "data" / "vidmini", "test")
+    return {model: mini_recipe.load_clips(paths, mini_recipe.SPECS[model].num_frames) for model in MODELS}, labels
 
 
 @pytest.fixture(scope="module")
 def networks():
-    return {model: train.load_weights(model, WEIGHTS / f"{model}.vidmini_v1.safetensors") for model in MODELS}
+    return {model: mini_recipe.load_weights(model, WEIGHTS / f"{model}.vidmini_v1.safetensors") for model in MODELS}
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -40,7 +40,7 @@ def test_shipped_weights_are_small_and_are_those_the_card_describes(model):
 @pytest.mark.parametrize("model", MODELS)
 def test_shipped_weights_score_what_their_card_says(model, shipped, networks):
     clips, labels = shipped
-    report = train.order_report(train.score_clips(networks[model], model, clips[model]), labels)
+    report = mini_recipe.order_report(mini_recipe.score_clips(networks[model], model, clips[model]), labels)
     card = json.loads((WEIGHTS / f"{model}.vidmini_v1.json").read_text(encoding="utf-8"))
     said = card["measured"]["data/vidmini"]
     assert abs(report["top1"]["k"] - said["top1"]["k"]) <= 1  # rounding differs between processors
@@ -49,13 +49,13 @@ def test_shipped_weights_score_what_their_card_says(model, shipped, networks):
 
 def test_the_network_over_time_tells_nearly_every_class(shipped, networks):
     clips, labels = shipped
-    scores = train.score_clips(networks["mini_r2plus1d"], "mini_r2plus1d", clips["mini_r2plus1d"])
+    scores = mini_recipe.score_clips(networks["mini_r2plus1d"], "mini_r2plus1d", clips["mini_r2plus1d"])
     assert (scores.argmax(1) == labels).mean() >= 0.95
 
 
 def test_the_single_frame_network_tells_what_but_not_which_way(shipped, networks):
     clips, labels = shipped
-    report = train.order_report(train.score_clips(networks["mini2d"], "mini2d", clips["mini2d"]), labels)
+    report = mini_recipe.order_report(mini_recipe.score_clips(networks["mini2d"], "mini2d", clips["mini2d"]), labels)
     assert report["appearance"]["value"] >= 0.85
     assert report["inside_all_pairs"]["low"] <= 0.5 <= report["inside_all_pairs"]["high"]
 
@@ -63,17 +63,17 @@ def test_the_single_frame_network_tells_what_but_not_which_way(shipped, networks
 def test_the_single_frame_network_ignores_the_order_of_frames(shipped, networks):
     clips = shipped[0]["mini2d"][::7]
     order = np.random.default_rng(3).permutation(clips.shape[1])
-    straight = train.score_clips(networks["mini2d"], "mini2d", clips)
-    shuffled = train.score_clips(networks["mini2d"], "mini2d", np.ascontiguousarray(clips[:, order]))
+    straight = mini_recipe.score_clips(networks["mini2d"], "mini2d", clips)
+    shuffled = mini_recipe.score_clips(networks["mini2d"], "mini2d", np.ascontiguousarray(clips[:, order]))
     np.testing.assert_allclose(straight, shuffled, atol=1e-4)
 
 
 def test_backwards_an_order_class_becomes_its_partner_and_an_appearance_class_stays(shipped, networks):
     clips, labels = shipped
     reversed_clips = np.ascontiguousarray(clips["mini_r2plus1d"][:, ::-1])
-    found = train.score_clips(networks["mini_r2plus1d"], "mini_r2plus1d", reversed_clips).argmax(1)
-    assert (found == train.REVERSED[labels]).mean() >= 0.9
-    order = train.REVERSED[labels] != labels
+    found = mini_recipe.score_clips(networks["mini_r2plus1d"], "mini_r2plus1d", reversed_clips).argmax(1)
+    assert (found == mini_recipe.REVERSED[labels]).mean() >= 0.9
+    order = mini_recipe.REVERSED[labels] != labels
     assert (found[order] == labels[order]).mean() <= 0.1
 
 
@@ -96,17 +96,17 @@ def test_the_same_seed_builds_the_same_network():
         states = []
         for _ in range(2):
             torch.manual_seed(5)
-            states.append(train.build(model).state_dict())
+            states.append(mini_recipe.build(model).state_dict())
         assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_mirror_and_reversal_swap_labels_exactly_where_they_change_the_meaning():
     names = np.array(mini.CLASSES)
-    assert names[train.MIRRORED[mini.CLASSES.index("LeftToRight")]] == "RightToLeft"
-    assert (np.arange(12) != train.MIRRORED).sum() == 2
-    assert names[train.REVERSED[mini.CLASSES.index("StandUp")]] == "SitDown"
-    assert (np.arange(12) != train.REVERSED).sum() == 8
-    assert (train.REVERSED[train.REVERSED] == np.arange(12)).all()
+    assert names[mini_recipe.MIRRORED[mini.CLASSES.index("LeftToRight")]] == "RightToLeft"
+    assert (np.arange(12) != mini_recipe.MIRRORED).sum() == 2
+    assert names[mini_recipe.REVERSED[mini.CLASSES.index("StandUp")]] == "SitDown"
+    assert (np.arange(12) != mini_recipe.REVERSED).sum() == 8
+    assert (mini_recipe.REVERSED[mini_recipe.REVERSED] == np.arange(12)).all()
 
 
 def test_augmentation_follows_its_labels():
@@ -114,11 +114,11 @@ def test_augmentation_follows_its_labels():
     clip = np.zeros((32, 60, 80, 3), np.uint8)
     for number in range(32):
         clip[number, 20:40, 4 + 2 * number : 14 + 2 * number] = 255
-    recipe = train.RECIPES["mini_r2plus1d"]
+    recipe = mini_recipe.RECIPES["mini_r2plus1d"]
     seen = set()
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        view, label = train.augment(rng, clip, mini.CLASSES.index("LeftToRight"), recipe)
+        view, label = mini_recipe.augment(rng, clip, mini.CLASSES.index("LeftToRight"), recipe)
         assert view.shape == (16, 3, 56, 72)
         assert view.dtype == np.float32
         odd = np.abs(view - np.median(view)).mean((1, 2))  # (T, W): where the square is
@@ -134,15 +134,16 @@ def test_training_is_deterministic_and_learns(tmp_path):
     frames = [(label, index) for label in ("OpenDoor", "HoldUmbrella") for index in range(12)]
     clips = np.stack([mini.draw_clip(label, index, split="train")[::4][:12, ::2, ::2] for label, index in frames])
     labels = np.array([mini.CLASSES.index(label) for label, _ in frames])
-    recipe = train.Recipe("mini2d", epochs=6, batch_size=8, reverse=False)
+    recipe = mini_recipe.Recipe("mini2d", epochs=6, batch_size=8, reverse=False)
     losses: list[float] = []
     networks = [
-        train.fit(clips, labels, recipe, tell=lambda line: losses.append(float(line.split()[-1]))) for _ in "ab"
+        mini_recipe.fit(clips, labels, recipe, tell=lambda line: losses.append(float(line.split()[-1]))) for _ in "ab"
     ]
     assert losses[:6] == losses[6:]
     assert losses[5] < 0.7 * losses[0]
-    train.save_weights(networks[0], tmp_path / "a.safetensors")
-    again = train.load_weights("mini2d", tmp_path / "a.safetensors")
+    mini_recipe.save_weights(networks[0], tmp_path / "a.safetensors")
+    again = mini_recipe.load_weights("mini2d", tmp_path / "a.safetensors")
     np.testing.assert_array_equal(
-        train.score_clips(again, "mini2d", clips[:, :8]), train.score_clips(networks[1], "mini2d", clips[:, :8])
+        mini_recipe.score_clips(again, "mini2d", clips[:, :8]),
+        mini_recipe.score_clips(networks[1], "mini2d", clips[:, :8]),
     )

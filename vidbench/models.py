@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench import hub_transformers
+from vidbench import hub_transformers, trained
 from vidbench.cards import cnn_rnn, i3d, mini, movinet, pytorchvideo, resnet3d, s3d, torchvision, transformers, tsn
 from vidbench.cards.card import ModelCard, Reported, Weights
 from vidbench.checkpoints import StateDict, check_file, check_fit, check_hash, fetch, fit, load_state_dict_file
@@ -192,18 +192,25 @@ def list_models(pattern: str = "*") -> list[str]:
     return [name for name in CARDS if fnmatch.fnmatchcase(name, pattern)]
 
 
-def find_card(name: str, weights: str | Path | None = None) -> ModelCard:
+def find_card(name: str | None, weights: str | Path | None = None) -> ModelCard:
     """The card of a name; an architecture alone means its first card.
 
     ``transformers.local`` stands for a checkpoint in a folder that no card names: its card is made from the folder.
+    A checkpoint of ``scripts/train.py`` carries its own card, and needs no name.
 
     Args:
-        weights: as for ``load_model``; only ``transformers.local`` asks for it.
+        name: may be ``None`` for such a checkpoint; one that is given has to be its own, or its network's.
+        weights: as for ``load_model``.
 
     Raises:
-        ConfigError: an unknown name, with the nearest known ones, or ``transformers.local`` without a folder.
-        WeightsError: a folder from which no card can be made.
+        ConfigError: an unknown name, with the nearest known ones, ``transformers.local`` without a folder, or a name
+            that is not the checkpoint's.
+        WeightsError: a folder or checkpoint from which no card can be made.
     """
+    if facts := trained.read_facts(weights):
+        return _trained_card(name, weights, facts)
+    if name is None:
+        raise ConfigError("A model has to be named, unless the weights are a checkpoint of scripts/train.py.")
     if name in CARDS:
         return CARDS[name]
     if name == hub_transformers.LOCAL:
@@ -217,6 +224,22 @@ def find_card(name: str, weights: str | Path | None = None) -> ModelCard:
             return card
     known = dict.fromkeys([*(card.architecture for card in CARDS.values()), *CARDS, hub_transformers.LOCAL])
     raise ConfigError(f"There is no model {printable(name, 80)!r}.{nearest_hint(name, known)}")
+
+
+def _trained_card(name: str | None, weights, facts: dict) -> ModelCard:
+    """The card of a checkpoint that carries it, when it is of the network that the name means."""
+    base = CARDS.get(facts["network"])
+    if base is None:
+        raise WeightsError(
+            f"{printable(weights, 200)} is of the network {printable(facts['network'], 80)!r}, which this version does "
+            f"not have.{nearest_hint(facts['network'], CARDS)}"
+        )
+    if name not in (None, facts["name"], base.name, base.architecture):
+        raise ConfigError(
+            f"{printable(weights, 200)} was trained as {base.name}, not {printable(name, 80)}: leave the model's name "
+            "out, or name the weights of that one."
+        )
+    return trained.card_of(weights, facts, with_options(base, facts["options"]))
 
 
 def with_options(card: ModelCard, options: dict) -> ModelCard:

@@ -1,0 +1,133 @@
+"""Training views: random frames and pixels of a stored video, the same change for all frames of a clip."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from vidbench.data.stored import draw_positions, middle_positions
+from vidbench.records import InputSpec
+
+NEVER = -1  # in ``mirror_classes``: such a clip is not mirrored
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What chance may do to the pixels of a training view.
+
+    Args:
+        min_scale: smallest share of the picture's area that a random crop takes, in (0, 1]; its shape varies from 3:4
+            to 4:3 times the view's. 1 takes the largest crop of the view's shape, at a random place.
+        flip: mirror half of the clips, with the label that the mirrored clip has.
+        jitter: strength of changes in brightness, contrast and saturation, 0 to 1; hue changes by a tenth of it.
+        rotation: largest angle in degrees.
+        rand_augment: magnitude of RandAugment's two operations, 0 to 30; 0 leaves it out.
+        erase: probability that a rectangle is blanked, the same one in every frame.
+    """
+
+    min_scale: float = 0.5
+    flip: bool = True
+    jitter: float = 0.2
+    rotation: float = 0.0
+    rand_augment: int = 0
+    erase: float = 0.0
+
+
+def mirror_classes(labels: Sequence[str]) -> np.ndarray:
+    """The class of each class's mirror image: int64 (K,), ``NEVER`` where that is no class of the list.
+
+    A name that says left or right, in any case or within a word such as ``LeftToRight``, becomes the name with the two
+    exchanged; every other class is its own mirror image.
+
+    >>> mirror_classes(["LeftToRight", "RightToLeft", "Surfing", "turning left"]).tolist()
+    [1, 0, 2, -1]
+    """
+    places = {label: place for place, label in enumerate(labels)}
+    return np.array([places.get(_mirrored_name(label), NEVER) for label in labels], np.int64)
+
+
+def _mirrored_name(label: str) -> str:
+    words = re.compile(
+        r"(?<![A-Za-z])(left|right)(?![a-z])|(Left|Right)(?![a-z])|(?<![A-Za-z])(LEFT|RIGHT)(?![A-Za-z])"
+    )
+    other = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
+    return words.sub(lambda found: other[found.group()], label)
+
+
+def pixel_transforms(how: Augmentation, crop: tuple[int, int]) -> v2.Transform:
+    """Torchvision's transforms for a clip, ``tv_tensors.Video`` uint8 (T, 3, H, W): one draw for all its frames."""
+    height, width = crop
+    shape = width / height
+    if how.min_scale < 1:
+        ratio = (shape * 3 / 4, shape * 4 / 3)
+        first = v2.RandomResizedCrop(crop, scale=(how.min_scale, 1.0), ratio=ratio, antialias=True)
+    else:
+        first = v2.RandomCrop(crop, pad_if_needed=True)
+    steps = [first]
+    steps += [v2.RandomRotation(how.rotation)] if how.rotation else []
+    steps += [v2.ColorJitter(how.jitter, how.jitter, how.jitter, how.jitter / 10)] if how.jitter else []
+    steps += [v2.RandAugment(2, how.rand_augment)] if how.rand_augment else []
+    steps += [v2.RandomErasing(how.erase)] if how.erase else []
+    return v2.Compose(steps)
+
+
+def training_view(
+    frames: np.ndarray,
+    label: int,
+    spec: InputSpec,
+    num_frames: int,
+    how: Augmentation | None,
+    mirrored: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[torch.Tensor, int]:
+    """A view of a stored video, and the label it then has; depends on the arguments and the generator alone.
+
+    Args:
+        frames: uint8 (M, h, w, 3), from ``vidbench.data.stored.read_stored``.
+        label: class index.
+        spec: the model's input; its rule, crop and rule for short videos count.
+        num_frames: T of the view.
+        how: ``None`` for the view without chance.
+        mirrored: from ``mirror_classes``.
+
+    Returns:
+        uint8 (T, 3, crop height, crop width), RGB, and the class index.
+    """
+    if how is None:
+        chosen = frames[middle_positions(spec, len(frames), num_frames)]
+        clip = torch.from_numpy(np.ascontiguousarray(chosen)).permute(0, 3, 1, 2)
+        return v2.functional.center_crop(clip, list(spec.crop)), int(label)
+    chosen = frames[draw_positions(spec, len(frames), num_frames, rng)]
+    if how.flip and mirrored[label] != NEVER and rng.random() < 0.5:
+        chosen, label = chosen[:, :, ::-1], mirrored[label]
+    clip = tv_tensors.Video(torch.from_numpy(np.ascontiguousarray(chosen)).permute(0, 3, 1, 2))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.integers(2**63 - 1)))
+        clip = pixel_transforms(how, spec.crop)(clip)
+    return clip.as_subclass(torch.Tensor).contiguous(), int(label)
+
+
+def mix_clips(pixels: torch.Tensor, labels: torch.Tensor, num_classes: int, mixup: float, cutmix: float):
+    """A batch in which clips are mixed with others, from torch's current random state.
+
+    Torchvision's MixUp and CutMix refuse a plain tensor of five axes; as ``tv_tensors.Video`` they take it, and treat
+    all frames of a clip alike. With both, each batch draws one of the two.
+
+    Args:
+        pixels: float (N, T, 3, H, W).
+        labels: int64 (N,).
+        mixup: alpha of MixUp's Beta distribution, 0 for none; ``cutmix`` likewise.
+
+    Returns:
+        Pixels of the same shape, and labels float (N, K), each row adds up to 1.
+    """
+    kinds = [v2.MixUp(alpha=mixup, num_classes=num_classes)] if mixup else []
+    kinds += [v2.CutMix(alpha=cutmix, num_classes=num_classes)] if cutmix else []
+    mixed, shares = v2.RandomChoice(kinds)(tv_tensors.Video(pixels), labels)
+    return mixed.as_subclass(torch.Tensor), shares

@@ -1,0 +1,112 @@
+"""A video as training keeps it: small whole frames, read once, from which each epoch draws another view."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+
+import numpy as np
+
+from vidbench.data.cache import ClipCache
+from vidbench.data.decode import Limits, decoder_version, open_video
+from vidbench.data.process import resize, target_size
+from vidbench.data.sample import fit, segments, stream, uniform
+from vidbench.records import InputSpec, UnreadableVideo, VideoInfo, Views
+
+MOST_FRAMES = 300  # kept of a video whose card names a frame rate
+BY_COUNT = ("uniform", "segments")  # rules that spread frames over a video, whatever its rate
+SHAPING = ("num_frames", "frame_rate", "resize", "sampling")
+SHORTEST_WINDOW = 0.85  # of the video, where frames are spread over it
+
+
+def stored_spec(spec: InputSpec, num_frames: int, most: int | None = None) -> InputSpec:
+    """What is kept of each training video: ``num_frames`` of the result is the most frames kept.
+
+    Args:
+        spec: the model's input.
+        num_frames: of a training view.
+        most: ``None`` for twice a view's frames and at least 32 where the rule spreads frames over the video, and
+            for ``MOST_FRAMES`` where the card names a frame rate.
+    """
+    most = most or (max(32, 2 * num_frames) if spec.sampling in BY_COUNT else MOST_FRAMES)
+    return dataclasses.replace(spec, num_frames=max(most, num_frames), num_clips=1, num_crops=1)
+
+
+def stored_indices(spec: InputSpec, pts_s: np.ndarray, frame_rate: float) -> np.ndarray:
+    """Frames that are kept, int64 (M,), in display order.
+
+    Evenly spread ones where the rule of ``spec`` spreads frames over a video (a shorter video gives all it has); else
+    all at the card's rate, of a longer video the ``spec.num_frames`` in its middle.
+    """
+    if spec.sampling in BY_COUNT:
+        return np.unique(uniform(len(pts_s), min(len(pts_s), spec.num_frames)))
+    if spec.sampling == "dense":
+        chosen = np.arange(0, len(pts_s), max(1, round(frame_rate / spec.frame_rate)) if spec.frame_rate else 1)
+    else:
+        chosen = stream(pts_s, frame_rate, spec.frame_rate)[0]
+    skipped = max(0, len(chosen) - spec.num_frames) // 2
+    return chosen[skipped : skipped + spec.num_frames]
+
+
+def draw_positions(spec: InputSpec, num_stored: int, num_frames: int, rng: np.random.Generator) -> np.ndarray:
+    """Which of the stored frames a training view takes, drawn anew each time; int64 (num_frames,).
+
+    Where frames are spread over the video: over a random part of it, at least 85 % long, with a random place in each
+    share (``segments``) or one for all shares (``uniform``). Else a window of neighbours with a random start; a video
+    that is too short repeats its last frame or begins again, as the card says.
+    """
+    if spec.sampling in BY_COUNT:
+        length = int(rng.integers(max(1, int(np.ceil(SHORTEST_WINDOW * num_stored))), num_stored + 1))
+        start = int(rng.integers(0, num_stored - length + 1))
+        rule = {"uniform": uniform, "segments": segments}[spec.sampling]
+        return start + rule(length, num_frames, seed=rng)[0]
+    start = int(rng.integers(0, max(1, num_stored - num_frames + 1)))
+    short = spec.short if spec.short != "error" else "repeat"
+    return fit(start + np.arange(num_frames), num_stored, short)
+
+
+def middle_positions(spec: InputSpec, num_stored: int, num_frames: int) -> np.ndarray:
+    """The positions of a view without chance: spread evenly, or the window in the middle."""
+    if spec.sampling in BY_COUNT:
+        return uniform(num_stored, num_frames)[0]
+    start = max(0, num_stored - num_frames) // 2
+    return fit(start + np.arange(num_frames), num_stored, "repeat")
+
+
+def read_stored(
+    path: str | os.PathLike,
+    spec: InputSpec,
+    *,
+    decoder: str = "pyav",
+    limits: Limits | None = None,
+    cache: ClipCache | None = None,
+) -> Views:
+    """The kept frames of one video, whole pictures resized as the card says, not cropped.
+
+    Args:
+        spec: from ``stored_spec``; all others as for ``vidbench.data.load.read_views``.
+
+    Returns:
+        Views whose pixels are uint8 (1, M, h, w, 3); M, h and w depend on the video.
+
+    Raises:
+        UnreadableVideo: the file gives no usable frame; its ``status`` says why.
+    """
+    geometry = {"stored": {name: getattr(spec, name) for name in SHAPING}}
+    key = cache.key(path, geometry, decoder_version(decoder)) if cache else None
+    if key and (found := cache.get(key)):
+        return Views(found[0], np.array(found[1]["indices"])[None], VideoInfo(**found[1]["info"]))
+    start = time.thread_time()
+    limits = limits or Limits()
+    with open_video(path, decoder=decoder, limits=limits) as video:
+        clip = video.read(lambda table: stored_indices(spec, table.pts_s, table.frame_rate))
+    decoded = time.thread_time()
+    pixels = resize(clip.frames, target_size(*clip.frames.shape[1:3], spec.resize))[None]
+    if pixels.nbytes > limits.megabytes * 2**20:
+        raise UnreadableVideo("too_large", f"its frames take {pixels.nbytes / 2**20:.0f} MB")
+    if key:
+        side = {"indices": clip.indices.tolist(), "info": dataclasses.asdict(clip.info)}
+        cache.put(key, pixels, side, geometry)
+    seconds = {"decode": decoded - start, "transform": time.thread_time() - decoded}
+    return Views(pixels, clip.indices[None], clip.info, clip.status, clip.reason, seconds)
