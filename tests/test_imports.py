@@ -24,6 +24,7 @@ MODULES = {
     "axe-playwright-python": "axe_playwright_python.sync_playwright",
     "captum": "captum.attr",
     "filelock": "filelock",
+    "huggingface-hub": "huggingface_hub",
     "imagehash": "imagehash",
     "ipywidgets": "ipywidgets",
     "jinja2": "jinja2",
