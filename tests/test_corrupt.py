@@ -147,6 +147,17 @@ def test_odd_sizes_and_single_frames_pass_the_encoder(name, size):
         assert psnr(found, frames) > 15
 
 
+def test_a_frame_of_which_nothing_arrives_does_not_end_the_stream(monkeypatch):
+    frames = drawn_clip(2, 40)
+    monkeypatch.setitem(STRENGTHS, "packet-loss", (0.7,) * 5)  # all four slices of every fourth frame
+    found = corrupted(frames, np.arange(40), "packet-loss:1", seed=3)
+    assert psnr(found[0], frames[0]) > 28
+    assert any((a == b).all() for a, b in itertools.pairwise(found))
+    assert not (found[-1] == found[20]).all()
+    monkeypatch.setitem(STRENGTHS, "packet-loss", (1.0,) * 5)
+    assert (corrupted(frames, np.arange(40), "packet-loss:1", seed=3) == found[0]).all()
+
+
 def test_a_long_video_is_read_in_pieces_with_the_same_result(videos, monkeypatch):
     whole = worse(videos[2], "h264:3").pixels
     monkeypatch.setattr("vidbench.data.load.PIECES_OF_LIMIT", 2048 * 2**20 // (5 * 100 * 132 * 3))

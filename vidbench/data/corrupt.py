@@ -239,7 +239,8 @@ def _lose(packets: list[tuple[int, bytes]], share: float, rng: np.random.Generat
             for unit in content.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")[1:]
             if not (unit[0] & 31 in (1, 5) and next(chances) < share and number)
         ]
-        found.append((number, b"".join(b"\0\0\0\1" + unit for unit in units)))
+        if units:  # an empty packet would end the stream for the decoder
+            found.append((number, b"".join(b"\0\0\0\1" + unit for unit in units)))
     return found
 
 
