@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 
 import numpy as np
@@ -15,6 +16,8 @@ from vidbench.data.ledger import (
     state_of,
     summarise_ledger,
     write_absent,
+    write_ledger,
+    write_videos,
 )
 from vidbench.metrics import summarise
 from vidbench.records import STATUSES, Row, RunError, VideoRecord
@@ -133,6 +136,19 @@ def test_words_name_the_bounds_only_where_something_is_open():
 
 
 # ---------------------------------------------------------------- the file in the run folder
+
+
+def test_tables_open_safely_in_a_spreadsheet(tmp_path):
+    rows = [row(0, label="=cmd()"), row(1, "decode_error", reason="+1\nline"), row(2)]
+    rows[2] = Row(**{**rows[2].as_json(), "video_id": "-0AbCdEfGhI", "path": "@x.mp4"})
+    entries = run_ledger(rows)
+    with write_videos(entries, tmp_path).open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["label"] for line in lines] == ["'=cmd()", "jump", "sit"]
+    assert (lines[1]["reason"], lines[1]["num_frames"]) == ("'+1\\nline", "9")
+    assert (lines[2]["video_id"], lines[2]["path"]) == ("'-0AbCdEfGhI", "'@x.mp4")
+    write_ledger(entries, tmp_path)
+    assert (tmp_path / "classes.csv").read_text().splitlines()[1].startswith("'=cmd(),1,1,0")
 
 
 def test_what_is_absent_is_kept_and_read_back(tmp_path):

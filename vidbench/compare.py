@@ -7,7 +7,6 @@ they disagree with the headline, the words say so.
 
 from __future__ import annotations
 
-import csv
 import functools
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from vidbench.records import ConfigError, Row, RunError
 from vidbench.report import cautions, clean, protocol_table, render, section
 from vidbench.review import Run, read_run
 from vidbench.scores import probabilities, view_seconds
-from vidbench.utils import atomic_writer, printable, spreadsheet_cell
+from vidbench.utils import atomic_writer, printable, write_table
 
 MOST_RUNS = 50
 FLIPS_SHOWN = 200  # on the page; flips.csv has all
@@ -440,23 +439,6 @@ FLIP_COLUMNS = (
     "said_b",
     "score_b",
 )
-
-
-def write_table(path: Path, lines: Sequence[dict], columns: Sequence[str] = ()) -> None:
-    """A CSV file that a spreadsheet opens safely: numbers as numbers, text that looks like a formula marked as text."""
-    with atomic_writer(path, "w") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns or list(lines[0]))
-        for line in lines:
-            writer.writerow([_cell(value) for value in line.values()])
-
-
-def _cell(value) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.8g}"
-    return str(value) if isinstance(value, int) else spreadsheet_cell(printable(value, 10_000))
 
 
 def _run_line(entry: Entry) -> dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ import platform
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -101,6 +103,33 @@ def spreadsheet_cell(text: str) -> str:
     ("'-0AbC", '0AbC', "''t")
     """
     return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r", "'")) else text
+
+
+def write_table(path: str | os.PathLike, lines: Iterable[Mapping], columns: Sequence[str] = ()) -> None:
+    """Write a CSV file that a spreadsheet opens safely (``spreadsheet_cell``), control characters written out.
+
+    Args:
+        path: replaced as a whole, or left as it was.
+        lines: a value for each column; ``None`` is an empty cell, a float has 8 significant digits.
+        columns: names in their order; those of the first line where none are given.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    lines = list(lines)
+    columns = columns or list(lines[0])
+    with atomic_writer(path, "w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(line[name]) for name in columns] for line in lines)
+
+
+def _cell(value) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.8g}"
+    return str(value) if isinstance(value, int) else spreadsheet_cell(printable(value, 10_000))
 
 
 def package_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:

@@ -35,7 +35,6 @@ from vidbench.data.ledger import (
     describe_ledger,
     state_of,
     write_ledger,
-    write_table,
 )
 from vidbench.data.load import ViewReader
 from vidbench.data.near import pairs_within
@@ -50,7 +49,7 @@ from vidbench.records import (
     VideoRecord,
     Views,
 )
-from vidbench.utils import printable, sha256_of_json, usable_cores
+from vidbench.utils import printable, sha256_of_json, usable_cores, write_table
 
 __all__ = [
     "STATES",
@@ -451,7 +450,7 @@ def write_leaks(leaks: Sequence[Leak], path: str | os.PathLike) -> None:
         for name, record in leak.members
     ]
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_table(Path(path), header, lines)
+    write_table(Path(path), lines, header)
 
 
 def describe_leaks(leaks: Sequence[Leak]) -> str:

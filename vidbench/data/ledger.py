@@ -6,7 +6,6 @@ every listed video ends as one row.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidbench.records import Row, RunError, VideoRecord
-from vidbench.utils import atomic_writer, printable, write_json
+from vidbench.utils import printable, write_json, write_table
 
 STATES = {
     "ok": "read as far as it was looked at",
@@ -107,14 +106,14 @@ def write_ledger(entries: Sequence[Entry], folder: str | os.PathLike) -> list[Pa
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     broken = [entry for entry in entries if entry.state in ("truncated", "undecodable", "too_short")]
-    write_table(folder / "classes.csv", ["label", "listed", *STATES], by_class(entries))
+    write_table(folder / "classes.csv", by_class(entries), ["label", "listed", *STATES])
     return [write_videos(entries, folder), folder / "classes.csv", write_videos(broken, folder, "broken.csv")]
 
 
 def write_videos(entries: Iterable[Entry], folder: Path, name: str = "ledger.csv") -> Path:
     """Write a table with a row a video and return its path; raises ``OSError``."""
     header = ["video_id", "label", "split", "state", "status", "reason", "num_frames", "file_size", "path"]
-    write_table(folder / name, header, map(_ledger_line, entries))
+    write_table(folder / name, map(_ledger_line, entries), header)
     return folder / name
 
 
@@ -123,15 +122,6 @@ def _ledger_line(entry: Entry) -> dict:
     line = {"video_id": r.video_id, "label": r.label or "", "split": r.split, "state": entry.state}
     line |= {"status": entry.status, "reason": entry.reason, "num_frames": entry.num_frames}
     return line | {"file_size": entry.file_size, "path": r.path}
-
-
-def write_table(path: Path, header: Sequence[str], lines: Iterable[Mapping]) -> None:
-    """Write a CSV file, control characters written out; raises ``OSError``."""
-    with atomic_writer(path, "w") as file:
-        writer = csv.DictWriter(file, header, lineterminator="\n")
-        writer.writeheader()
-        for line in lines:
-            writer.writerow({name: printable(value, 4000) for name, value in line.items()})
 
 
 def describe_ledger(entries: Sequence[Entry], num_correct: int | None = None) -> str:
