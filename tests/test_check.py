@@ -483,6 +483,12 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
         check(CheckConfig(dataset="vidmini", limit=1, num_workers=0, results_dir=tmp_path / "file" / "x"))
 
 
+def test_a_single_split_is_refused_before_its_pictures_are_read(tmp_path):
+    with pytest.raises(ConfigError, match="Only vidmini test is there: a leak is between two splits"):
+        check(CheckConfig(dataset="vidmini", leaks=True, num_workers=0, results_dir=tmp_path))
+    assert not list(tmp_path.rglob("files.jsonl"))
+
+
 def command(*words, **more):
     line = [sys.executable, str(ROOT / "scripts" / "check.py"), *map(str, words)]
     return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)

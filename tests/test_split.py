@@ -12,7 +12,7 @@ import pytest
 
 from vidbench.data.index import check_groups, load_records
 from vidbench.data.split import random_splits, write_splits
-from vidbench.records import ConfigError, VideoRecord
+from vidbench.records import ConfigError, RunError, VideoRecord
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
@@ -100,6 +100,12 @@ def test_a_written_split_is_read_back_as_it_was(tmp_path):
         assert [(r.path, r.label, r.split, r.group) for r in found] == [
             (r.path, r.label, name, r.group) for r in records
         ]
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"file/a\.csv cannot be written: .*; choose another --out\.$"):
+        write_splits(random_splits(videos(), SHARES), tmp_path / "file" / "a.csv")
 
 
 def run(*words) -> subprocess.CompletedProcess:

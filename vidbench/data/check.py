@@ -14,7 +14,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import util
 from pathlib import Path
 
@@ -528,20 +528,21 @@ def _check_copy(config, folder: Path, progress) -> Outcome:
 def _check_leaks(config, folder: Path, progress) -> Outcome:
     datasets = [(config.dataset, config.data_dir, config.split or ("all",))]
     datasets += [(name, root, (split,)) for name, split, root in config.others]
-    parts: list[Part] = []
+    parts, places = [], []
     for number, (name, root, wanted) in enumerate(datasets):
         for split, records in _splits(config, name, root, wanted, main=number == 0):
-            findings = ()
-            if config.compare == "pictures":
-                place = folder if number == 0 else folder.parent / find_dataset(name).name
-                findings = _read(
-                    config, records, root, place, "full" if config.depth == "full" else "frames", True, progress
-                )
-            parts.append(Part.of(find_dataset(name), split, root, records, findings))
+            parts.append(Part.of(find_dataset(name), split, root, records))
+            places.append(folder if number == 0 else folder.parent / find_dataset(name).name)
     if len(parts) < 2:
         raise ConfigError(
             f"Only {parts[0].name} is there: a leak is between two splits. Name the others' lists with --against."
         )
+    if config.compare == "pictures":
+        depth = "full" if config.depth == "full" else "frames"
+        parts = [
+            replace(part, findings=tuple(_read(config, part.records, part.root, place, depth, True, progress)))
+            for part, place in zip(parts, places)
+        ]
     leaks = find_leaks(parts, compare=config.compare)
     write_leaks(leaks, folder / "leaks.csv")
     names = ", ".join(f"{part.name} ({len(part.records)} videos)" for part in parts)

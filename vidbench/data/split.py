@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from vidbench.records import ConfigError, VideoRecord
+from vidbench.records import ConfigError, RunError, VideoRecord
 from vidbench.utils import atomic_writer, printable
 
 log = logging.getLogger(__name__)
@@ -126,12 +126,16 @@ def write_splits(parts: Mapping[str, Sequence[VideoRecord]], path: str | os.Path
     """Write one list for all splits, with the columns ``path,label,split,group``: the dataset ``csv`` reads it.
 
     Raises:
-        OSError: the file cannot be written.
+        RunError: the file cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_writer(path, "w") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "label", "split", "group"])
-        for records in parts.values():
-            writer.writerows([r.path, r.label or "", r.split, r.group] for r in records)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_writer(path, "w") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["path", "label", "split", "group"])
+            for records in parts.values():
+                writer.writerows([r.path, r.label or "", r.split, r.group] for r in records)
+    except OSError as problem:
+        reason = problem.strerror or problem
+        raise RunError(f"{printable(path, 160)} cannot be written: {reason}; choose another --out.") from None
