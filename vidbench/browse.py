@@ -189,10 +189,12 @@ class Results:
 
 
 def files_of_run(folder: Path) -> list[Path]:
+    """The files of a run that pages are made of, whether they are there or not."""
     return [folder / name for name in ("rows.jsonl", *FILES)]
 
 
 def status_of(path: Path) -> os.stat_result | None:
+    """What the disk says of a file, links not followed; ``None`` where it cannot be asked."""
     with contextlib.suppress(OSError):
         return path.lstat()
     return None

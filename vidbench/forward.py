@@ -320,6 +320,7 @@ def check_precision(precision: str, device: str) -> None:
 
 
 def torch_dtype(precision: str):
+    """torch's word for ``fp32``, ``bf16`` or ``fp16``."""
     import torch
 
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]

@@ -135,6 +135,7 @@ def to_host(scores):
 
 
 def is_cuda(device: str) -> bool:
+    """Whether ``cuda``, or ``cuda:1`` and so on, is meant."""
     return device.startswith("cuda")
 
 

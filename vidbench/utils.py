@@ -34,6 +34,15 @@ def sha256_of_file(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def chance(seed: int, *words: str) -> bytes:
+    """32 bytes drawn for some words, the same on every machine and whatever else is drawn; a key to sort by.
+
+    >>> chance(0, "video", "a").hex()[:8], chance(1, "video", "a").hex()[:8]
+    ('67beeca0', '48c2cba0')
+    """
+    return hashlib.sha256("\0".join((str(int(seed)), *words)).encode("utf-8", "surrogatepass")).digest()
+
+
 def sha256_of_json(value) -> str:
     """SHA-256 of a JSON value, the same whatever the order of its keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -208,6 +208,7 @@ def score_table(ranked: Sequence[tuple[str, float]], truth: Sequence[str], name:
 
 
 def frame_img(jpeg: bytes, alt: str, width: int) -> str:
+    """An ``<img>`` element that holds its picture; ``alt`` is escaped, ``width`` in CSS pixels."""
     data = base64.b64encode(jpeg).decode()
     return f'<img src="data:image/jpeg;base64,{data}" alt="{text(alt, 400)}" style="width: {width}px">'
 

@@ -38,7 +38,6 @@ from vidbench.data.order import (
     Job,
     Order,
     addresses,
-    chance,
     class_names,
     get,
     in_parallel,
@@ -48,7 +47,7 @@ from vidbench.data.order import (
 )
 from vidbench.data.web import checked_url, megabytes
 from vidbench.records import ArchiveError, ConfigError, FetchError, VideoRecord
-from vidbench.utils import printable
+from vidbench.utils import chance, printable
 
 __all__ = ["Order", "Outcome", "Plan", "fetch", "lost", "make_plan"]
 

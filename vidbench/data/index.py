@@ -38,7 +38,7 @@ from vidbench.data.catalog import (
 )
 from vidbench.data.pictures import is_picture, read_series
 from vidbench.records import PREDICTED, AnnotationError, UnreadableVideo, VideoRecord
-from vidbench.utils import nearest_hint, printable
+from vidbench.utils import chance, nearest_hint, printable
 
 log = logging.getLogger(__name__)
 
@@ -279,8 +279,8 @@ def check_groups(train: Iterable[VideoRecord], test: Iterable[VideoRecord]) -> N
 
 
 def _chance(seed: int, *words: str) -> float:
-    digest = hashlib.sha256("\0".join((str(int(seed)), *words)).encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:7]) / 2**56
+    """A number in [0, 1)."""
+    return int.from_bytes(chance(seed, *words)[:7]) / 2**56
 
 
 # ---------------------------------------------------------------- building a list

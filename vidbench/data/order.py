@@ -8,7 +8,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import csv
-import hashlib
 import json
 import logging
 import os
@@ -24,7 +23,7 @@ from vidbench.data import index
 from vidbench.data.catalog import DatasetCard, Source, find_dataset, load_labels, quoted, read_text
 from vidbench.data.download import Downloaded, download
 from vidbench.records import AnnotationError, ConfigError, FetchError, VideoRecord
-from vidbench.utils import atomic_writer, nearest_hint, printable, write_json
+from vidbench.utils import atomic_writer, chance, nearest_hint, printable, write_json
 
 STATE = ".fetch"  # below the data folder: what is known of the copy, and archives that are being read
 SCHEMA = 1
@@ -154,10 +153,6 @@ def draw(records: list[VideoRecord], order: Order) -> list[VideoRecord]:
     return records if order.limit is None else index.draw_subset(records, order.limit, order.seed)
 
 
-def chance(seed: int, *words: str) -> bytes:
-    return hashlib.sha256("\0".join((str(int(seed)), *words)).encode("utf-8", "surrogatepass")).digest()
-
-
 # ---------------------------------------------------------------- what is known of the published copy
 
 
@@ -236,6 +231,7 @@ def addresses(order: Order, official: str) -> list[str]:
 
 
 def get(order: Order, official: str, target: Path, **options) -> Downloaded:
+    """Download a file from its official address or the order's mirrors; raises as ``download`` does."""
     first, *others = addresses(order, official)
     return download(first, target, mirrors=others, ca_bundle=order.ca_bundle, **options)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import hashlib
 import logging
 import math
 import os
@@ -13,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vidbench.records import ConfigError, RunError, VideoRecord
-from vidbench.utils import atomic_writer, printable
+from vidbench.utils import atomic_writer, chance, printable
 
 log = logging.getLogger(__name__)
 
@@ -94,16 +93,12 @@ def _assign(records: Sequence[VideoRecord], keys: Sequence[str], shares: Mapping
     listed = Counter(record.label for record in records)
     lacking = {name: {label: share * listed[label] for label in listed} for name, share in shares.items()}
     chosen = {}
-    for key in sorted(classes, key=lambda key: _chance(seed, key)):
+    for key in sorted(classes, key=lambda key: chance(seed, key)):
         need = {name: sum(n * lacking[name][label] for label, n in classes[key].items()) for name in shares}
         chosen[key] = max(shares, key=need.__getitem__)
         for label, number in classes[key].items():
             lacking[chosen[key]][label] -= number
     return chosen
-
-
-def _chance(seed: int, key: str) -> bytes:
-    return hashlib.sha256(f"{int(seed)}\0{key}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _refuse_leak(parts: Mapping[str, Sequence[VideoRecord]]) -> None:
