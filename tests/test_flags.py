@@ -268,6 +268,7 @@ def raising(problem):
         (OSError(28, "No space left on device", "rows.jsonl"), 1, "x.py: No space left on device: rows.jsonl\n"),
         (SystemExit(2), 2, ""),
         (SystemExit(None), 0, ""),
+        (SystemExit("no such chapter"), 1, "no such chapter\n"),
     ],
 )
 def test_a_users_mistake_is_one_sentence_and_a_status(capsys, problem, status, said):

@@ -569,7 +569,10 @@ def _status_of(main: Callable[[], int], name: str) -> int:
     try:
         return main()
     except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else 0
+        if isinstance(leaving.code, (int, type(None))):
+            return leaving.code or 0
+        print(leaving.code, file=sys.stderr)  # as Python itself does with words
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
