@@ -232,7 +232,8 @@ def test_the_annotation_file_is_found_under_its_usual_names(tmp_path, name):
 def test_no_annotation_file_says_where_it_was_looked_for(tmp_path):
     with pytest.raises(AnnotationError, match=r"annotations/val\.csv.*Pass --annotations FILE"):
         load_records("kinetics400", tmp_path, "val")
-    with pytest.raises(AnnotationError, match="is not a folder; expected the data of Kinetics-400"):
+    words = r"is not a folder; expected the data of Kinetics-400 in it\. Pass its place as --data-dir, or fetch it: "
+    with pytest.raises(AnnotationError, match=words):
         load_records("kinetics400", tmp_path / "none", "val")
     with pytest.raises(ConfigError, match="No dataset"):
         load_records("kinetics", tmp_path, "val")

@@ -91,7 +91,11 @@ def load_records(
     """
     card, root = find_dataset(name), Path(root)
     if not root.is_dir():
-        raise AnnotationError(f"{printable(root, 160)} is not a folder; expected the data of {card.title} in it.")
+        way = f", or fetch it: python scripts/fetch.py {card.name} --help" if card.bases else ""
+        raise AnnotationError(
+            f"{printable(root, 160)} is not a folder; expected the data of {card.title} in it. "
+            f"Pass its place as --data-dir{way}."
+        )
     labels = dataset_labels(name, root, annotations)
     records = _LAYOUTS[card.layout](root, split, fold, labels, Path(annotations) if annotations else None)
     if not records:
