@@ -389,6 +389,7 @@ def changed_fields(plan: Plan) -> dict:
 
 
 def limits_of(config) -> decode.Limits:
+    """What reading one video may cost, as the options say."""
     return decode.Limits(seconds=config.timeout, megabytes=config.memory)
 
 

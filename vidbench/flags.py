@@ -208,6 +208,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Word:
+    """A word of the command line or of a configuration, and where it stands."""
+
     text: str
     place: Place
 

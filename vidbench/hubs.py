@@ -24,8 +24,8 @@ class MoViNetStream:
     """A streaming MoViNet in TFLite: one frame at a time, its memory handed back to it with the next one.
 
     Each video starts from zero. The logits of the last frame are the video's: the network's pooling is causal, so
-    they average over all frames. Videos run side by side, each in an interpreter of its own on one core (measured
-    on two cores: 1.6 ms a frame, against 3.7 ms for one interpreter with two threads).
+    they average over all frames. Videos run side by side, each in an interpreter of its own on one core: one with
+    several threads gains little on frames that small.
 
     Args:
         path: the ``.tflite`` file with a signature ``serving_default``: ``image`` (1, 1, H, W, 3) float32 in

@@ -318,6 +318,7 @@ def least_gain(explanation: Explanation) -> float:
 
 
 def told_apart(other: Explanation, best: Explanation) -> bool:
+    """Whether two ways of feeding differ on the same videos, by accuracy or by the true class's probability."""
     return min(sign_flip_test(other.right, best.right), surer(other, best)) < APART
 
 
@@ -331,6 +332,7 @@ def _right(table: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def pixel_findings(found: Sequence[Explanation], chosen: Explanation, others: Sequence[Explanation]) -> list[Finding]:
+    """What the way of feeding that fits best says of the card's: nothing is wrong, or which stage is."""
     own = found[0]
     if not chosen.changes:
         return [Finding("pixels", None if chosen.rearranged else True, _fine_pixels(found))]

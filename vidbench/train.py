@@ -186,11 +186,13 @@ def choose_precision(config) -> tuple[str, str]:
 
 
 def augmentation(config) -> Augmentation:
+    """What happens to the pixels of a training clip, as the options say."""
     names = ("min_scale", "jitter", "rotation", "rand_augment", "erase")
     return Augmentation(flip=not config.no_flip, **{name: getattr(config, name) for name in names})
 
 
 def run_folder(config, task: Task) -> Path:
+    """``results/NAME``; the default name says network and dataset."""
     name = config.run_name or f"train-{task.card.architecture}-{task.dataset.name}"
     return Path(config.results_dir) / name
 
@@ -216,10 +218,12 @@ def manifest(config, task: Task, device: str, precision: str) -> dict:
 
 
 def hash_of(weights: str | None) -> str | None:
+    """SHA-256 of a weights file in hexadecimal; what names no file is returned as it is."""
     return sha256_of_file(weights) if weights and Path(weights).is_file() else weights
 
 
 def data_facts(task: Task) -> dict:
+    """Which videos are learnt from and judged on, for the manifest and the checkpoint."""
     sides = task.sides
     return {
         "name": task.dataset.name,
@@ -258,6 +262,7 @@ def load_network(config, task: Task, device: str) -> models.Model:
 
 
 def read_videos(config, task: Task, stored: InputSpec, progress, tell) -> train_data.Stored:
+    """Read every training video once, as small whole frames; those that cannot be read are counted and told."""
     kept = train_data.store_videos(
         task.sides.train,
         task.root,
@@ -277,6 +282,7 @@ def read_videos(config, task: Task, stored: InputSpec, progress, tell) -> train_
 
 
 def view_workers(config, device: str) -> int:
+    """Processes that cut and change clips beside the network: as asked, none on a processor, up to 8 for a GPU."""
     if config.num_workers is not None:
         return config.num_workers
     return min(8, max(1, evaluate.usable_cores() - 1)) if device != "cpu" else 0
@@ -520,6 +526,7 @@ class Clock(callbacks.Callback):
 
 
 def loggers_for(folder: Path, tensorboard: bool) -> list:
+    """Lightning's loggers: a CSV file a session and, where asked for, TensorBoard."""
     from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
     found = [CSVLogger(folder, name="log")]  # a folder a session: it would empty one that is there

@@ -111,6 +111,7 @@ def card_of(path: str | os.PathLike, facts: dict, base: ModelCard) -> ModelCard:
 
 
 def spec_as_json(spec: InputSpec) -> dict:
+    """An input as JSON values; ``spec_from_json`` reads it back."""
     return json.loads(json.dumps(dataclasses.asdict(spec)))
 
 
