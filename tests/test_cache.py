@@ -518,7 +518,9 @@ def test_the_table_says_sizes_use_and_limit(filled, tmp_path):
     assert text.splitlines()[0].endswith(f": 1 clip, {size}, limit 1 GB")
     assert "5 frames, 7x9, 2 views" in text
     assert time.strftime("%Y-%m-%d", time.localtime()) in text
-    assert cache.describe_holdings(ClipCache(tmp_path / "none")).endswith("none: 0 clips, 0 bytes, no limit")
+    none = cache.describe_holdings(ClipCache(tmp_path / "none"))
+    assert none.endswith("none (no such folder yet): 0 clips, 0 bytes, no limit")
+    assert not (tmp_path / "none").exists()
 
 
 def cache_script(*words):

@@ -243,6 +243,14 @@ def test_other_spellings_of_a_users_own_folders_are_known():
     assert found.unmapped == ("something of mine",)
 
 
+@pytest.mark.parametrize(("dataset", "model"), [("ucf101", "kinetics400"), ("kinetics700", "kinetics600")])
+def test_known_joins_all_that_names_joins(dataset, model):
+    pair = load_labels(dataset), load_labels(model)
+    named, known = LabelMap.by_name(*pair).columns, LabelMap.known(*pair).columns
+    assert all(not wanted or wanted == found for wanted, found in zip(named, known))
+    assert LabelMap.known(("SURFING water", "mine"), ("yoga", "surfing water")).columns == ((1,), ())
+
+
 def test_nothing_known_is_said():
     with pytest.raises(AnnotationError, match="known as one of the model's"):
         LabelMap.known(("mine",), load_labels("kinetics400"))

@@ -277,21 +277,14 @@ class LabelMap:
         Raises:
             AnnotationError: no name agrees.
         """
-        places: dict[str, list[int]] = {}
-        for place, name in enumerate(model_labels):
-            places.setdefault(name.casefold(), []).append(place)
-        columns = []
-        for name in dataset_labels:
-            same = places.get(name.casefold(), [])
-            exact = [place for place in same if model_labels[place] == name]
-            columns.append(tuple(exact or same))
+        columns = _same_names(dataset_labels, model_labels)
         if not any(columns):
             raise AnnotationError("No class name of the dataset is one of the model's; pass --label-map FILE.")
         return cls(tuple(dataset_labels), tuple(model_labels), tuple(columns))
 
     @classmethod
     def known(cls, dataset_labels, model_labels) -> LabelMap:
-        """Classes of the same name, and those that ``vidbench.data.labels`` names as the same under other names.
+        """Classes that ``by_name`` joins, and those that ``vidbench.data.labels`` names as the same under other names.
 
         That is, other spellings of a class in use, classes that Kinetics renamed from one version to the next, and
         classes that it split, whose best score counts. One that is only wider or narrower is not joined: a wrong answer
@@ -309,10 +302,10 @@ class LabelMap:
         for join in catalog.load_joins(*lists) if all(lists) else ():
             if join.kind in JOINED:
                 also.setdefault(join.name, []).append(join.other)
-        columns = []
-        for name in dataset_labels:
+        columns = _same_names(dataset_labels, model_labels)
+        for number, name in enumerate(dataset_labels):
             others = {places[other] for other in also.get(name, ()) if other in places}
-            columns.append((places[name],) if name in places else tuple(sorted(others)))
+            columns[number] = columns[number] or tuple(sorted(others))
         if not any(columns):
             raise AnnotationError("No class of the dataset is known as one of the model's; pass --label-map FILE.")
         files = [sha256_of_file(catalog.LABELS_FOLDER / f"{name}.csv") for name in ("aliases", "joins")]
@@ -384,6 +377,18 @@ class LabelMap:
             "unmapped": list(self.unmapped),
             "columns": [list(places) for places in self.columns],
         }
+
+
+def _same_names(dataset_labels, model_labels) -> list[tuple[int, ...]]:
+    """For each dataset class the model's of that name: spelt alike, else alike but for the case of letters."""
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(model_labels):
+        places.setdefault(name.casefold(), []).append(place)
+    columns = []
+    for name in dataset_labels:
+        same = places.get(name.casefold(), [])
+        columns.append(tuple([place for place in same if model_labels[place] == name] or same))
+    return columns
 
 
 def _rows(path: Path):

@@ -337,7 +337,8 @@ def describe_holdings(cache: ClipCache) -> str:
     total, clips = sum(row.num_bytes for row in rows), sum(row.num_clips for row in rows)
     number = "1 clip" if clips == 1 else f"{clips} clips"
     bound = "no limit" if limit is None else f"limit {megabytes(limit)}"
-    lines = [f"cache      {printable(cache.folder, 160)}: {number}, {megabytes(total)}, {bound}"]
+    where = "" if cache.folder.is_dir() else " (no such folder yet)"
+    lines = [f"cache      {printable(cache.folder, 160)}{where}: {number}, {megabytes(total)}, {bound}"]
     if not rows:
         return lines[0]
     table = [("dataset", "clips", "bytes", "a clip", "used last", "frames")]
