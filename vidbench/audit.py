@@ -19,7 +19,7 @@ from vidbench.data.barcode import read_numbers, write_numbered
 from vidbench.data.sample import indices_for
 from vidbench.metrics import percent
 from vidbench.records import ConfigError, RunError, UnreadableVideo
-from vidbench.utils import printable
+from vidbench.utils import printable, write_table
 from vidbench.variants import change_of, points, run_variants
 
 NUM_NUMBERED = 48  # pictures in each numbered video
@@ -255,9 +255,9 @@ def write_audit(found: Audit, out: str | Path) -> Path:
         for line in found.flips
     ]
     try:
-        compare.write_table(out / "indices.csv", found.indices)
-        compare.write_table(out / "pixels.csv", found.pixels)
-        compare.write_table(out / "flips.csv", flips)
+        write_table(out / "indices.csv", found.indices)
+        write_table(out / "pixels.csv", found.pixels)
+        write_table(out / "flips.csv", flips)
     except OSError as problem:
         raise RunError(f"{printable(out)} cannot be written: {problem.strerror}; use another --out") from None
     return out

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench import compare, intervals
+from vidbench import intervals
 from vidbench.metrics import percent
 from vidbench.records import RunError
 from vidbench.report import render, section
-from vidbench.utils import atomic_writer, printable
+from vidbench.utils import atomic_writer, printable, write_table
 from vidbench.variants import Variant, change_of, points, run_variants, single_frame_model
 
 
@@ -160,7 +160,7 @@ def write_study(found: Robustness, out: str | Path) -> Path:
     """
     out = Path(out)
     try:
-        compare.write_table(out / "robustness.csv", csv_lines(found))
+        write_table(out / "robustness.csv", csv_lines(found))
         page = render(page_content(found), "robustness.html.j2")
         with atomic_writer(out / "robustness.html", "w") as file:
             file.write(page)

@@ -12,7 +12,7 @@ from vidbench import compare, intervals
 from vidbench.metrics import percent
 from vidbench.records import RunError
 from vidbench.report import render, section
-from vidbench.utils import atomic_writer, printable
+from vidbench.utils import atomic_writer, printable, write_table
 from vidbench.variants import Variant, change_of, points, run_variants, single_frame_model
 
 MOVING = ("shuffle", "reverse")  # changes of order alone: every frame is still there
@@ -142,8 +142,8 @@ def write_study(found: Study, out: str | Path) -> Path:
     lines = [{"name": "unchanged", "entry": found.plain.entry, "change": None}, *found.changes]
     lines += [found.single] if found.single else []
     try:
-        compare.write_table(out / "changes.csv", [_change_line(line) for line in lines])
-        compare.write_table(out / "classes.csv", [_class_line(line) for line in found.classes])
+        write_table(out / "changes.csv", [_change_line(line) for line in lines])
+        write_table(out / "classes.csv", [_class_line(line) for line in found.classes])
         page = render(page_content(found), "temporal.html.j2")
         with atomic_writer(out / "temporal.html", "w") as file:
             file.write(page)
