@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -313,6 +314,28 @@ def test_workers_import_neither_torch_nor_the_users_script(folder, tmp_path):
     assert loaded == ["av", "cv2"]
     assert main is None
     assert sys.modules["__main__"].__file__ is not None  # and this process has its script back
+
+
+def test_other_threads_see_the_users_script_while_workers_start(folder):
+    """torchvision's import looks at the file of ``__main__``, and an evaluation imports it while workers start."""
+    main, missing, done = sys.modules["__main__"], [], threading.Event()
+
+    def look():
+        while not done.is_set():
+            missing.append(main.__file__ is None)
+            time.sleep(1e-4)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        with ViewReader(folder, SPEC, num_workers=2) as reader:
+            reader.warm_up()
+            assert all(isinstance(views, Views) for _, views in reader.stream(records(folder)))
+    finally:
+        done.set()
+        looking.join()
+    assert missing
+    assert not any(missing)
 
 
 SCRIPT = """

@@ -17,13 +17,13 @@ import multiprocessing.context
 import os
 import queue
 import signal
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import spawn
 
 import numpy as np
 from pebble import ProcessExpired, ProcessPool
@@ -310,16 +310,22 @@ class _Context(multiprocessing.context.SpawnContext):
 
 @contextlib.contextmanager
 def _without_main():
-    main = sys.modules.get("__main__")
-    names = ("__file__", "__spec__")
-    kept = {name: getattr(main, name) for name in names if hasattr(main, name)}
+    """Spawning in this thread tells the child nothing of ``__main__``, which stays as it is for all other threads:
+    libraries that are being imported while workers start look at it."""
+    prepare, here = spawn.get_preparation_data, threading.get_ident()
+
+    def prepared(name):
+        data = prepare(name)
+        if threading.get_ident() == here:
+            for key in ("init_main_from_name", "init_main_from_path"):
+                data.pop(key, None)
+        return data
+
+    spawn.get_preparation_data = prepared
     try:
-        for name in kept:
-            setattr(main, name, None)
         yield
     finally:
-        for name, value in kept.items():
-            setattr(main, name, value)
+        spawn.get_preparation_data = prepare
 
 
 @contextlib.contextmanager
