@@ -12,6 +12,7 @@ filled before, and the number to look at is clips/s of the evaluation over clips
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import statistics
@@ -67,6 +68,30 @@ def forward_alone(model, pixels, batch_size: int) -> float:
     return time.monotonic() - began
 
 
+@contextlib.contextmanager
+def timed(module, *names: str):
+    """Wall seconds that each of these functions of a module takes, by name."""
+    seconds, kept = dict.fromkeys(names, 0.0), {name: getattr(module, name) for name in names}
+
+    def watch(name):
+        def call(*args, **more):
+            began = time.monotonic()
+            try:
+                return kept[name](*args, **more)
+            finally:
+                seconds[name] += time.monotonic() - began
+
+        return call
+
+    for name in names:
+        setattr(module, name, watch(name))
+    try:
+        yield seconds
+    finally:
+        for name, function in kept.items():
+            setattr(module, name, function)
+
+
 def settled_model(config, plan, pixels):
     from vidbench import evaluate as module
     from vidbench import models
@@ -76,6 +101,11 @@ def settled_model(config, plan, pixels):
     model.settle(tuning.precision, tuning.memory_format)
     forward_alone(model, list(islice(pixels, 2 * config.batch_size)), config.batch_size)
     return model
+
+
+def spread(values: list[float]) -> str:
+    """The median, and the smallest and largest."""
+    return f"{statistics.median(values):.3f} [{min(values):.3f}, {max(values):.3f}]"
 
 
 def main() -> None:
@@ -95,7 +125,7 @@ def main() -> None:
     from vidbench.arguments import EvaluateConfig
     from vidbench.utils import usable_cores
 
-    ratios, rates = [], []
+    ratios, loops, rates = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         base = {
             "model": args.model, "weights": "random", "new_head": True, "dataset": "folder", "device": args.device,
@@ -112,23 +142,25 @@ def main() -> None:
             forward_s = forward_alone(model, pixels, config.batch_size)
             del pixels
             began = time.monotonic()
-            outcome = module.evaluate(EvaluateConfig(**base, run_name=f"turn{turn}"))
+            with timed(module, "load_model", "finish") as apart:
+                outcome = module.evaluate(EvaluateConfig(**base, run_name=f"turn{turn}"))
             wall = time.monotonic() - began
             timing = json.loads((outcome.run_folder / "manifest.json").read_text())["timing"]
             ratios.append(wall / max(read_s, forward_s))
+            loops.append(timing["seconds"]["wall"] / max(read_s, forward_s))
             rates.append(timing["clips_per_s"] / (len(plan.records) / forward_s))
             print(
                 f"round {turn + 1}: reading {read_s:.2f} s, network {forward_s:.2f} s, evaluation {wall:.2f} s (its "
-                f"loop {timing['seconds']['wall']:.2f} s), of the slower half {ratios[-1]:.3f}, clips/s over the "
-                f"network's {rates[-1]:.3f}",
+                f"loop {timing['seconds']['wall']:.2f} s, loading the network {apart['load_model']:.2f} s, "
+                f"the report {apart['finish']:.2f} s), of the slower half {ratios[-1]:.3f}, clips/s over the network's "
+                f"{rates[-1]:.3f}",
                 flush=True,
             )
     print(
         f"{args.model}, {plan.spec.num_views} views of {plan.spec.num_frames} frames, {model.precision} "
         f"{model.memory_format}, {len(plan.records)} videos{', cached' * args.cached}, {model.device_name}, "
-        f"{usable_cores()} cores: evaluation over the slower half {statistics.median(ratios):.3f} "
-        f"[{min(ratios):.3f}, {max(ratios):.3f}], its clips/s over the network's {statistics.median(rates):.3f} "
-        f"[{min(rates):.3f}, {max(rates):.3f}], {args.rounds} rounds"
+        f"{usable_cores()} cores: evaluation over the slower half {spread(ratios)}, its loop {spread(loops)}, its "
+        f"clips/s over the network's {spread(rates)}, {args.rounds} rounds"
     )
 
 
