@@ -107,12 +107,14 @@ class Plan(Choice):
         return len(self.labels) if self.new_head else self.card.num_classes
 
 
-def evaluate(config, *, progress=None) -> Outcome:
+def evaluate(config, *, progress=None, engine=None) -> Outcome:
     """Evaluate a model on a split; continue the run when its folder exists.
 
     Args:
         config: a ``vidbench.arguments.EvaluateConfig``.
         progress: ``start(total, done)``, ``update(done, skipped)`` and ``stop()`` are called.
+        engine: called with the checked configuration and the plan, gives what reads and predicts: ``Here``, which is
+            the default, or another class with its methods. ``vidbench.engines.run`` chooses it by the configuration.
 
     Returns:
         The outcome; rows, logits, metrics and report are in its run folder.
@@ -127,23 +129,21 @@ def evaluate(config, *, progress=None) -> Outcome:
     folder = run_folder(config)
     if config.dry_run:
         return Outcome(folder, describe_plan(config, plan, folder), EXIT_OK, {})
-    device = models.choose_device(config.device)
     done = len(read_rows(folder / "rows.jsonl", plan.records)[0])
     keep = functools.partial(rows_that_stand, plan)
     shape = plan.spec.num_views, plan.num_scores
     with contextlib.ExitStack() as stack:
-        model, reader = None, stack.enter_context(open_reader(config, plan, device))
+        worker = stack.enter_context((engine or Here)(config, plan))
         if done < len(plan.records):  # before anything is written
-            reader.warm_up()  # workers start while the model is loaded
-            model = load_model(config, plan, device)
-        facts = manifest(config, plan, device)
+            worker.prepare()
+        facts = manifest(config, plan, worker.device)
         run = stack.enter_context(RunFolder(folder, facts, plan.records, *shape, config.batch_size, keep))
         fetched = check.fetch_states(plan.root, plan.split, (*plan.records, *plan.absent))
         ledger.write_absent(folder, plan.records, plan.absent, fetched)
         left = len(plan.records) - len(run.rows)
         try:
             if left:
-                predict_missing(config, plan, run, model or load_model(config, plan, device), reader, progress)
+                predict_missing(plan, run, worker, progress)
         except KeyboardInterrupt:
             done = (
                 f"stopped after {len(run.rows)} of {len(plan.records)} videos; the same command continues in {folder}"
@@ -453,34 +453,82 @@ def open_reader(config, plan: Plan, device: str) -> load.ViewReader:
     )
 
 
-def predict_missing(config, plan: Plan, run: RunFolder, model: models.Model, reader, progress) -> None:
+class Here:
+    """Reads in workers of this machine and predicts in this process.
+
+    Another engine has the same methods, used in this order: entered, ``device``, ``prepare`` (where there is work),
+    ``begin``, ``results``, ``timing``, left.
+
+    Args:
+        config: a checked ``EvaluateConfig``.
+        plan: what there is to do.
+    """
+
+    def __init__(self, config, plan: Plan):
+        self.config, self.plan, self.model = config, plan, None
+        self.device = models.choose_device(config.device)
+        self.reader = open_reader(config, plan, self.device)
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.reader.close()
+
+    def prepare(self) -> None:
+        """Load what is needed; raises what a user has to know before anything is written."""
+        self.reader.warm_up()  # workers start while the model is loaded
+        self.model = load_model(self.config, self.plan, self.device)
+
+    def begin(self, run: RunFolder) -> None:
+        """The run is there: write down the weights, and refuse others than it had."""
+        self.model = self.model or load_model(self.config, self.plan, self.device)
+        check_weights(self.model, run)
+
+    def results(self, run: RunFolder, todo: Iterable, clock: StageClock) -> Iterator[tuple[list[Row], np.ndarray]]:
+        """Rows and logits of whole batches of ``(number, record)``, in the order given."""
+        with self.reader as reader:
+            begun = (
+                self._begin_batch(batch, run, clock) for batch in batches(reader.stream(todo), self.config.batch_size)
+            )
+            for finish_batch in one_behind(begun) if is_cuda(self.device) else begun:
+                yield finish_batch()
+                if not clock.memory_kept and self.model.seconds.get("forward"):
+                    clock.memory_kept = True
+                    forward.reuse_memory(self.model, peak_rss_mb())
+
+    def _begin_batch(self, batch, run: RunFolder, clock: StageClock) -> Callable:
+        pixels = [views.pixels for _, views in batch if isinstance(views, Views)]
+        if pixels and not self.model.settled:
+            with clock.apart():
+                settle(self.model, pixels, self.config, run)
+        return begin_batch(batch, self.plan, self.model, self.config, clock)
+
+    def timing(self, run: RunFolder, clock: StageClock) -> dict:
+        """The section ``timing`` of the manifest, with the sessions before."""
+        return clock.facts(self.model, run.manifest.get("timing"), workers_of(self.config))
+
+
+def predict_missing(plan: Plan, run: RunFolder, engine, progress) -> None:
     """Decode, predict and append every video that has no row yet, batch by batch."""
-    check_weights(model, run)
+    engine.begin(run)
     todo = list(enumerate(plan.records))[len(run.rows) :]
     clock = StageClock()
     skipped = sum(not row.predicted for row in run.rows)
     if progress:
         progress.start(len(plan.records), len(run.rows), skipped)
     try:
-        with reader:
-            begun = (
-                begin_batch(batch, plan, run, model, config, clock)
-                for batch in batches(reader.stream(todo), config.batch_size)
-            )
-            for finish_batch in one_behind(begun) if is_cuda(model.device) else begun:
-                rows, logits = finish_batch()
+        with contextlib.closing(engine.results(run, todo, clock)) as results:
+            for rows, logits in results:
                 run.append(rows, logits)
                 skipped += sum(not row.predicted for row in rows)
-                if not clock.memory_kept and model.seconds.get("forward"):
-                    clock.memory_kept = True
-                    forward.reuse_memory(model, peak_rss_mb())
                 if progress:
                     progress.update(len(run.rows), skipped)
     finally:
         if progress:
             progress.stop()
         with contextlib.suppress(OSError):  # a full disk is append's to report
-            run.update_manifest(timing=clock.facts(model, run.manifest.get("timing"), workers_of(config)))
+            run.update_manifest(timing=engine.timing(run, clock))
 
 
 def check_weights(model, run: RunFolder) -> None:
@@ -516,7 +564,7 @@ def one_behind(stream: Iterable) -> Iterator:
     yield from waiting
 
 
-def begin_batch(batch, plan: Plan, run: RunFolder, model, config, clock: StageClock) -> Callable:
+def begin_batch(batch, plan: Plan, model, config, clock: StageClock) -> Callable:
     """Hand one batch of ``(index, Views or UnreadableVideo)`` to the network.
 
     Returns:
@@ -525,15 +573,12 @@ def begin_batch(batch, plan: Plan, run: RunFolder, model, config, clock: StageCl
     readable = [(number, views) for number, views in batch if isinstance(views, Views)]
     clock.add(views for _, views in readable)
     pixels = [views.pixels for _, views in readable]
-    if readable and not model.settled:
-        with clock.apart():
-            settle(model, pixels, config, run)
     submitted = model.submit(whole_batches(pixels, config.batch_size, model), config.batch_size) if readable else list
     numbers = [number for number, _ in readable]
 
     def finish_batch() -> tuple[list[Row], np.ndarray]:
         found = dict(zip(numbers, submitted()))
-        logits = np.full((len(batch), *run.shape[1:]), np.nan, np.float32)
+        logits = np.full((len(batch), plan.spec.num_views, plan.num_scores), np.nan, np.float32)
         rows = []
         for place, (number, views) in enumerate(batch):
             if number in found:
