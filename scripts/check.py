@@ -5,21 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
 
+if __name__ == "__main__":  # worker processes import this file: nothing of ours outside
+    from vidbench.cli import run_script
 
-def main() -> int:
-    from vidbench.arguments import parse_check
-
-    config = parse_check()
-
-    from vidbench.data.check import check
-    from vidbench.progress import Progress
-
-    outcome = check(config, progress=Progress())
-    print(outcome.summary)
-    return outcome.exit_status
-
-
-if __name__ == "__main__":  # workers import this file: everything heavy stays in main
-    from vidbench.flags import run_program
-
-    sys.exit(run_program(main, "check.py"))
+    sys.exit(run_script(__file__))

@@ -5,22 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
 
+if __name__ == "__main__":  # worker processes import this file: nothing of ours outside
+    from vidbench.cli import run_script
 
-def main() -> int:
-    from vidbench.run_arguments import parse_compare
-
-    config = parse_compare()
-
-    from vidbench.compare import compare_runs, text, write_comparison
-
-    options = {"k": config.k, "baseline": config.baseline, "ensemble": config.ensemble or (), "seed": config.seed}
-    comparison = compare_runs(config.runs, **options)
-    print(text(comparison))
-    print("page", write_comparison(comparison, config.out))
-    return 0
-
-
-if __name__ == "__main__":
-    from vidbench.flags import run_program
-
-    sys.exit(run_program(main, "compare.py"))
+    sys.exit(run_script(__file__))

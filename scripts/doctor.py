@@ -5,20 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
 
+if __name__ == "__main__":  # worker processes import this file: nothing of ours outside
+    from vidbench.cli import run_script
 
-def main() -> int:
-    from vidbench.arguments import parse_doctor
-
-    config = parse_doctor()
-
-    from vidbench.doctor import examine
-
-    diagnosis = examine(config)
-    print(diagnosis.summary)
-    return diagnosis.exit_status
-
-
-if __name__ == "__main__":
-    from vidbench.flags import run_program
-
-    sys.exit(run_program(main, "doctor.py"))
+    sys.exit(run_script(__file__))

@@ -5,22 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
 
+if __name__ == "__main__":  # worker processes import this file: nothing of ours outside
+    from vidbench.cli import run_script
 
-def main() -> int:
-    from vidbench.study_arguments import parse_robustness
-
-    config = parse_robustness()
-
-    from vidbench.progress import Progress
-    from vidbench.robustness import study, text, write_study
-
-    found = study(config, progress=Progress())
-    print(text(found))
-    print("page", write_study(found, config.out))
-    return 3 if found.skipped else 0
-
-
-if __name__ == "__main__":  # workers import this file: everything heavy stays in main
-    from vidbench.flags import run_program
-
-    sys.exit(run_program(main, "robustness.py"))
+    sys.exit(run_script(__file__))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -23,9 +24,11 @@ import filelock
 import pytest
 
 from vidbench.arguments import FetchConfig, parse_fetch
+from vidbench.data import catalog
 from vidbench.data import fetch as fetching
 from vidbench.data.arriving import Arriving, RangeFile, Restarted
 from vidbench.data.catalog import find_dataset, load_labels
+from vidbench.data.decode import read_clip
 from vidbench.data.fetch import Order, fetch, make_plan
 from vidbench.data.index import draw_subset, load_records
 from vidbench.data.order import Known, addresses, class_names, kinetics_rows, lost, mp4_damage, shares
@@ -781,6 +784,18 @@ def test_vidmini_is_there_and_its_train_split_is_drawn(tmp_path):
     outcome = fetch(Order("vidmini", "train", per_class=1, data_dir=tmp_path))
     assert (outcome.num_there, outcome.num_new) == (12, 12)
     assert len(load_records("vidmini", tmp_path, "train")) == 12
+
+
+def test_the_test_split_of_vidmini_is_drawn_where_it_did_not_come_along(tmp_path, monkeypatch):
+    shipped = find_dataset("vidmini")
+    there = shipped.default_dir / "videos" / "Recede" / "v_Recede_g01_c01.mp4"
+    monkeypatch.setitem(catalog.DATASETS, "vidmini", dataclasses.replace(shipped, default_dir=tmp_path / "vidmini"))
+    monkeypatch.setitem(fetching.MINI, "test", 1)
+    assert fetch(Order("vidmini")).num_new == 12
+    again = fetch(Order("vidmini"))
+    assert (again.num_there, again.num_new) == (12, 0)
+    drawn = tmp_path / "vidmini" / there.relative_to(shipped.default_dir)
+    assert (read_clip(drawn, [0, 9]).frames == read_clip(there, [0, 9]).frames).all()
 
 
 # ---------------------------------------------------------------- small rules

@@ -51,6 +51,7 @@ MODULES = {
     "safetensors": "safetensors.torch",
     "scikit-learn": "sklearn.metrics",
     "scipy": "scipy.stats",
+    "shtab": "shtab",
     "statsmodels": "statsmodels.api",
     "setuptools": "pkg_resources",
     "tenacity": "tenacity",

@@ -26,9 +26,11 @@ LAYERS = [  # a module imports only from the lines above its own
     "models transcode data.check data.exports compare",
     "predict mini_recipe augment optimise explain tokens costs",
     "evaluate export probe",
-    "distribute serve visualize browse variants doctor train_data",
-    "widgets arguments run_arguments merge temporal robustness audit train",
-    "study_arguments",
+    "distribute serve visualize browse variants doctor train_data answer environment",
+    "widgets arguments run_arguments merge temporal robustness audit train listing",
+    "study_arguments ask_arguments completion",
+    "cli",
+    "__main__",
 ]
 # Said to be light: --help, decoding workers and a notebook's first cell import them.
 LIGHT = ["vidbench", "records", "utils", "flags", "metrics", "arguments", "models", "progress", "report", "data.*"]
@@ -45,6 +47,11 @@ LIGHT += [
     "study_arguments",
     "diagrams",
     "ensemble",
+    "cli",
+    "ask_arguments",
+    "listing",
+    "environment",
+    "completion",
 ]
 ALONE = {"tensorflow": "hubs", "tensorflow_hub": "hubs", "ray": "distribute", "ipywidgets": "widgets"}
 

@@ -7,7 +7,6 @@ import dataclasses
 import importlib.util
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from vidbench.flags import (
     OptionError,
     Options,
     Program,
+    first_words,
     fraction,
     number,
     one_of,
@@ -1662,10 +1662,7 @@ exit status
 
 def parse_check(arguments: Sequence[str] | None = None) -> CheckConfig:
     """Options of ``scripts/check.py``; see ``parse_evaluate``. The dataset's name may stand first."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and not words[0].startswith(("-", "@")):
-        words.insert(0, "--dataset")
-    return parse_or_exit(CheckConfig, words, CHECK)
+    return parse_or_exit(CheckConfig, first_words(arguments, "--dataset"), CHECK)
 
 
 FETCH = Program(
@@ -1689,10 +1686,7 @@ exit status
 
 def parse_fetch(arguments: Sequence[str] | None = None) -> FetchConfig:
     """Options of ``scripts/fetch.py``; a first word without dashes is the dataset's name. See ``parse_evaluate``."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    if words and not words[0].startswith(("-", "@")):
-        words = ["--dataset", *words]
-    return parse_or_exit(FetchConfig, words, FETCH)
+    return parse_or_exit(FetchConfig, first_words(arguments, "--dataset"), FETCH)
 
 
 SPLIT = Program(
@@ -1704,10 +1698,7 @@ SPLIT = Program(
 
 def parse_split(arguments: Sequence[str] | None = None) -> SplitConfig:
     """Options of ``scripts/split.py``; see ``parse_evaluate``. The dataset's name may stand first."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and not words[0].startswith(("-", "@")):
-        words.insert(0, "--dataset")
-    return parse_or_exit(SplitConfig, words, SPLIT)
+    return parse_or_exit(SplitConfig, first_words(arguments, "--dataset"), SPLIT)
 
 
 DOCTOR = Program(
@@ -1731,10 +1722,7 @@ exit status
 
 def parse_doctor(arguments: Sequence[str] | None = None) -> DoctorConfig:
     """Options of ``scripts/doctor.py``; see ``parse_evaluate``. The model's name may stand first."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and not words[0].startswith(("-", "@")):
-        words.insert(0, "--model")
-    return parse_or_exit(DoctorConfig, words, DOCTOR)
+    return parse_or_exit(DoctorConfig, first_words(arguments, "--model"), DOCTOR)
 
 
 CONVERT = Program(
@@ -1759,10 +1747,7 @@ The last five come with a labels.txt beside them. Entries that are wrong themsel
 
 def parse_convert(arguments: Sequence[str] | None = None) -> ConvertConfig:
     """Options of ``scripts/convert.py``; see ``parse_evaluate``. The dataset's name may stand first."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and not words[0].startswith(("-", "@")):
-        words.insert(0, "--dataset")
-    return parse_or_exit(ConvertConfig, words, CONVERT)
+    return parse_or_exit(ConvertConfig, first_words(arguments, "--dataset"), CONVERT)
 
 
 CACHE_PROGRAM = Program(

@@ -81,6 +81,7 @@ def one_of(*names: str) -> Callable:
             raise ValueError(f"must be one of {', '.join(names)}, not {quoted(value)}")
         return value
 
+    check.names = names  # for the completion of a shell
     return check
 
 
@@ -432,11 +433,38 @@ class Program:
     old_flags: tuple[str, ...] = ()
     translate: Callable | None = None
 
+    def as_started(self) -> Program:
+        """The program under the name by which this process was started: ``vidbench NAME`` instead of ``NAME.py``."""
+        if not started_as_vidbench():
+            return self
+        texts = {field: command_names(getattr(self, field)) for field in ("name", "description", "usage", "epilog")}
+        return dataclasses.replace(self, **texts)
+
+
+def started_as_vidbench() -> bool:
+    """Whether the installed command ``vidbench``, or ``python -m vidbench``, runs this process."""
+    file = os.path.abspath(sys.argv[0])
+    return "vidbench" in (
+        os.path.splitext(os.path.basename(file))[0],
+        os.path.basename(os.path.dirname(file)) if os.path.basename(file) == "__main__.py" else "",
+    )
+
+
+def command_names(text: str) -> str:
+    """Scripts by the names that the installed command has for them.
+
+    >>> command_names("scripts/audit_decoders.py, python scripts/merge.py or evaluate.py")
+    'vidbench audit-decoders, vidbench merge or vidbench evaluate'
+    """
+    scripts = re.compile(r"(?:python )?(?:\bscripts/)?\b([a-z][a-z_]*)\.py\b")
+    return scripts.sub(lambda match: "vidbench " + match[1].replace("_", "-"), text)
+
 
 def make_parser(options: type, program: Program) -> argparse.ArgumentParser:
     """The flags of a dataclass as an ``argparse`` parser, in the groups and words of its fields."""
     from vidbench import __version__
 
+    program = program.as_started()
     parser = argparse.ArgumentParser(
         prog=program.name,
         usage=program.usage,
@@ -474,7 +502,8 @@ def _help_of(field: dataclasses.Field) -> str:
     elif not shown and field.metadata["kind"] is not switch:
         shown = f"default: {field.default}"
     head, stop, tail = field.metadata["help"].partition(". ")
-    return (head + (f" ({shown})" if shown else "") + stop + tail).replace("%", "%%")
+    text = (head + (f" ({shown})" if shown else "") + stop + tail).replace("%", "%%")
+    return command_names(text) if started_as_vidbench() else text
 
 
 def parse(options: type, arguments: Sequence[str], program: Program):
@@ -532,8 +561,15 @@ def build(options: type, given: dict[str, Given]):
         raise ConfigError(f"{place}: {problem}" if place else str(problem)) from None
 
 
+def first_words(arguments: Sequence[str] | None, flag: str) -> list[str]:
+    """A command line with ``flag`` put before words that stand first without one; ``None`` is that of this process."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return [flag, *words] if words and not words[0].startswith(("-", "@")) else words
+
+
 def parse_or_exit(options: type, arguments: Sequence[str] | None, program: Program):
     """``parse`` for a script: notes go to standard error; a mistake is said there, with exit status 2."""
+    program = program.as_started()
     try:
         made, notes = parse(options, sys.argv[1:] if arguments is None else list(arguments), program)
     except ConfigError as problem:

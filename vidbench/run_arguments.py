@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from vidbench.flags import (
     OptionError,
     Options,
     Program,
+    first_words,
     fraction,
     number,
     option,
@@ -202,22 +202,16 @@ POWER = Program(
 )
 
 
-def _first_words(arguments: Sequence[str] | None, flag: str) -> list[str]:
-    """The command line with ``flag`` put before words that stand first without one."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    return [flag, *words] if words and not words[0].startswith(("-", "@")) else words
-
-
 def parse_compare(arguments: Sequence[str] | None = None) -> CompareConfig:
     """Options of ``scripts/compare.py``; run folders may stand first. See ``arguments.parse_evaluate``."""
-    return parse_or_exit(CompareConfig, _first_words(arguments, "--runs"), COMPARE)
+    return parse_or_exit(CompareConfig, first_words(arguments, "--runs"), COMPARE)
 
 
 def parse_merge(arguments: Sequence[str] | None = None) -> MergeConfig:
     """Options of ``scripts/merge.py``; run folders may stand first. See ``arguments.parse_evaluate``."""
-    return parse_or_exit(MergeConfig, _first_words(arguments, "--runs"), MERGE)
+    return parse_or_exit(MergeConfig, first_words(arguments, "--runs"), MERGE)
 
 
 def parse_power(arguments: Sequence[str] | None = None) -> PowerConfig:
     """Options of ``scripts/power.py``; the accuracies may stand first. See ``arguments.parse_evaluate``."""
-    return parse_or_exit(PowerConfig, _first_words(arguments, "--accuracies"), POWER)
+    return parse_or_exit(PowerConfig, first_words(arguments, "--accuracies"), POWER)

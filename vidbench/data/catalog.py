@@ -14,7 +14,8 @@ from vidbench.records import AnnotationError, ConfigError
 from vidbench.utils import nearest_hint, printable
 
 LABELS_FOLDER = Path(__file__).parent / "labels"
-REPOSITORY = Path(__file__).resolve().parents[2]
+_ABOVE = Path(__file__).resolve().parents[2]
+REPOSITORY = _ABOVE if (_ABOVE / "pyproject.toml").is_file() else Path()  # a checkout, or else the current folder
 MOST_BYTES = 1 << 30  # of one annotation file; Kinetics-700's largest has 40 MB
 
 

@@ -647,6 +647,8 @@ def _note_failure(job: Job, url: str, problem: FetchError) -> None:
 def draw_vidmini(order: Order, progress=None) -> Outcome:
     """vidmini's test split is part of the repository; its train split is drawn, into ``data/clips/vidmini``.
 
+    Outside a checkout the test split is drawn too, where it belongs.
+
     Raises:
         ConfigError: a part of the test split is asked for, or classes.
     """
@@ -656,11 +658,13 @@ def draw_vidmini(order: Order, progress=None) -> Outcome:
         )
     began, outcome = time.monotonic(), Outcome(order.root)
     for split in order.splits:
-        if split == "test" and order.data_dir is None and order.per_class is None:
+        shipped = split == "test" and order.data_dir is None and order.per_class is None
+        if shipped and (order.root / "splits" / "testlist01.txt").is_file():
             num_clips = len(index.load_records("vidmini", order.root, "test", present_only=True))
             outcome.num_wanted, outcome.num_there = outcome.num_wanted + num_clips, outcome.num_there + num_clips
             continue
-        outcome.root = Path(order.data_dir) if order.data_dir else REPOSITORY / "data" / "clips" / "vidmini"
+        if not shipped:
+            outcome.root = Path(order.data_dir) if order.data_dir else REPOSITORY / "data" / "clips" / "vidmini"
         first = done = total = -1
         for done, total in make_mini(outcome.root, split, seed=order.seed, per_class=order.per_class or MINI[split]):
             if first < 0:

@@ -1,0 +1,338 @@
+"""The command vidbench: the same as the scripts, quick to answer, and what predict, ls, env and completion say."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vidbench import cli, environment, listing
+from vidbench.ask_arguments import LsConfig, parse_completion, parse_ls, parse_predict
+from vidbench.data.catalog import DATASETS
+from vidbench.flags import make_parser
+from vidbench.models import list_models
+from vidbench.records import ConfigError
+
+ROOT = Path(__file__).resolve().parents[1]
+CLIP = ROOT / "data" / "vidmini" / "videos" / "SitDown" / "v_SitDown_g01_c01.mp4"
+HEAVY = {"torch", "torchvision", "tensorflow", "pandas", "av", "cv2", "sklearn", "matplotlib", "jinja2", "transformers"}
+SCRIPTS = {  # command → script of the same name
+    name: ROOT / "scripts" / f"{name.replace('-', '_')}.py"
+    for name in cli.COMMANDS
+    if (ROOT / "scripts" / f"{name.replace('-', '_')}.py").is_file()
+}
+
+
+def start(*words, cwd=ROOT, python=(), **more):
+    command = [sys.executable, *python, "-m", "vidbench", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200, **more)
+
+
+def run(capsys, monkeypatch, *words) -> tuple[int, str, str]:
+    """Exit status, output and errors of a command, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["vidbench", *map(str, words)])
+    status = cli.main()
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def parser_of(name: str):
+    command = cli.COMMANDS[name]
+    module = importlib.import_module(f"vidbench.{command.module}")
+    return make_parser(getattr(module, command.options), getattr(module, command.program))
+
+
+# --- the table
+
+
+def test_every_command_is_a_script_or_one_of_four():
+    assert set(cli.COMMANDS) - set(SCRIPTS) == {"predict", "ls", "env", "completion"}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_is_nothing_but_its_command(name):
+    text = SCRIPTS[name].read_text(encoding="utf-8")
+    assert "run_script(__file__)" in text
+    assert len(text.splitlines()) < 20
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_help_of_a_command_is_that_of_its_script_under_another_name(name, monkeypatch):
+    def words() -> list[str]:
+        return re.sub(r"\bvidbench\s+([a-z]+(?:-\s*[a-z]+)?)", r"\1", parser_of(name).format_help()).split()
+
+    script = [re.sub(r"(?:scripts/)?([a-z_]+)\.py\b", lambda m: m[1].replace("_", "-"), word) for word in words()]
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/vidbench", name])
+    command = words()
+    assert "".join(command) == "".join(script)
+    assert ".py" not in " ".join(command)
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_explains_itself(name, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["vidbench", name, "--help"])
+    status = cli.main()
+    said = capsys.readouterr().out
+    assert status == 0
+    assert said.startswith(f"usage: vidbench {name} ")
+    named = set(re.findall(r"\bvidbench ([a-z][a-z-]+)", said)) - {"vidbench"}
+    assert named <= {*cli.COMMANDS, "knows"}, "a help text names a command that is not there"
+
+
+def test_help_lists_the_commands_and_imports_nothing_heavy(tmp_path):
+    done = start("--help", cwd=tmp_path, python=("-X", "importtime"), env={"PYTHONPATH": str(ROOT), "PATH": ""})
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    imported = {line.rsplit("|", 1)[1].strip().partition(".")[0] for line in lines}
+    assert done.returncode == 0
+    assert all(re.search(rf"^  {name} ", done.stdout, re.M) for name in cli.COMMANDS)
+    assert "vidbench" in imported
+    assert not imported & (HEAVY | {"numpy"})
+
+
+def test_an_unknown_command_gets_the_nearest_one(capsys, monkeypatch):
+    status, out, err = run(capsys, monkeypatch, "evalute")
+    assert (status, out) == (2, "")
+    assert err.splitlines()[0] == "vidbench: there is no command 'evalute'. Did you mean 'evaluate'?"
+
+
+def test_no_command_at_all_shows_the_commands_and_fails(capsys, monkeypatch):
+    status, out, err = run(capsys, monkeypatch)
+    assert (status, out) == (2, "")
+    assert "usage: vidbench COMMAND" in err
+
+
+def test_a_bad_option_names_the_command_as_it_was_typed(capsys, monkeypatch):
+    status, _, err = run(capsys, monkeypatch, "evaluate", "--bathc-size", "4")
+    assert status == 2
+    assert err.startswith("vidbench evaluate: command line: unknown option '--bathc-size'")
+    assert "(vidbench evaluate --help explains the options)" in err
+
+
+def test_a_script_and_its_command_end_alike(tmp_path):
+    words = ["0.80", "0.85"]
+    script = subprocess.run([sys.executable, SCRIPTS["power"], *words], capture_output=True, text=True, cwd=tmp_path)
+    command = start("power", *words, cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""})
+    assert script.returncode == command.returncode == 0
+    assert script.stdout == command.stdout != ""
+
+
+# --- predict
+
+
+def test_predict_answers_each_file_and_says_which_it_could_not_read(tmp_path, capsys, monkeypatch):
+    bad = tmp_path / "words.mp4"
+    bad.write_text("no video")
+    status, out, err = run(capsys, monkeypatch, "predict", CLIP, bad, tmp_path / "absent.mp4", "--top", 2)
+    assert status == 3
+    assert out.splitlines()[0].startswith("mini_r2plus1d.vidmini_v1: 12 classes of vidmini, 1 view")
+    assert re.fullmatch(r"  +9\d\.\d%  SitDown", out.splitlines()[2])
+    assert len(out.splitlines()) == 4
+    assert f"{bad}: " in err
+    assert "(not_media)" in err
+    assert f"{tmp_path / 'absent.mp4'}: no such file (missing)" in err
+    assert "knows vidmini's 12 drawn classes only" in err
+    assert "Traceback" not in err
+
+
+def test_predict_writes_the_probabilities_of_the_library_as_json(tmp_path, capsys, monkeypatch):
+    from vidbench.predict import predict
+
+    status, out, _ = run(capsys, monkeypatch, "predict", CLIP, "--json", "--model", "mini2d", "--top", "12")
+    found = json.loads(out)
+    best = {item["label"]: item["probability"] for item in found["videos"][0]["top"]}
+    assert status == 0
+    assert found["model"] == "mini2d.vidmini_v1"
+    assert best == pytest.approx(dict(predict("mini2d", CLIP).top(12)), abs=2e-6)
+    assert sum(best.values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_predict_says_that_random_weights_are_no_result(capsys, monkeypatch):
+    status, _, err = run(capsys, monkeypatch, "predict", CLIP, "--model", "mini2d", "--weights", "random")
+    assert status == 0
+    assert "no result" in err
+
+
+def test_predict_refuses_an_unknown_model_in_a_sentence(capsys, monkeypatch):
+    status, out, err = run(capsys, monkeypatch, "predict", CLIP, "--model", "mini2")
+    assert (status, out) == (2, "")
+    assert err == "vidbench predict: There is no model 'mini2'. Did you mean 'mini2d' or 'mini_r2plus1d'?\n"
+
+
+def test_files_may_stand_first_or_behind_their_flag():
+    first, flagged = (
+        parse_predict(["a.mp4", "b.mp4", "--top", "3"]),
+        parse_predict(["--top", "3", "--videos", "a.mp4", "b.mp4"]),
+    )
+    assert first == flagged
+    assert first.videos == ("a.mp4", "b.mp4")
+
+
+# --- ls
+
+
+def test_ls_finds_models_by_a_pattern_or_a_part_of_the_name(capsys, monkeypatch):
+    status, out, _ = run(capsys, monkeypatch, "ls", "models", "*k400*")
+    names = [line.split()[0] for line in out.splitlines()[1:]]
+    assert status == 0
+    assert names == list_models("*k400*") != []
+    _, out, _ = run(capsys, monkeypatch, "ls", "models", "movinet")
+    assert [line.split()[0] for line in out.splitlines()[1:]] == list_models("*movinet*") != []
+
+
+def test_ls_as_json_holds_every_dataset(capsys, monkeypatch):
+    status, out, _ = run(capsys, monkeypatch, "ls", "datasets", "--json")
+    found = {line["name"]: line for line in json.loads(out)}
+    assert status == 0
+    assert list(found) == list(DATASETS)
+    assert found["vidmini"]["there"] is True
+    assert found["kinetics400"]["listed"].startswith("train 246,534")
+
+
+def test_ls_answers_a_name_that_is_not_there_with_the_nearest(capsys, monkeypatch):
+    status, _, err = run(capsys, monkeypatch, "ls", "datasets", "kinetic40")
+    assert status == 2
+    assert "none of the" in err
+    assert "Did you mean" in err
+    assert "kinetics400" in err
+
+
+def test_ls_shows_runs_with_their_figure(tmp_path, capsys, monkeypatch):
+    words = ["--model", "mini2d", "--dataset", "vidmini", "--limit", "12", "--device", "cpu", "--num-workers", "0"]
+    words += ["--results-dir", tmp_path, "--run-name", "short", "--no-cache"]
+    assert run(capsys, monkeypatch, "evaluate", *words)[0] == 0
+    status, out, _ = run(capsys, monkeypatch, "ls", "runs", "--results-dir", tmp_path)
+    row = out.splitlines()[1]
+    assert status == 0
+    assert row.startswith("short  mini2d.vidmini_v1  vidmini test  top-1 ")
+    assert "n=12" in row
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_ls_says_where_it_looked_for_runs(there, tmp_path):
+    folder = tmp_path / "runs"
+    if there:
+        folder.mkdir()
+    with pytest.raises(ConfigError, match=re.escape(str(folder))):
+        listing.listing(LsConfig(what="runs", results_dir=str(folder)))
+
+
+def test_the_words_of_ls_may_stand_first():
+    assert parse_ls(["models", "*k400*", "--json"]) == LsConfig(what="models", pattern="*k400*", json=True)
+    assert parse_ls(["--what", "runs"]) == parse_ls(["runs"]) == LsConfig(what="runs")
+
+
+# --- env
+
+
+def test_a_trial_that_hangs_or_crashes_costs_one_line(monkeypatch):
+    (late,) = environment.run_trial("library", "tensorflow", 0.01)
+    assert (late.state, late.words) == ("fails", "not done within 0.01 s")
+    (crashed,) = environment.run_trial("nonsense", "x", 60)
+    assert crashed.state == "fails"
+    assert "ended with status 1: KeyError: 'nonsense'" in crashed.words
+
+
+def test_a_decoder_is_tried_on_numbered_pictures(monkeypatch):
+    (trial,) = environment.try_decoder("pyav")
+    assert trial.state == "works"
+    assert trial.words.startswith("av ")
+    from vidbench.data import barcode
+
+    monkeypatch.setattr(barcode, "read_numbers", lambda frames: barcode.np.array([0, 8, 20]))
+    (trial,) = environment.try_decoder("pyav")
+    assert (trial.state, trial.words) == ("fails", "asked for frames [0, 7, 20], it gave [0, 8, 20]")
+
+
+def test_a_device_that_computes_wrongly_is_said_to_fail(monkeypatch):
+    import torch
+
+    assert environment.try_devices("all")[0].state == "works"
+    right = torch.nn.functional.conv3d
+    monkeypatch.setattr(torch.nn.functional, "conv3d", lambda *args: right(*args) + 1)
+    assert environment.try_devices("all")[0] == environment.Trial(
+        "device", "cpu", "fails", "a convolution came out wrong"
+    )
+
+
+def test_an_absent_library_is_named_with_what_it_is_for(monkeypatch):
+    monkeypatch.setitem(environment.LIBRARIES, "no_such_library", "nothing")
+    assert environment.try_library("no_such_library") == [
+        environment.Trial("library", "no_such_library", "absent", "for nothing")
+    ]
+
+
+def test_what_an_extra_lacks_is_named_with_the_extra(monkeypatch):
+    lines = [
+        "numpy>=2",
+        "numpy>=2 ; extra == 'train'",
+        "no-such-package>=1; extra == 'train'",
+        'nor_this ; extra == "x"',
+    ]
+    monkeypatch.setattr(environment.metadata, "requires", lambda name: lines)
+    assert environment.missing_packages() == {"train": ["no-such-package"], "x": ["nor_this"]}
+    found = environment.Found({"system": "s", "cores": 1, "free_gb": 1}, {}, (), {}, environment.missing_packages())
+    assert "no-such-package: for training (vidbench train); pip install 'vidbench[train]'" in environment.text(found)
+    assert not found.works
+
+
+@pytest.mark.slow
+def test_env_tries_what_an_evaluation_needs_and_says_so_as_json():
+    done = start("env", "--json")
+    found = json.loads(done.stdout)
+    states = {(trial["kind"], trial["name"]): trial["state"] for trial in found["trials"]}
+    assert done.returncode == 0
+    assert found["works"] is True
+    assert states["decoder", "pyav"] == states["device", "cpu"] == "works"
+    assert {name for kind, name in states if kind == "decoder"} == set(environment.DECODERS)
+    assert {name for kind, name in states if kind == "library"} == set(environment.LIBRARIES)
+
+
+def test_every_extra_of_the_project_has_its_purpose():
+    import tomllib
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(extras) == set(environment.PURPOSES)
+
+
+# --- completion
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "tcsh", "powershell"])
+def test_there_is_a_completion_for_each_shell(shell):
+    from vidbench.completion import script
+
+    text = script(parse_completion([shell]).shell, cli.COMMANDS)
+    assert "audit-decoders" in text
+    assert "mini_r2plus1d.vidmini_v1" in text
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("doc", {"doctor"}),
+        ("doctor mini2", {"mini2d.vidmini_v1"}),
+        ("evaluate --model mini2", {"mini2d.vidmini_v1"}),
+        ("evaluate --dataset ucf", {"ucf101"}),
+        ("fetch hmdb", {"hmdb51"}),
+        ("evaluate --average l", {"logits"}),
+        ("ls mod", {"models"}),
+        ("evaluate --num-c", {"--num-clips", "--num-crops"}),
+        ("predict v_", {"v_short.mp4"}),
+    ],
+)
+def test_bash_completes(typed, offered, tmp_path):
+    from vidbench.completion import script
+
+    (tmp_path / "vidbench.sh").write_text(script("bash", cli.COMMANDS))
+    (tmp_path / "v_short.mp4").touch()
+    code = "source ./vidbench.sh; COMP_WORDS=(vidbench $1); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); "
+    code += '_shtab_vidbench; printf "%s\\n" "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", code, "bash", typed], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert {line.strip() for line in done.stdout.split()} == offered, done.stderr

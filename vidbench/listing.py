@@ -1,0 +1,140 @@
+"""Models, datasets and runs by name, as a table for people or as JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from vidbench.records import ConfigError
+from vidbench.report import frames_words, views_words
+from vidbench.utils import nearest_hint, printable
+
+
+def listing(config) -> str:
+    """What ``vidbench ls`` prints.
+
+    Args:
+        config: an ``ask_arguments.LsConfig``.
+
+    Raises:
+        ConfigError: no name matches, with the nearest ones; or there is no folder of runs.
+    """
+    lines, titles = LISTED[config.what](config)
+    if config.json:
+        return json.dumps(lines, indent=1)
+    return table([titles, *([_cell(value) for value in line.values()] for line in lines)])
+
+
+def matching(names: list[str], pattern: str, what: str) -> list[str]:
+    """The names that a shell pattern matches, or, where it has no ``*``, ``?`` or ``[``, that contain it.
+
+    >>> matching(["mini2d.vidmini_v1", "s3d.k400"], "k4", "models"), matching(["mini2d", "s3d"], "s*", "models")
+    (['s3d.k400'], ['s3d'])
+    """
+    whole = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
+    found = [name for name in names if fnmatch.fnmatchcase(name, whole)]
+    if names and not found:
+        raise ConfigError(
+            f"none of the {len(names)} {what} is called {printable(pattern, 60)!r}.{nearest_hint(pattern, names)}"
+        )
+    return found
+
+
+def models(config) -> tuple[list[dict], list[str]]:
+    """A line for each card of weights: what it takes, knows, costs and is reported to score."""
+    from vidbench.models import CARDS
+
+    titles = ["model", "classes", "views", "parameters", "weights", "published top-1"]
+    return [_model_line(CARDS[name]) for name in matching(list(CARDS), config.pattern, "models")], titles
+
+
+def _model_line(card) -> dict:
+    reported = card.reported if card.reported and card.reported.top1 is not None else None
+    if card.weights.absent:
+        where = "none"
+    else:
+        where = "fetched" if card.weights.url else "shipped"
+    spec = dataclasses.asdict(card.input)
+    return {
+        "name": card.name,
+        "classes": f"{card.num_classes} {card.labels}",
+        "views": f"{views_words(spec)}, {frames_words(spec)}",
+        "params": card.params or None,
+        "weights": where,
+        "reported": f"{reported.top1:g} % on {reported.on}" if reported else None,
+    }
+
+
+def datasets(config) -> tuple[list[dict], list[str]]:
+    """A line for each dataset: how many videos are listed, how it comes, and whether a copy lies at its usual place."""
+    from vidbench.data.catalog import DATASETS
+
+    titles = ["dataset", "listed", "how it comes", "usual place", "there"]
+    return [_dataset_line(DATASETS[name]) for name in matching(list(DATASETS), config.pattern, "datasets")], titles
+
+
+def _dataset_line(card) -> dict:
+    return {
+        "name": card.name,
+        "listed": ", ".join(f"{split} {count:,}" for split, count in card.counts) or None,
+        "comes": card.comes or "you bring it",
+        "folder": os.path.relpath(card.default_dir),
+        "there": Path(card.default_dir).is_dir(),
+    }
+
+
+def runs(config) -> tuple[list[dict], list[str]]:
+    """A line for each run folder, the one that changed last first."""
+    from vidbench.browse import Results
+
+    folder = Path(config.results_dir)
+    if not folder.is_dir():
+        raise ConfigError(f"There is no folder {printable(folder, 160)}: name the one with your runs in --results-dir.")
+    found = {run.name: run for run in Results(folder).runs()}
+    if not found:
+        raise ConfigError(f"{printable(folder, 160)} holds no runs: evaluate a model first, or name another folder.")
+    titles = ["run", "model", "data", "top-1", "changed"]
+    return [_run_line(found[name]) for name in matching(list(found), config.pattern, "runs")], titles
+
+
+def _run_line(run) -> dict:
+    from vidbench.browse import line_of
+    from vidbench.metrics import summary_line
+
+    line = line_of(run)
+    figure = summary_line(run.metrics) if run.metrics else None
+    if line["random"]:
+        figure = "random weights: no result"
+    return {
+        "name": run.name,
+        "model": line["model"],
+        "data": line["dataset"],
+        "top1": line["problem"] or figure,
+        "changed": line["changed"],
+    }
+
+
+LISTED: dict[str, Callable] = {"models": models, "datasets": datasets, "runs": runs}
+
+
+def table(rows: list[list[str]]) -> str:
+    """Rows of cells in columns; the first row is the head.
+
+    >>> print(table([["a", "b"], ["long", "c"]]))
+    a     b
+    long  c
+    """
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def _cell(value) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value / 1e6:.2f} M"
+    return "-" if value is None else printable(value)
