@@ -95,6 +95,7 @@ def training_view(
         num_frames: T of the view.
         how: ``None`` for the view without chance.
         mirrored: from ``mirror_classes``.
+        rng: what is random about the view; advanced by the call.
 
     Returns:
         uint8 (T, 3, crop height, crop width), RGB, and the class index.
@@ -122,7 +123,8 @@ def mix_clips(pixels: torch.Tensor, labels: torch.Tensor, num_classes: int, mixu
     Args:
         pixels: float (N, T, 3, H, W).
         labels: int64 (N,).
-        mixup: alpha of MixUp's Beta distribution, 0 for none; ``cutmix`` likewise.
+        num_classes: K.
+        mixup, cutmix: alpha of its Beta distribution, 0 for none.
 
     Returns:
         Pixels of the same shape, and labels float (N, K), each row adds up to 1.

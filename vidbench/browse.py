@@ -75,6 +75,7 @@ class Run:
 
     @property
     def name(self) -> str:
+        """The folder's name, which is also its place in addresses."""
         return self.folder.name
 
     @property
@@ -84,6 +85,7 @@ class Run:
 
     @property
     def random(self) -> bool:
+        """Whether the network has random weights, so that its figures are no result."""
         return bool(section(self.manifest, "model").get("random"))
 
 
@@ -317,6 +319,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     timeout = 30  # seconds that a client may be silent
 
     def do_GET(self) -> None:
+        """Answer a request; whatever goes wrong is logged, and the reader gets a page that says so."""
         try:
             self.answer()
         except ConnectionError:
@@ -330,6 +333,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def answer(self) -> None:
+        """The list of runs at ``/``, ``/compare``, and the files of ``/runs/NAME/FILE``; else 404."""
         address = urlsplit(self.path)
         parts = [name_of(part) for part in address.path.split("/")[1:]]
         if parts == [""]:
@@ -345,6 +349,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.not_found("There is no such page.")
 
     def compare(self, query: str) -> None:
+        """Send the runs that ``run=`` names side by side: two to ``MOST_COMPARED``, else 400; 404 where one is gone."""
         asked = dict.fromkeys(name_of(value) for key, value in fields_of(query) if key == "run")
         runs = [self.server.results.run(name) for name in asked]
         if None in runs:
@@ -356,9 +361,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.send_page(HTTPStatus.OK, compare_page(readable))
 
     def not_found(self, text: str) -> None:
+        """Send a page of status 404 with this sentence."""
         self.send_page(HTTPStatus.NOT_FOUND, message_page("Not found", text))
 
     def send_page(self, status: HTTPStatus, page: str) -> None:
+        """Send HTML as UTF-8, its length first; only headers where they alone were asked for (HEAD)."""
         body = page.encode("utf-8", "backslashreplace")
         self.send_response(status)
         self.send_header("Content-Type", "text/html; charset=utf-8")
@@ -368,6 +375,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def send_file(self, name: str, file: str) -> None:
+        """Send a file of a run as it is now, piece by piece; 404 where the run has none. CSV is offered for saving."""
         opened = self.server.results.open(name, file)
         if opened is None:
             return self.not_found("This run has no such file (yet).")
@@ -411,6 +419,7 @@ class Bounded:
         self.file, self.left = file, size
 
     def read(self, size: int) -> bytes:
+        """At most ``size`` bytes; none once the bound is reached."""
         data = self.file.read(min(size, self.left))
         self.left -= len(data)
         return data

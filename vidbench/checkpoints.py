@@ -129,6 +129,8 @@ def fetch(
     """Download a weights file to ``path``, complete and with the right hash, or not at all.
 
     Args:
+        url: its address.
+        path: the file to write; its folder is made.
         sha256: the whole hash in hexadecimal or its first digits (torchvision's file names carry eight).
         name: the model, for the message.
         can_be_random: whether the message may propose random weights.

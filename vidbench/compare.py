@@ -55,6 +55,7 @@ class Entry:
 
     @property
     def random(self) -> bool:
+        """Whether it is a single run with random weights; an ensemble is none."""
         return self.run is not None and bool(section(self.run.manifest, "model").get("random"))
 
 
@@ -77,6 +78,7 @@ class Pair:
 
     @property
     def by_interval(self) -> bool:
+        """Whether the interval of the difference leaves out 0: B is better or worse than A."""
         return not self.difference["low"] <= 0 <= self.difference["high"]
 
     @property

@@ -29,6 +29,7 @@ class Cost:
 
     @property
     def macs_of_video(self) -> int:
+        """Multiply-adds of all views of a video."""
         return self.macs * self.views
 
 
@@ -36,6 +37,7 @@ def cost_of(card: ModelCard, *, num_frames: int | None = None, crop: tuple[int, 
     """The cost of a card's network, counted on shapes alone: no weights, no memory, seconds at most.
 
     Args:
+        card: of a network that is built here.
         num_frames: frames a view; ``None`` for the card's.
         crop: height and width of a view; ``None`` for the card's.
 

@@ -88,6 +88,7 @@ class Plan(Choice):
         num_in_split: videos before ``--limit``.
         absent: videos that ``--present-only`` left out, because they are not there.
         whole: the list before ``--shard``: ``(number of videos, fingerprint)``.
+        card, spec, dataset, root, split, new_head: as in ``Choice``.
     """
 
     records: list[VideoRecord]
@@ -99,6 +100,7 @@ class Plan(Choice):
 
     @property
     def on_card(self) -> bool:
+        """Whether the input is the card's, so that the score can be held beside published ones."""
         return self.spec == self.card.input
 
     @property
@@ -644,6 +646,7 @@ class StageClock:
         self.num_videos, self.memory_kept = 0, False
 
     def add(self, many: Iterable[Views]) -> None:
+        """Count these videos and the seconds that reading them took."""
         for views in many:
             self.num_videos += 1
             for stage, seconds in views.seconds.items():

@@ -339,6 +339,7 @@ def collect(words: Sequence[Word], takes: dict[str, str]) -> tuple[dict[str, Giv
     """Options out of words: the last mention of an option wins.
 
     Args:
+        words: of the command line and of the files it names, in order, each with its place.
         takes: by flag, how many values it takes: ``none``, ``one`` or ``some``.
 
     Returns:

@@ -213,6 +213,8 @@ class Tuning:
     """How a network runs on this machine, and why.
 
     Args:
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        memory_format: ``contiguous`` or ``channels_last``.
         seconds: seconds a view by ``"precision memory_format"``; empty where nothing was measured.
         max_difference: largest change of a probability by the lower precision on the first batch; ``None`` where it
             was not worth asking, or where a best class changed.
@@ -226,6 +228,7 @@ class Tuning:
     origin: str = "measured"
 
     def facts(self) -> dict:
+        """Its fields as JSON values, for the manifest and the stored choices."""
         return asdict(self)
 
 
@@ -240,6 +243,7 @@ def tune(model, pixels: list[np.ndarray], batch_size: int, precision="auto", cac
     Args:
         model: a ``Model``; one that has nothing to choose is left as it is.
         pixels: views as for ``Model.logits``; of the first ``batch_size`` those as long as the first are used.
+        batch_size: views that go through the network at a time, at most.
         precision: ``auto``, or one that is used whatever its speed.
         cache_file: where choices are stored; ``None`` for the user's cache folder, ``""`` for nowhere.
     """

@@ -120,6 +120,7 @@ class Folder:
 
     @property
     def model_type(self) -> str:
+        """The family of networks as transformers calls it: ``videomae``, say."""
         return self.config["model_type"]
 
     @property
@@ -231,7 +232,9 @@ def check_folder(card: ModelCard, labels: Sequence[str], folder: Folder) -> tupl
     """Compare a folder with the card under which it is loaded.
 
     Args:
+        card: the model that was asked for.
         labels: class names asked for, in the order of the logits: the card's, or other ones for a new last layer.
+        folder: what its files say.
 
     Returns:
         Notes for the run's manifest: what could not be compared.

@@ -45,10 +45,11 @@ class MoViNetStream:
         self._idle = [StreamInterpreter(self.path) for _ in range(num_workers or usable_cores())]
 
     def logits(self, pixels: list[np.ndarray], batch_size: int = 1) -> list[np.ndarray]:
-        """Scores of every view; as ``TorchNetwork.logits``, but T may differ and ``batch_size`` changes nothing.
+        """Scores of every view; as ``TorchNetwork.logits``, but T may differ.
 
         Args:
             pixels: one uint8 array (V, T, H, W, 3) a video, T at least 1.
+            batch_size: changes nothing: each view is a stream of its own.
         """
         from concurrent.futures import ThreadPoolExecutor
 
@@ -111,6 +112,7 @@ class HubI3D:
     Args:
         folder: the SavedModel's folder.
         spec: (N, T, 224, 224, 3) float32 is made from its mean and std.
+        device: for the record: TensorFlow itself decides where it runs.
     """
 
     tunable, precision, memory_format = False, "fp32", "contiguous"
@@ -229,6 +231,7 @@ def find_saved_model(weights, card) -> Path:
     Args:
         weights: ``None`` for the card's own; a folder, an address (of TF-Hub or Kaggle), or a model on Kaggle as
             ``owner/model/framework/variation/version``.
+        card: whose weights are taken where no others are named.
 
     Raises:
         WeightsError: no such folder, or an address that cannot be reached.

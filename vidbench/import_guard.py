@@ -35,6 +35,7 @@ class LibtritonFinder:
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):
+        """The library with our loader where TensorFlow is there already; else ``None``, which leaves it to Python."""
         if name != LIBRARY or "tensorflow" not in sys.modules:
             return None
         spec = PathFinder.find_spec(name, path, target)

@@ -173,6 +173,7 @@ def paired_difference(a: np.ndarray, b: np.ndarray, groups: Sequence[str] | None
         a: bool, shape (N,): A is right.
         b: likewise for B.
         groups: N names; ``None`` takes videos as independent.
+        confidence: of the interval, in (0, 1).
 
     Returns:
         ``{value, low, high, n, only_a, only_b, n_groups, design_effect}``, fractions. ``n_groups`` is ``None``

@@ -112,7 +112,10 @@ def augment(rng: np.random.Generator, clip: np.ndarray, label: int, recipe: Reci
     contrast, brightness, noise.
 
     Args:
+        rng: what is random about the view; advanced by the call.
         clip: uint8 (T, h, w, 3).
+        label: class index of the clip.
+        recipe: which model, and whether clips are turned round.
 
     Returns:
         float32 (T', 3, h', w'), normalised, T' = 16, or two random frames for the single-frame network; its label.
@@ -153,6 +156,7 @@ def fit(clips: np.ndarray, labels: np.ndarray, recipe: Recipe, *, tell: Callable
     Args:
         clips: uint8 (N, T, h, w, 3) from ``load_clips``.
         labels: int64 (N,).
+        recipe: the model and how it is trained; the same recipe gives the same weights on the same machine.
         tell: gets one line an epoch.
 
     Returns:
@@ -350,7 +354,9 @@ def hardness(train: tuple, test: tuple, kinds: Sequence[str] = ("ordered", "mean
     model of this pair alone, which has nothing else to learn.
 
     Args:
-        train: ``(clips, labels)`` from ``load_clips`` and ``list_clips``; ``test`` likewise, of other groups.
+        train: ``(clips, labels)`` from ``load_clips`` and ``list_clips``.
+        test: likewise, of other groups.
+        kinds: what a thumbnail is made of, see ``thumbnail_features``.
 
     Returns:
         By kind, the keys of ``order_report``.

@@ -104,14 +104,17 @@ class Model:
 
     @property
     def device(self) -> str:
+        """Where it computes: ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
         return self.network.device
 
     @property
     def precision(self) -> str:
+        """What it computes with now: ``fp32``, ``bf16`` or ``fp16``; ``int8`` where the program is so."""
         return self.network.precision
 
     @property
     def memory_format(self) -> str:
+        """``contiguous`` or ``channels_last``: how the network's arrays lie in memory now."""
         return self.network.memory_format
 
     @property
@@ -354,6 +357,7 @@ def build_module(card: ModelCard, num_classes: int | None = None):
     """A card's network as a ``torch.nn.Module`` with the initial values of its library, on the current device.
 
     Args:
+        card: names the network and its options.
         num_classes: ``None`` for the card's.
     """
     return _imported(card.build)(num_classes=num_classes or card.num_classes, **card.options)

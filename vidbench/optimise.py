@@ -92,8 +92,10 @@ def parameter_groups(
     """Groups for an optimiser of all that learns; biases, norms and other parameters of one axis do not decay.
 
     Args:
+        module: the network; what does not learn (``requires_grad``) is left out.
         head: names of the last layer's parameters.
         rate: learning rate of the last layer, but for ``head_rate``, and without ``layer_decay`` of all.
+        weight_decay: of all others than biases, norms and the like.
         layer_decay: each block (``block_of``, in the order of the network's definition) learns by this factor slower
             than the next.
         head_rate: factor for the last layer.

@@ -94,6 +94,7 @@ class Explanation:
 
     @property
     def name(self) -> str:
+        """In words, for the end of "fed with ..." and the like."""
         words = [change.name for change in self.changes] + ["its classes rearranged"] * self.rearranged
         return " and ".join(words) or "what the card says"
 
@@ -194,6 +195,9 @@ def ways(model, sample: Sample, batch_size: int, tried: dict) -> list[tuple[Chan
     """Changes that the network accepts, each alone, then the best normalisation with each of the others.
 
     Args:
+        model: the network with its card.
+        sample: labelled videos as read for it.
+        batch_size: views at a time.
         tried: gets the probabilities (N, K) by changes.
     """
     singles = single_changes(model)
@@ -267,6 +271,7 @@ def assignment(scores: np.ndarray, rows: np.ndarray, num_rows: int) -> np.ndarra
     Args:
         scores: float, shape (N, K), probabilities; K at least ``num_rows``.
         rows: int, shape (N,).
+        num_rows: R, classes of the dataset.
 
     Returns:
         int, shape (num_rows,).

@@ -243,6 +243,7 @@ class InputSpec:
 
     @property
     def num_views(self) -> int:
+        """V: views a video, clips times crops."""
         return self.num_clips * self.num_crops
 
 
@@ -276,6 +277,10 @@ class Row:
 
     Args:
         index: position in the list, from 0.
+        video_id, path, label, label_index, split, group: as in the video's ``VideoRecord``.
+        status: one of ``STATUSES``.
+        reason: why it is not ``ok``, without the path.
+        frame_rate: frames per second, 0 where it could not be opened.
         top: ``(label, label_index, probability)`` of the best classes, best first; empty where
             the video was skipped. Probabilities are in [0, 1].
         rank: how many classes score higher than the true one (0 is right at top-1; a tie
@@ -302,9 +307,11 @@ class Row:
 
     @property
     def predicted(self) -> bool:
+        """Whether the video was read and has an answer."""
         return self.status in PREDICTED
 
     def as_json(self) -> dict:
+        """Its fields as JSON values, in the order of the class."""
         return {name: getattr(self, name) for name in self.__slots__}  # asdict copies deeply, for a tenth of a second
 
     @classmethod
@@ -341,6 +348,7 @@ class Prediction:
         scores: float32, shape (K,), probabilities, averaged over views as the card says.
         logits: float32, shape (V, K), one row a view.
         status: ``ok`` or ``partial``.
+        reason: why it is not ``ok``.
     """
 
     labels: tuple[str, ...]

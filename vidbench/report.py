@@ -336,6 +336,7 @@ def write_report(run_folder: Path, whole: dict | None = None) -> Path:
     bytes.
 
     Args:
+        run_folder: a run that has at least one row.
         whole: what ``scores.figures`` gives for this folder, where it was just computed.
 
     Raises:
@@ -377,6 +378,12 @@ def page_content(
     """Everything the template shows, as plain values; pictures as ``data:`` URIs.
 
     Args:
+        manifest: of the run; whatever it lacks is left out of the page.
+        rows: one a video, at least one.
+        labels: the dataset's class names in index order.
+        timing: seconds by stage, as in the manifest.
+        unusable: lines of the row file that were no rows.
+        absent: what ``ledger.read_absent`` gave.
         whole: what ``scores.figures`` gives; ``None`` shows what the rows alone tell.
     """
     unmapped = section(manifest, "label_map").get("unmapped") or ()

@@ -90,10 +90,12 @@ class Run:
 
     @property
     def name(self) -> str:
+        """The run's name by its manifest, else that of its folder."""
         return str(self.manifest.get("run_name") or self.folder.name)
 
     @property
     def num_listed(self) -> int:
+        """How many videos the run is over, by its manifest; rows so far where that does not say."""
         dataset = self.manifest.get("dataset")
         listed = dataset.get("n_listed") if isinstance(dataset, dict) else None
         return listed if isinstance(listed, int) else len(self.rows)

@@ -67,7 +67,9 @@ class Task:
         card: of the network to begin with, with its options.
         spec: its input with what the configuration changes: what validation sees, and the checkpoint's card says.
         num_frames: of a training view.
-        dataset: the dataset's card; ``root`` its folder; ``labels`` its class names.
+        dataset: the dataset's card.
+        root: its folder.
+        labels: its class names in index order.
         sides: training and validation videos.
     """
 
@@ -295,6 +297,9 @@ class TrainedNetwork(lightning.LightningModule):
     """A network with its recipe: one step of training, and the scores of whole videos.
 
     Args:
+        config: the options of the program.
+        task: what they come to.
+        model: the network to begin with; its module is trained in place.
         num_batches: in an epoch.
     """
 

@@ -50,6 +50,8 @@ def divide(
     Args:
         records: the training split.
         official: the dataset's own validation split, or ``None`` to part ``share`` of ``records`` from it by source.
+        share: of the videos that validate, in (0, 1), where there is no official split.
+        seed: draws them.
         allow_leak: part by video instead, and take an official split that shares sources.
 
     Raises:
@@ -127,7 +129,10 @@ def store_videos(
     A video that cannot be read is left out with a warning, and no other takes its place.
 
     Args:
+        records: the training split, in order.
+        root: folder that their paths are relative to.
         spec: from ``vidbench.data.stored.stored_spec``.
+        cache_dir, num_workers, decoder, limits, dataset: as for ``vidbench.data.load.ViewReader``.
         progress: as for ``vidbench.evaluate.evaluate``.
     """
     kept, skipped, num_bytes = [], [], 0
@@ -165,10 +170,15 @@ class TrainingClips(Dataset):
 
     Args:
         records: readable videos; read from the cache, or anew where their entry has gone.
-        stored: spec of the kept frames; ``spec`` of the model.
+        root: folder that their paths are relative to.
+        stored: spec of the kept frames.
+        spec: the model's input.
         num_frames: T of a view.
         how: augmentation, ``None`` for views without chance.
         labels: class names, for mirror images.
+        seed: with epoch and ``i``, what is random about a view.
+        cache_dir: the clip cache; ``None`` decodes every time.
+        decoder: for videos whose entry has gone.
     """
 
     def __init__(
@@ -214,6 +224,7 @@ class EpochOrder(Sampler):
         self.labels, self.seed, self.balanced, self.epoch = np.asarray(labels), seed, balanced, 0
 
     def set_epoch(self, epoch: int) -> None:
+        """The epoch, from 0, whose order comes next; Lightning calls it."""
         self.epoch = epoch
 
     def __len__(self) -> int:

@@ -82,6 +82,7 @@ def card_of(path: str | os.PathLike, facts: dict, base: ModelCard) -> ModelCard:
     """The card of a checkpoint.
 
     Args:
+        path: the file, for messages and as where the weights come from.
         facts: from ``read_facts``.
         base: the card that ``facts["network"]`` names, with ``facts["options"]``.
 

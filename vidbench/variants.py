@@ -100,6 +100,8 @@ def change_of(first: compare.Entry, other: compare.Entry, places=None) -> dict:
     """Accuracy of a run minus that of another on the same videos, as ``intervals.paired_difference`` gives it.
 
     Args:
+        first: what is taken off.
+        other: the run whose change is asked for; the same videos in the same order.
         places: int64 positions of the videos that count; ``None`` for all.
     """
     groups = [row.group for row in first.rows]

@@ -79,6 +79,7 @@ class AltFigure(Figure):
     Args:
         alt: what the picture says, in a sentence or two.
         photo: whether it holds video frames; then it is stored as JPEG, else as PNG of few colours.
+        args, kwargs: as for matplotlib's ``Figure``, but for ``dpi``.
     """
 
     def __init__(self, *args, alt: str = "", photo: bool = False, **kwargs):

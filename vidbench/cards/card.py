@@ -74,9 +74,14 @@ class ModelCard:
         kind: ``torch`` (callable takes ``num_classes``), ``transformers`` (the same, and weights may be a folder with
             its own configuration), ``torchhub`` (the same, and the network is code of another repository), ``tflite``
             or ``tfhub``.
+        weights: where they come from.
         labels: name of a label space in ``vidbench/data/labels``.
+        num_classes: K of the network as published.
+        input: what the network saw in training.
+        reported: accuracy that somebody published; ``None`` where nobody did.
         num_frames: fewest and most frames of a view that the network can take; ``None`` for no limit.
         params: learnable parameters, in single numbers; 0 where unknown.
+        citation: the paper, as one line.
         notes: what a user should know before trusting a number.
         options: further arguments of ``build``.
         convert: ``module:callable`` that turns the tensors of a file whose names are others' into the network's:
@@ -107,6 +112,7 @@ class ModelCard:
 
     @property
     def architecture(self) -> str:
+        """The name before the point: what several sets of weights share."""
         return self.name.partition(".")[0]
 
     @property

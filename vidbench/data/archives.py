@@ -847,6 +847,7 @@ class JoinedFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer) -> int:
+        """Fill ``buffer`` from one part, and return how many bytes it took: 0 at the end."""
         import bisect
 
         if self._position >= self._starts[-1]:

@@ -87,6 +87,7 @@ class Arriving(io.RawIOBase):
             self._news.wait(0.1)
 
     def readinto(self, buffer) -> int:
+        """Fill ``buffer``, waiting for bytes that are not here yet, and return how many it took: 0 at the end."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
@@ -150,6 +151,8 @@ class Traffic:
         return heard
 
     def count(self, name: str) -> Callable[[int], None]:
+        """What to call with the bytes just read of one file that is read as a stream, and not kept."""
+
         def heard(num_bytes: int) -> None:
             self.report(name)(self.last.get(name, 0) + num_bytes, None)
 
@@ -167,6 +170,9 @@ class RangeFile(io.RawIOBase):
 
     Args:
         urls: addresses of the file, tried in order.
+        ca_bundle: file of further certificates to trust; ``None`` for the usual ones.
+        patience: limits on time and tries; ``None`` for the usual ones.
+        heard: called with the number of bytes of each piece that came.
 
     Raises:
         FetchError: none of them gives it, or the server cannot begin in the middle; on reading, too.
@@ -221,6 +227,7 @@ class RangeFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer) -> int:
+        """Fill ``buffer`` from the network and return how many bytes it took: 0 at the end. Raises ``FetchError``."""
         if self._position >= self.total:
             return 0
         data = self._retried(self._read)[: len(buffer)]
@@ -270,6 +277,7 @@ class Joined(io.RawIOBase):
         return True
 
     def readinto(self, buffer) -> int:
+        """Fill ``buffer`` from one file, and return how many bytes it took: 0 after the last."""
         while True:
             if self._file is None:
                 if not self._paths:

@@ -117,6 +117,7 @@ class ClipCache:
         """Write an entry; ``False``, and a line in the log, where the disk does not take it.
 
         Args:
+            key: from ``ClipCache.key``; ``None`` stores nothing.
             array: uint8 with at least two axes.
             stored: JSON values to get back with it.
             geometry: as ``key`` had it; noted with the dataset, for ``holdings``.

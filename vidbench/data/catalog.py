@@ -569,6 +569,7 @@ class Join:
     kind: str
 
     def reversed(self) -> Join:
+        """The same, seen from the other label space."""
         kinds = {"split": "part", "narrower": "wider"}
         return Join(self.other, self.name, kinds.get(self.kind, self.kind))
 

@@ -330,6 +330,7 @@ class Leak:
 
     @property
     def labels_differ(self) -> bool:
+        """Whether its videos are of more than one class: then at least one label is wrong."""
         return len({record.label for _, record in self.members}) > 1
 
 
@@ -337,6 +338,7 @@ def find_leaks(parts: Sequence[Part], *, compare: str = "pictures") -> list[Leak
     """What two parts or more have in common, the surest first.
 
     Args:
+        parts: two or more splits with what was found out about their files.
         compare: ``names`` looks at ids and sources, ``bytes`` also at files of equal size, ``pictures`` also at
             the codes in the parts' findings.
 

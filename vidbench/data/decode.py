@@ -91,6 +91,7 @@ class VideoTable:
 
     @property
     def num_frames(self) -> int:
+        """N."""
         return len(self.pts_s)
 
 
@@ -379,14 +380,17 @@ class Video:
 
     @property
     def info(self) -> VideoInfo:
+        """Count, rate, size and codec of the pictures; decodes only where packets do not tell."""
         raise NotImplementedError
 
     @property
     def pts_s(self) -> np.ndarray:
+        """float64, shape (N,), when each picture is shown; see ``VideoTable``."""
         return self.table.pts_s
 
     @property
     def status(self) -> str:
+        """``ok``, or ``partial`` where ``reason`` says that the file is damaged or cut short."""
         return "partial" if self.reason else "ok"
 
     def close(self) -> None:

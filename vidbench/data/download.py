@@ -134,7 +134,8 @@ def download_many(
     Args:
         wanted: the files; no two with one target.
         workers: connections at a time.
-        ca_bundle: see ``download``; so are ``most_bytes`` and ``patience``.
+        ca_bundle: as for ``download``.
+        most_bytes, patience: as for ``download``.
         progress: called with (bytes of all files on disk, their size or ``None`` while one is unknown), never by
             two threads at once.
 
@@ -508,10 +509,12 @@ class RemoteFile(io.RawIOBase):
 
     @property
     def url(self) -> str:
+        """The address in use."""
         return self._addresses[0]
 
     @property
     def sha256(self) -> str:
+        """Of what was read so far, in hexadecimal."""
         return self._hash.hexdigest()
 
     def readable(self) -> bool:
@@ -538,6 +541,7 @@ class RemoteFile(io.RawIOBase):
         return data
 
     def readinto(self, buffer) -> int:
+        """Fill ``buffer`` and return how many bytes it took: 0 at the end. Raises ``FetchError``."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)

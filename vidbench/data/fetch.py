@@ -150,6 +150,7 @@ def write_clip(path: Path, source, check=None) -> str:
     """Write a file under a name that nobody takes for a video, then, if nothing is wrong with it, under its own.
 
     Args:
+        path: its own name; the folder is made.
         source: ``read(size)`` gives its bytes.
         check: called with the written file and its size; says what is wrong with it.
 
@@ -258,10 +259,12 @@ class Cost:
 
     @property
     def seconds(self) -> float:
+        """Seconds of downloading at the measured rate, 0 where none was measured."""
         return self.download_bytes / self.rate if self.rate else 0.0
 
     @property
     def disk_bytes(self) -> float:
+        """The most bytes on disk at a time: what stays and what passes through."""
         return self.keep_bytes + self.passing_bytes
 
 
@@ -353,6 +356,7 @@ class Plan:
 
     @property
     def fits(self) -> bool:
+        """Whether the disk takes it and keeps ``RESERVE_BYTES`` free."""
         return self.disk_bytes + RESERVE_BYTES <= self.free_bytes
 
     def text(self) -> str:
@@ -407,8 +411,10 @@ def make_plan(order: Order, *, dry: bool = False, patience=None) -> Plan:
     """See what an order takes: lists are read, sizes asked for, the disk is looked at.
 
     Args:
+        order: what is asked for.
         dry: write nothing: lists that are not there come into a temporary folder. Otherwise they stay in the data
             folder.
+        patience: limits on time and tries; ``None`` for the usual ones.
 
     Raises:
         ConfigError: a split, class or number that the dataset does not have, or nothing to be fetched.
@@ -497,6 +503,7 @@ class Outcome:
 
     @property
     def complete(self) -> bool:
+        """Whether all videos wanted are there."""
         return self.num_there >= self.num_wanted
 
     @property
@@ -506,6 +513,7 @@ class Outcome:
 
     @property
     def summary(self) -> str:
+        """A few sentences for people, one a line: what is there, what is not, and why."""
         words = [f"{self.num_there} of {self.num_wanted} videos wanted are in {self.root}"]
         words[0] += f" ({self.num_new} new, {_gb(self.num_bytes)} read in {_time(self.seconds)})"
         if self.lost:
@@ -524,6 +532,7 @@ def fetch(order: Order, *, progress=None, patience=None, plan: Plan | None = Non
     """Fetch what an order asks for; what is there is kept, and an earlier, stopped fetch is continued.
 
     Args:
+        order: what is asked for.
         progress: ``start(total, done)``, ``update(done, skipped)`` and ``stop()`` are called.
         patience: limits on time and tries, see ``vidbench.data.web``.
         plan: of the same order, where one was made.

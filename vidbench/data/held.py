@@ -40,6 +40,7 @@ class Held:
 
     @property
     def name(self) -> str:
+        """File name of its first part."""
         return self.parts[0].name
 
 
@@ -65,6 +66,8 @@ def unpack_lists(card: DatasetCard, root: Path, lists: Path) -> None:
     """Split files out of an archive of them in the data folder, where they are not there yet.
 
     Args:
+        card: of the dataset.
+        root: the data folder, where the archive lies.
         lists: the folder that keeps the lists: the data folder, or a temporary one.
 
     Raises:

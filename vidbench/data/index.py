@@ -160,6 +160,7 @@ def draw_subset(records: Iterable[VideoRecord], limit: int, seed: int) -> list[V
     class gives its share of the list, to within one video.
 
     Args:
+        records: the whole list, in listed order.
         limit: at least 1; all records where there are no more.
         seed: any whole number.
 
@@ -641,6 +642,9 @@ def ucf_records(
     the file name up to ``_gNN``: clips cut from one source video.
 
     Args:
+        path: the list.
+        labels: class names in index order, which the numbers count from 1.
+        split: goes into the records.
         exists: tells whether a path is there.
         place: gives the path of ``CLASS/NAME.avi``, relative to the root.
 

@@ -128,6 +128,7 @@ def describe_ledger(entries: Sequence[Entry], num_correct: int | None = None) ->
     """The ledger in a few lines: counts by state, what they do to an accuracy, and the classes that lack most.
 
     Args:
+        entries: one a listed video.
         num_correct: right answers of a run among the readable videos, where one is at hand.
     """
     counts, listed = count_states(entries), len(entries)
@@ -163,6 +164,7 @@ def write_absent(
     """Keep in a run folder what is known about annotated videos whose files are not there; nothing where all are.
 
     Args:
+        folder: of the run; ``absent.json`` is written there.
         listed: records of the run.
         left_out: annotated videos that ``--present-only`` took off the list, because they are not there.
         fetched: by video id ``(state, reason)``, see ``vidbench.data.check.fetch_states``.
@@ -186,6 +188,7 @@ def read_absent(folder: Path, *, whole: bool = True) -> list[dict]:
     """What ``write_absent`` kept; empty where it kept nothing.
 
     Args:
+        folder: of the run.
         whole: ``False`` for a run over a shard, which answers for the videos of its own list alone.
 
     Raises:
@@ -207,6 +210,7 @@ def run_ledger(rows: Iterable[Row], absent: Iterable[Mapping] = ()) -> list[Entr
     """The ledger of a run: its rows in their order, then the annotated videos that ``--present-only`` left out.
 
     Args:
+        rows: of the run, one a listed video.
         absent: what ``read_absent`` gave.
     """
     absent = list(absent)

@@ -95,7 +95,8 @@ def actor_mask(label: str, index: int, *, split: str = "test", seed: int = 0) ->
     Pixels that a passer-by hides are not the actor's. This is the ground truth for where a network looks.
 
     Args:
-        label: one of ``CLASSES``; all arguments as for ``draw_clip``, whose frames these are.
+        label: one of ``CLASSES``.
+        index, split, seed: which clip of the class, as for ``draw_clip``, whose frames these are.
 
     Returns:
         bool, shape (T, 120, 160).
@@ -172,6 +173,7 @@ class Shot:
     """A scene with everything that will happen in it, ready to be drawn frame by frame.
 
     Args:
+        num_frames: T.
         picture: uint8 (144, 192, 3), the place without anybody.
         drift: ``drift(number, picture) -> stage``.
         behind: layers ``layer(number, stage)`` that are painted before the actor.

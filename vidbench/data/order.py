@@ -69,10 +69,12 @@ class Order:
 
     @property
     def card(self) -> DatasetCard:
+        """The dataset's card. Raises ``ConfigError`` for a name that there is none of."""
         return find_dataset(self.name)
 
     @property
     def root(self) -> Path:
+        """The data folder: the one asked for, else the dataset's own."""
         return Path(self.data_dir) if self.data_dir else self.card.default_dir
 
     @property
@@ -88,6 +90,7 @@ class Order:
 
     @property
     def is_part(self) -> bool:
+        """Whether fewer videos than listed are asked for; classes left out do not count."""
         return self.per_class is not None or self.limit is not None
 
 
@@ -119,6 +122,9 @@ def shares(available: dict[str, int], per_class: int | None, limit: int | None, 
 
     Args:
         available: videos by class.
+        per_class: at most so many of each class; ``None`` for all.
+        limit: so many together, where there are; ``None`` for all.
+        seed: draws the order of the classes.
 
     >>> shares({"a": 5, "b": 1, "c": 5}, 2, None, seed=0)
     {'a': 2, 'b': 1, 'c': 2}
@@ -178,6 +184,7 @@ class Known:
                 self.sizes = dict(values["sizes"])
 
     def save(self) -> None:
+        """Write it beside the data, whole or not at all."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         values = {"schema": SCHEMA, "listed_archives": self.listed_archives, "rate": self.rate, "sizes": self.sizes}
         write_json(self.path, values | {"archives": self.archives, "lost": self.lost})
@@ -330,6 +337,7 @@ class Wanted:
 
     Args:
         records: the videos listed for the split.
+        root: the data folder, which the records' paths are relative to.
         order: what is asked for.
         known: what earlier calls found out; damaged videos are not wanted again.
     """
@@ -351,18 +359,21 @@ class Wanted:
             self.shares = {label or None: count for label, count in drawn.items()}
 
     def wants(self, name: str) -> bool:
+        """Whether a video that comes is to be kept: listed, not there yet, not known as damaged, its class not full."""
         record = self.records.get(name)
         if record is None or name in self.present or name in self.known.lost:
             return False
         return self.shares is None or self.taken[record.label] < self.shares.get(record.label, 0)
 
     def arrived(self, name: str) -> None:
+        """Note that a video is there now; a second time changes nothing."""
         with self.lock:
             if name not in self.present:
                 self.present.add(name)
                 self.taken[self.records[name].label] += 1
 
     def was_lost(self, name: str, reason: str) -> None:
+        """Note why a video cannot be had; it is not wanted again."""
         with self.lock:
             self.known.lost[name] = reason
 
@@ -375,6 +386,7 @@ class Wanted:
 
     @property
     def num_wanted(self) -> int:
+        """How many videos shall be there in the end."""
         return len(self.records) if self.shares is None else sum(self.shares.values())
 
     @property
@@ -450,6 +462,8 @@ def open_job(order: Order, split: str, lists: Path) -> Job:
     """Read a split's lists, fetching them where they are not there, and see what is to be done.
 
     Args:
+        order: what is asked for.
+        split: one of ``order.splits``.
         lists: the folder that keeps the lists; the data folder, or a temporary one for a dry run.
     """
     root, card = order.root, order.card
@@ -560,6 +574,9 @@ def in_parallel(work: Callable, items: Iterable, workers: int, halt: threading.E
     """Do the work for each item; the first problem, or Ctrl-C, ends it.
 
     Args:
+        work: called with one item; what it returns is dropped.
+        items: read at once.
+        workers: threads; at least one is used.
         halt: set then, so that work that was begun can end early.
     """
     with concurrent.futures.ThreadPoolExecutor(max(1, workers)) as pool:

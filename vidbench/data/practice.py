@@ -64,6 +64,7 @@ def publish_kinetics(
         folder: empty, or made here.
         records: clips that are there, as MP4 files. A class gets a name of Kinetics, its own where it is one.
         root: the folder that their paths are relative to.
+        split: name of the split in the lists.
         num_archives: at least 1.
         num_troubled: so many videos have one of ``TROUBLES`` each, in turn; 0 for a sound copy.
 

@@ -129,11 +129,12 @@ def retimed(indices: np.ndarray, pts_s: np.ndarray, frame_rate: float, temporal:
 
     Args:
         indices: int64, shape (C, T): frames in display order.
+        pts_s, frame_rate: of the video, as for ``held_at``.
         temporal: one of ``WORDS``, or ``None`` for no change.
         seed: of the video, for ``shuffle``.
 
     Returns:
-        int64, shape (C, T). Other arguments as for ``held_at``.
+        int64, shape (C, T).
     """
     if temporal is None:
         return indices

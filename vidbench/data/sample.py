@@ -180,7 +180,12 @@ def clips(
     Args:
         pts_s: float64, shape (N,), time stamps in seconds, non-decreasing.
         frame_rate: of the video, frames per second.
+        num_wanted: T, frames in a clip, at least 1.
         rate: of the clip, frames per second; ``None`` takes every frame.
+        num_clips: C, at least 1.
+        short: one of ``SHORT_RULES``.
+        from_start: a single clip begins with the video, instead of lying in its middle.
+        seed: draws the clips' places; ``None`` spreads them evenly.
 
     Returns:
         int64, shape ``(num_clips, num_wanted)``, in ``[0, N)``.

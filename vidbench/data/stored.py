@@ -85,7 +85,8 @@ def read_stored(
     """The kept frames of one video, whole pictures resized as the card says, not cropped.
 
     Args:
-        spec: from ``stored_spec``; all others as for ``vidbench.data.load.read_views``.
+        path, decoder, limits, cache: as for ``vidbench.data.load.read_views``.
+        spec: from ``stored_spec``.
 
     Returns:
         Views whose pixels are uint8 (1, M, h, w, 3); M, h and w depend on the video.

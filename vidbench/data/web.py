@@ -68,6 +68,7 @@ class Goal:
         return ""
 
     def too_large(self, url: str) -> str:
+        """The sentence about an address that gives more bytes than expected."""
         return f"{short(url)} gives more than {megabytes(self.most_bytes)}, which is not the file expected."
 
 
@@ -112,13 +113,16 @@ class Link:
         self.session = _session(ca_bundle)
 
     def close(self) -> None:
+        """Close its connections."""
         self.session.close()
 
     def sleep(self, seconds: float) -> None:
+        """Wait for so many seconds; raises ``FetchError`` at once where the download is stopped."""
         self.stop.wait(seconds)
         self.check_stop()
 
     def check_stop(self) -> None:
+        """Raises ``FetchError`` where the download was stopped."""
         if self.stop.is_set():
             raise FetchError("The download was stopped; what was fetched so far is kept.", spoils="all")
 
@@ -269,6 +273,7 @@ class Answer:
         self.validator = "" if self.encoded else _validator(headers)
 
     def close(self) -> None:
+        """Give the connection back, or up where something of the answer is unread."""
         self.response.close()
 
     def _length(self) -> int | None:

@@ -1,0 +1,1 @@
+"""Networks in plain torch, one paper a file."""

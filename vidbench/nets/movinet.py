@@ -180,6 +180,8 @@ class Unit(nn.Module):
     """Convolution, batch norm and activation of (N, C, T, H, W); all frames in, all frames out.
 
     Args:
+        channels_in: C of the input.
+        channels: C of the output.
         size: kernel over time and over space; SAME padding as in TensorFlow.
         stride: over space.
         groups: 1, or ``channels_in`` for a depthwise convolution.
@@ -248,6 +250,7 @@ class SqueezeExcite(nn.Module):
         return x * self.weights(x.mean((2, 3, 4), keepdim=True))
 
     def weights(self, means: torch.Tensor) -> torch.Tensor:
+        """Factors (N, C, T, 1, 1) of the channels from means of ``inputs * C`` of them; T is 1 for the whole clip."""
         return self.gate(self.expand(self.act(self.reduce(means))))
 
 
@@ -295,6 +298,10 @@ class Block(nn.Module):
 
     Args:
         name: ``block0_layer0``, the authors' name, with which its states begin.
+        channels_in: C of the input.
+        channels: C of the output.
+        layer: width, kernel and stride.
+        kind: of the network it belongs to.
     """
 
     def __init__(self, name: str, channels_in: int, channels: int, layer: Layer, kind: Kind):

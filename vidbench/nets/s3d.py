@@ -156,11 +156,14 @@ class Separable(nn.Sequential):
     """A unit over space and one over time, and a gate where one is wanted.
 
     Args:
+        channels_in: C of the input.
+        channels: C of the output.
         size: pixels that the first filter sees in each direction.
         length: frames that the second one sees.
         stride: of both.
         same: TensorFlow's padding.
         time_norm: batch norm behind the second, or an offset.
+        gate: whether channels are weighed by their means (S3D-G).
     """
 
     def __init__(
@@ -175,6 +178,7 @@ class Separable(nn.Sequential):
 
     @property
     def time_conv(self) -> nn.Conv3d:
+        """The convolution over time, for putting in weights of others."""
         return self[1][0]
 
     def resting(self) -> dict:
