@@ -1,4 +1,4 @@
-"""Training on a GPU: every precision, resumed, and a checkpoint that says the same on the processor; skips without one."""
+"""Training on a GPU: every precision, resumed, checkpoints that say the same on the processor; skips without one."""
 
 from __future__ import annotations
 
