@@ -18,6 +18,15 @@ ROOT = Path(__file__).resolve().parents[1]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave out what needs the internet, unless ``-m`` asks for it."""
+    if "network" in config.getoption("-m"):
+        return
+    for item in items:
+        if item.get_closest_marker("network"):
+            item.add_marker(pytest.mark.skip(reason="needs the internet: -m network asks for it"))
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """Real clips, splits and generators that lie beside the checkout; skips where they are absent."""

@@ -409,8 +409,8 @@ def test_what_a_fetch_wrote_down_explains_what_is_not_there(tmp_path):
 
 
 def test_comparing_pictures_says_what_to_install(monkeypatch, tmp_path):
-    monkeypatch.setattr(module.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="pip install imagehash"):
+    monkeypatch.setitem(sys.modules, "imagehash", None)  # as if it were not installed
+    with pytest.raises(ConfigError, match=r"pip install 'vidbench\[course\]'"):
         check_videos([], tmp_path, codes=True)
 
 

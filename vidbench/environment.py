@@ -37,6 +37,7 @@ LIBRARIES = {  # module → what it is here for
 }
 PURPOSES = {  # extra → what it is for, as the end of "missing for"
     "course": "the notebooks",
+    "transformers": "VideoMAE, TimeSformer, ViViT and fine-tuned folders",
     "train": "training (vidbench train)",
     "tensorflow": "models of TF-Hub and TensorFlow checkpoints",
     "ray": "evaluation on several machines at once",

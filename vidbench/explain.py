@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vidbench.records import ConfigError, InputSpec, UnreadableVideo
+from vidbench.records import ConfigError, InputSpec, UnreadableVideo, needs
 from vidbench.utils import nearest_hint, printable
 
 
@@ -39,7 +39,9 @@ def grad_cam(model, pixels: np.ndarray, label: str | None = None, *, layer: str 
         UnreadableVideo: ``nonfinite``, where the network or its gradients give NaN or infinity.
     """
     import torch
-    from captum.attr import LayerGradCam
+
+    with needs("Grad-CAM", "course"):
+        from captum.attr import LayerGradCam
 
     module = _module(model)
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3 or 0 in pixels.shape:

@@ -21,11 +21,12 @@ import numpy as np
 from vidbench.cards.card import ModelCard, Weights
 from vidbench.checkpoints import StateDict, check_file, load_state_dict_file
 from vidbench.data.catalog import LABELS_FOLDER, load_labels
-from vidbench.records import AnnotationError, ConfigError, InputSpec, WeightsError
+from vidbench.records import AnnotationError, ConfigError, InputSpec, WeightsError, needs
 from vidbench.utils import printable, sha256_of_json
 
 HUB = "https://huggingface.co/"
 LOCAL = "transformers.local"
+NEEDED_BY = "A model of the transformers library"
 KINDS = ("videomae", "timesformer", "vivit", "vjepa2")  # their config's model_type
 PROCESSOR_FILES = ("processor_config.json", "video_preprocessor_config.json", "preprocessor_config.json")
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
@@ -50,7 +51,8 @@ def build_classifier(num_classes: int, *, model_type: str, **config):
     Raises:
         ConfigError: a field that this kind of network does not have.
     """
-    from transformers import CONFIG_MAPPING, AutoModelForVideoClassification
+    with needs(NEEDED_BY, "transformers"):
+        from transformers import CONFIG_MAPPING, AutoModelForVideoClassification
 
     unknown = sorted(config.keys() - _fields(model_type))
     if unknown:
@@ -66,7 +68,8 @@ def build_classifier(num_classes: int, *, model_type: str, **config):
 
 def _fields(model_type: str) -> set[str]:
     """Names of what can be set in a kind's ``config.json``, but for its classes and what speaks of the file."""
-    from transformers import CONFIG_MAPPING
+    with needs(NEEDED_BY, "transformers"):
+        from transformers import CONFIG_MAPPING
 
     others = {"model_type", "id2label", "label2id", "num_labels", "transformers_version", "architectures"}
     return set(CONFIG_MAPPING[model_type]().to_dict()) - others
@@ -165,7 +168,8 @@ def _json(path: Path) -> dict:
 
 def _complete(config: dict, path: Path) -> dict:
     """The same with the library's defaults for what the file leaves out, as loading it there would have."""
-    from transformers import CONFIG_MAPPING
+    with needs(NEEDED_BY, "transformers"):
+        from transformers import CONFIG_MAPPING
 
     try:
         return CONFIG_MAPPING[config["model_type"]].from_dict(config).to_dict()
@@ -185,7 +189,8 @@ def _input_of(path: Path, config: dict) -> InputSpec | None:
     """What the folder's processor does to pixels, found by giving it a black and a white video."""
     if not any((path / name).is_file() for name in PROCESSOR_FILES):
         return None
-    from transformers import AutoVideoProcessor
+    with needs(NEEDED_BY, "transformers"):
+        from transformers import AutoVideoProcessor
 
     try:
         processor = AutoVideoProcessor.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
@@ -346,8 +351,9 @@ def renamed(state: StateDict, module) -> StateDict:
     Version 5 renamed parameters (VideoMAE's ``q_bias``, all of ViViT); files on the hub have the older names, and the
     library writes them still.
     """
-    from transformers.conversion_mapping import get_model_conversion_mapping
-    from transformers.core_model_loading import WeightRenaming, rename_source_key
+    with needs(NEEDED_BY, "transformers"):
+        from transformers.conversion_mapping import get_model_conversion_mapping
+        from transformers.core_model_loading import WeightRenaming, rename_source_key
 
     rules = [rule for rule in get_model_conversion_mapping(module) if isinstance(rule, WeightRenaming)]
     return replace(state, tensors={rename_source_key(key, rules, [])[0]: value for key, value in state.tensors.items()})
@@ -424,7 +430,8 @@ def fetch_folder(url: str, name: str) -> Path:
     Raises:
         WeightsError: it cannot be had from here.
     """
-    from huggingface_hub import snapshot_download
+    with needs("Fetching a checkpoint from the hub", "transformers"):
+        from huggingface_hub import snapshot_download
 
     wanted = ["config.json", *PROCESSOR_FILES]
     try:

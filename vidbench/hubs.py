@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vidbench.checkpoints import StateDict, check_values
-from vidbench.records import ConfigError, InputSpec, WeightsError
+from vidbench.records import ConfigError, InputSpec, WeightsError, needs
 from vidbench.utils import printable, sha256_of_file, sha256_of_json, usable_cores
 
 KAGGLE = re.compile(r"[\w-]+/[\w.-]+/[\w-]+/[\w.-]+/\d+")  # owner/model/framework/variation/version
@@ -260,14 +260,9 @@ def is_address(text: str) -> bool:
 def _resolve_handle(handle: str, name: str) -> Path:
     """The local folder of a TF-Hub module, downloaded by ``tensorflow_hub`` into its cache."""
     _tensorflow()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pkg_resources, which requirements.txt takes care of
-            import tensorflow_hub
-    except ImportError as problem:
-        raise WeightsError(
-            f"tensorflow_hub cannot be imported ({printable(problem)}); pip install 'setuptools<82'."
-        ) from None
+    with warnings.catch_warnings(), needs("A model of TF-Hub", "tensorflow"):
+        warnings.simplefilter("ignore")  # about pkg_resources, which the extra takes care of
+        import tensorflow_hub
     try:
         return Path(tensorflow_hub.resolve(handle))
     except (OSError, ValueError, RuntimeError) as problem:
@@ -299,10 +294,6 @@ def _tensorflow():
     """
     import torchvision  # noqa: F401  imports torch and triton, which must come first
 
-    try:
+    with needs("This model", "tensorflow"):
         import tensorflow as tf
-    except ImportError as problem:
-        raise WeightsError(
-            f"This model needs TensorFlow, which cannot be imported ({printable(problem, 99)}); pip install tensorflow."
-        ) from None
     return tf

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -54,6 +56,26 @@ class AnnotationError(VidbenchError):
 
 class WeightsError(VidbenchError):
     """Weights that cannot be had, or do not fit the network."""
+
+
+@contextlib.contextmanager
+def needs(what: str, extra: str) -> Iterator[None]:
+    """Around the import of a library that vidbench does without: where it is not installed, one sentence says so.
+
+    Args:
+        what: what needs it, as the beginning of a sentence.
+        extra: the extra of ``pyproject.toml`` that brings it.
+
+    Raises:
+        ConfigError: the library cannot be imported.
+    """
+    try:
+        yield
+    except ImportError as problem:
+        raise ConfigError(
+            f"{what} needs a package that cannot be imported ({str(problem)[:160]}); pip install "
+            f"'vidbench[{extra}]' brings it."
+        ) from None
 
 
 class CacheError(VidbenchError):

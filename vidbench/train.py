@@ -21,10 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
-import lightning
 import numpy as np
 import torch
-from lightning.pytorch import callbacks
 
 from vidbench import __version__, evaluate, models, optimise, train_data, trained
 from vidbench.augment import Augmentation, mix_clips
@@ -34,9 +32,13 @@ from vidbench.forward import check_precision
 from vidbench.gpu import is_cuda
 from vidbench.metrics import percent, summarise
 from vidbench.progress import duration
-from vidbench.records import ConfigError, InputSpec, RunError, Views
+from vidbench.records import ConfigError, InputSpec, RunError, Views, needs
 from vidbench.runs import read_json, refuse_differences
 from vidbench.utils import git_commit, machine_facts, package_versions, sha256_of_file, write_json
+
+with needs("Training", "train"):
+    import lightning
+    from lightning.pytorch import callbacks
 
 EXIT_OK, EXIT_NOT_LEARNT, EXIT_INTERRUPTED = 0, 3, 130
 SCHEMA = 1
@@ -538,7 +540,8 @@ def loggers_for(folder: Path, tensorboard: bool) -> list:
     if tensorboard:
         # TensorBoard then takes its own stand-in, and does not import TensorFlow where that is installed.
         sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
-        found.append(TensorBoardLogger(folder, name="", version="tensorboard"))
+        with needs("The log for TensorBoard (--no-tensorboard does without)", "train"):
+            found.append(TensorBoardLogger(folder, name="", version="tensorboard"))
     return found
 
 

@@ -15,7 +15,6 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +47,7 @@ from vidbench.records import (
     VideoInfo,
     VideoRecord,
     Views,
+    needs,
 )
 from vidbench.utils import printable, sha256_of_json, usable_cores, write_table
 
@@ -152,10 +152,9 @@ def check_videos(
     """
     if depth not in DEPTHS or (codes and depth == "container"):
         raise ValueError(f"depth is one of {', '.join(DEPTHS)} (codes need frames or full), got {depth!r}")
-    if codes and util.find_spec("imagehash") is None:
-        raise ConfigError(
-            "Comparing pictures needs the package ImageHash; run `pip install imagehash`, or pass --compare bytes."
-        )
+    if codes:
+        with needs("Comparing pictures (--compare bytes does without)", "course"):
+            import imagehash  # noqa: F401  here, and not in the middle of the work
     records = list(records)
     files = list({r.path: r for r in records if r.status == "ok"}.values())
     with contextlib.ExitStack() as stack:
