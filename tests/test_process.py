@@ -3,9 +3,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from conftest import read_barcode
 
 from vidbench.data import process
-from vidbench.records import ConfigError, InputSpec
+from vidbench.data.decode import read_clip
+from vidbench.data.process import get_frames, store_frames
+from vidbench.data.sample import uniform
+from vidbench.records import ConfigError, InputSpec, RunError, UnreadableVideo
 
 RNG = np.random.default_rng
 
@@ -261,3 +265,74 @@ def test_pixels_are_those_of_torchvisions_presets(name, size):
     difference = np.abs(ours - theirs)
     assert difference.max() <= 1.001 / 255 / min(preset.std), "one level at most"
     assert difference.mean() < 0.003 / 255 / min(preset.std), "and in three values of a thousand"
+
+
+# --- frames out of a video, and into pictures
+
+
+@pytest.fixture(scope="module")
+def numbered(make_video, tmp_path_factory):
+    return make_video(tmp_path_factory.mktemp("frames") / "clip.mp4", num_frames=41, width=128, height=96)
+
+
+def test_get_frames_takes_those_that_a_spread_view_takes_and_counts_for_itself(numbered):
+    for number in (1, 16, 41):
+        frames, total = get_frames(numbered, number)
+        assert total == 41
+        assert [read_barcode(frame) for frame in frames] == uniform(41, number)[0].tolist()
+    frames, _ = get_frames(numbered, None)
+    assert [read_barcode(frame) for frame in frames] == list(range(41))
+    assert frames.shape == (41, 96, 128, 3)
+    assert frames.dtype == np.uint8
+
+
+def test_a_short_video_gives_each_frame_once(numbered):
+    frames, total = get_frames(numbered, 60)
+    assert (len(frames), total) == (41, 41)
+    with pytest.raises(ValueError, match="n_frames is at least 1"):
+        get_frames(numbered, 0)
+
+
+def test_get_frames_says_why_there_are_none(tmp_path):
+    (tmp_path / "words.mp4").write_text("no video")
+    with pytest.raises(UnreadableVideo) as caught:
+        get_frames(tmp_path / "words.mp4")
+    assert caught.value.status == "not_media"
+
+
+def test_stored_frames_are_a_video_in_the_same_order(numbered, tmp_path):
+    frames, _ = get_frames(numbered, 13)
+    assert store_frames(frames, tmp_path / "a" / "clip", frame_rate=7.5) == 13
+    clip = read_clip(tmp_path / "a" / "clip", range(13))
+    assert [read_barcode(frame) for frame in clip.frames] == uniform(41, 13)[0].tolist()
+    assert (clip.status, clip.info.frame_rate) == ("ok", 7.5)
+    assert np.abs(clip.frames.astype(int) - frames).mean() < 4  # of 255: JPEG at 95
+    assert clip.frames[..., 0].mean() == pytest.approx(frames[..., 0].mean(), abs=1)  # red is still red
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["clip"]
+
+
+def test_store_frames_writes_into_nothing_that_is_there_and_leaves_nothing_half_done(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "img_00007.jpg").write_bytes(b"mine")
+    with pytest.raises(RunError, match="holds pictures already"):
+        store_frames(noise(2, 8, 12, 3), tmp_path / "full")
+    assert (tmp_path / "full" / "img_00007.jpg").read_bytes() == b"mine"
+
+    def broken():
+        yield noise(8, 12, 3)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store_frames(broken(), tmp_path / "new")
+    for frames in ([], [noise(8, 12)], noise(1, 8, 12, 3).astype(float)):
+        with pytest.raises(ValueError, match="frame"):
+            store_frames(frames, tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
+    (tmp_path / "new").mkdir()  # an empty one may be there
+    assert store_frames(noise(2, 8, 12, 3), tmp_path / "new") == 2
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"pictures cannot be written to .*clip: "):
+        store_frames(noise(2, 8, 12, 3), tmp_path / "file" / "clip")

@@ -1128,6 +1128,91 @@ class ConvertConfig(Options):
         return dataclasses.replace(self, dataset=card.name, data_dir=data_dir, split=split)
 
 
+def _as_convert(name: str):
+    """An option of ``scripts/convert.py``, with its checks and its help."""
+    field = ConvertConfig.__dataclass_fields__[name]
+    return dataclasses.field(default=field.default, metadata=field.metadata)
+
+
+def num_frames(value) -> int | None:
+    """A number from 1, or the word all."""
+    return None if value in ("all", None) else whole(1, 100_000, "all")(value)
+
+
+EXTRACTED = "which pictures"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractConfig(Options):
+    """What ``vidbench.data.extract.extract`` does: the flags of ``scripts/extract_frames.py``, with underscores.
+
+    Raises:
+        ConfigError: a value out of its range; the message says which are in it.
+    """
+
+    dataset: str = option(
+        text,
+        "the dataset whose videos become pictures; may stand first, without the flag",
+        group=LISTED,
+        metavar="NAME",
+    )
+    data_dir: str | None = _as_convert("data_dir")
+    annotations: str | None = _as_convert("annotations")
+    split: str = option(
+        text, "the split, or the word all", group=LISTED, metavar="NAME", default="all", shown="default: all"
+    )
+    fold: int = _as_convert("fold")
+    classes: tuple[str, ...] | None = _as_convert("classes")
+    present_only: bool = option(
+        switch, "leave listed videos without a file out, instead of counting them", group=LISTED, default=False
+    )
+    frames: int | None = option(
+        num_frames,
+        "frames of each video, evenly spread over it, or the word all. A shorter video gives all it has",
+        group=EXTRACTED,
+        default=16,
+    )
+    short_side: int | None = option(
+        whole(8, 8192),
+        "pixels of a picture's short side. Smaller pictures take less room and are read sooner",
+        group=EXTRACTED,
+        metavar="PIXELS",
+        default=None,
+        shown="default: the video's own",
+    )
+    quality: int = option(whole(1, 100), "of the JPEG files", group=EXTRACTED, default=95)
+    out: str = option(
+        path,
+        "folder for the pictures, new or begun by the same command: CLASS/VIDEO/img_00001.jpg, and the lists "
+        "datalist.json, annotations.csv and labels.txt",
+        group=RESULTS,
+        metavar="DIR",
+    )
+    num_workers: int | None = option(
+        whole(0, 256, "auto"), "processes that read videos and write pictures", group=HOW, default=None,
+        shown="default: auto, one per usable core",
+    )  # fmt: skip
+    timeout: float = option(
+        number(0, 86400, "seconds"), "seconds that one video may take", group=READING, metavar="S", default=60.0,
+        shown="default: 60",
+    )  # fmt: skip
+    memory: int = option(whole(64, 2**20), "MB that one video may take", group=READING, metavar="MB", default=2048)
+
+    def checked(self) -> ExtractConfig:
+        """This configuration once more, with the data folder filled in from the card.
+
+        Raises:
+            ConfigError: an unknown dataset, split or fold, or a folder for the pictures that holds the videos.
+        """
+        listed = ConvertConfig(
+            dataset=self.dataset, data_dir=self.data_dir, split=self.split, fold=self.fold, to="csv", out=self.out
+        ).checked()
+        out, videos = os.path.realpath(self.out), os.path.realpath(listed.data_dir)
+        if out == videos or videos.startswith(out + os.sep):
+            raise OptionError("out", f"holds the videos ({quoted(self.out, 120)}); name a folder for pictures alone")
+        return dataclasses.replace(self, dataset=listed.dataset, data_dir=listed.data_dir)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DoctorConfig(Options):
     """What ``vidbench.doctor.examine`` looks at: the flags of ``scripts/doctor.py``, with underscores.
@@ -1748,6 +1833,29 @@ The last five come with a labels.txt beside them. Entries that are wrong themsel
 def parse_convert(arguments: Sequence[str] | None = None) -> ConvertConfig:
     """Options of ``scripts/convert.py``; see ``parse_evaluate``. The dataset's name may stand first."""
     return parse_or_exit(ConvertConfig, first_words(arguments, "--dataset"), CONVERT)
+
+
+EXTRACT = Program(
+    name="extract_frames.py",
+    description="Write frames of every video as numbered JPEG files, once, for training and for other programs.",
+    usage="""extract_frames.py [-h] NAME --out DIR [options]
+       extract_frames.py hmdb51 --frames 16 --short-side 128 --out data/frames/hmdb51""",
+    epilog="""\
+Each folder of pictures is a video for train.py and evaluate.py: --dataset csv --data-dir DIR has the classes, splits
+and sources of the list (of several official divisions, that of --fold); datalist.json is for other programs. The same
+command again does what is left, and anew what changed since. Videos that cannot be read are named with their reasons.
+
+exit status
+  0    every listed video has its pictures
+  2    a bad option, or a file that cannot be used
+  3    some videos could not be read; all others have their pictures
+  130  interrupted; the same command continues""",
+)
+
+
+def parse_extract(arguments: Sequence[str] | None = None) -> ExtractConfig:
+    """Options of ``scripts/extract_frames.py``; see ``parse_evaluate``. The dataset's name may stand first."""
+    return parse_or_exit(ExtractConfig, first_words(arguments, "--dataset"), EXTRACT)
 
 
 CACHE_PROGRAM = Program(

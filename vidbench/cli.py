@@ -225,6 +225,20 @@ def convert(words: Words) -> int:
     return 0
 
 
+def extract_frames(words: Words) -> int:
+    """Frames of videos as numbered pictures: see ``vidbench.data.extract``."""
+    from vidbench.arguments import parse_extract
+
+    config = parse_extract(words)
+
+    from vidbench.data.extract import extract
+    from vidbench.progress import Progress
+
+    outcome = extract(config, progress=Progress(), tell=lambda line: print(line, file=sys.stderr, flush=True))
+    print(outcome.summary)
+    return outcome.exit_status
+
+
 def cache(words: Words) -> int:
     """What the clip cache holds, and its limit: see ``vidbench.data.cache``."""
     from vidbench.arguments import parse_cache
@@ -367,6 +381,9 @@ COMMANDS = {
     ),
     "convert": Command(
         convert, "a dataset's list in another format", "arguments", "ConvertConfig", "CONVERT", ("dataset",)
+    ),
+    "extract-frames": Command(
+        extract_frames, "videos as numbered pictures, once", "arguments", "ExtractConfig", "EXTRACT", ("dataset",)
     ),
     "cache": Command(cache, "what decoded clips take, and their limit", "arguments", "CacheConfig", "CACHE_PROGRAM"),
     "completion": Command(

@@ -1,4 +1,4 @@
-"""What happens to pixels: resize, crop, normalise, axis order.
+"""What happens to pixels: resize, crop, normalise, axis order; and frames out of a video, and into pictures.
 
 Frames are uint8, shape (T, H, W, 3), RGB, 0 to 255, until the network's own scaling. The rules are
 those of torchvision's video presets, to the rounding: published weights were measured with them.
@@ -6,9 +6,19 @@ those of torchvision's video presets, to the rounding: published weights were me
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
 
-from vidbench.records import MODALITIES, ConfigError, InputSpec
+from vidbench.data.decode import Limits, VideoTable, read_clip
+from vidbench.data.pictures import RATE_FILE, is_picture
+from vidbench.data.sample import uniform
+from vidbench.records import MODALITIES, ConfigError, InputSpec, RunError
+from vidbench.utils import printable, umask
 
 LAYOUTS = ("NCTHW", "NTCHW", "NTHWC", "NCHW")
 
@@ -244,6 +254,118 @@ def normalise(pixels: np.ndarray, spec: InputSpec) -> np.ndarray:
     if spec.layout == "NCHW":
         values = values.reshape(-1, *values.shape[-3:])
     return np.ascontiguousarray(values)
+
+
+# ---------------------------------------------------------------- frames out of a video, and into pictures
+
+PICTURE_NAME = "img_{:05d}.jpg"  # from 1
+JPEG_QUALITY = 95
+
+
+def get_frames(
+    path: str | os.PathLike, n_frames: int | None = 16, *, limits: Limits | None = None
+) -> tuple[np.ndarray, int]:
+    """Frames evenly spread over a video, and the number of its pictures.
+
+    The video is cut into ``n_frames`` equal parts, and the frame in the middle of each is taken: those that a network
+    which sees ``n_frames`` spread frames is given. A shorter video gives each of its frames once.
+
+    Args:
+        path: a video file, or a folder of numbered pictures.
+        n_frames: at least 1; ``None`` for every frame.
+        limits: what the video may cost.
+
+    Returns:
+        uint8, shape (T, H, W, 3), RGB, T at most ``n_frames``; and how many pictures a full decode gives, whatever the
+        file's header says.
+
+    Raises:
+        UnreadableVideo: the file gives no usable frame; its ``status`` says why.
+        ValueError: ``n_frames`` below 1.
+
+    Source:
+        The function of this name in chapter 10 of the PyTorch Computer Vision Cookbook. That one believes the header's
+        count, takes one frame too many (17 for 16), and leaves out what it cannot decode without a word.
+    """
+    if n_frames is not None and n_frames < 1:
+        raise ValueError(f"n_frames is at least 1, or None for all, got {n_frames}")
+    clip = read_clip(path, lambda table: spread_indices(table, n_frames), limits=limits)
+    return clip.frames, clip.info.num_frames
+
+
+def spread_indices(table: VideoTable, num_frames: int | None) -> np.ndarray:
+    """The frames that ``get_frames`` takes, int64 (T,), each once, in order."""
+    if num_frames is None or num_frames >= table.num_frames:
+        return np.arange(table.num_frames)
+    return uniform(table.num_frames, num_frames)[0]
+
+
+def store_frames(
+    frames: Iterable[np.ndarray],
+    folder: str | os.PathLike,
+    *,
+    quality: int = JPEG_QUALITY,
+    frame_rate: float | None = None,
+    notes: dict[str, str] | None = None,
+) -> int:
+    """Write frames as ``img_00001.jpg``, ``img_00002.jpg`` and so on into a new folder.
+
+    The folder appears at once and whole: a process that is killed leaves none. Such a folder is a video for everything
+    here (``vidbench.data.pictures``).
+
+    Args:
+        frames: uint8 (H, W, 3) each, RGB; an array (T, H, W, 3), or anything that gives them one by one.
+        folder: to be made, with the folders above it; an empty one may be there.
+        quality: of the JPEG files, 1 to 100.
+        frame_rate: pictures per second, for ``frame_rate.txt``; ``None`` writes none, and 25 are then supposed.
+        notes: text of other files, by name.
+
+    Returns:
+        the number of pictures.
+
+    Raises:
+        RunError: there is something in the folder, or it cannot be written.
+        ValueError: no frame, or something that is none.
+
+    Source:
+        As ``get_frames``. The one of this name numbers from 0 without leading zeros, so that sorting puts frame 10
+        before frame 2, writes into whatever is there, and does not look whether a file could be written.
+    """
+    folder = Path(folder)
+    try:
+        if folder.is_dir() and any(folder.iterdir()):
+            kind = "pictures" if any(is_picture(entry.name) for entry in folder.iterdir()) else "files"
+            raise RunError(f"{printable(folder, 160)} holds {kind} already; remove it, or write to another folder.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name[:60]}-", suffix=".tmp", dir=folder.parent))
+        try:
+            number = _write_pictures(frames, scratch, quality)
+            texts = {**(notes or {}), **({RATE_FILE: f"{frame_rate:.6g}\n"} if frame_rate else {})}
+            for name, text in texts.items():
+                (scratch / name).write_text(text, encoding="utf-8")
+            scratch.chmod(0o777 & ~umask())
+            if folder.is_dir():  # an empty one
+                folder.rmdir()
+            os.replace(scratch, folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as problem:
+        reason = problem.strerror or problem
+        raise RunError(f"pictures cannot be written to {printable(folder, 160)}: {reason}.") from None
+    return number
+
+
+def _write_pictures(frames: Iterable[np.ndarray], folder: Path, quality: int) -> int:
+    from PIL import Image
+
+    number = 0
+    for number, frame in enumerate(frames, 1):
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
+            raise ValueError(f"a frame is uint8 (H, W, 3), got {frame.dtype} {frame.shape}")
+        Image.fromarray(frame).save(folder / PICTURE_NAME.format(number), quality=quality)
+    if not number:
+        raise ValueError("there is no frame to be stored")
+    return number
 
 
 def _resize_opencv(cv2, frames: np.ndarray, out: np.ndarray) -> None:
