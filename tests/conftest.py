@@ -121,3 +121,25 @@ def make_video():
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def training_cache(tmp_path_factory) -> str:
+    """Frames of the clips that trainings of the tests read, kept from one to the next."""
+    return str(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture
+def training(tmp_path, training_cache):
+    """Call with options of ``train.py``: a configuration that trains for seconds, on 24 shipped clips."""
+
+    def make(**more):
+        from vidbench.arguments import TrainConfig
+
+        values = {"model": "mini_r2plus1d", "weights": "random", "dataset": "vidmini", "split": "test", "limit": 24}
+        values |= {"classes": ("HoldBalloon", "RideBicycle", "SitDown", "StandUp")}
+        values |= {"epochs": 2, "batch_size": 5, "num_workers": 0, "val_share": 0.25, "device": "cpu"}
+        values |= {"cache_dir": training_cache, "results_dir": str(tmp_path / "results"), "no_tensorboard": True}
+        return TrainConfig(**(values | more))
+
+    return make

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from vidbench.augment import NEVER, Augmentation, mirror_classes, mix_clips, training_view
+from vidbench.augment import NEVER, SCALES, Augmentation, MultiScaleCrop, mirror_classes, mix_clips, training_view
 from vidbench.data.catalog import load_labels
-from vidbench.data.stored import draw_positions, middle_positions, stored_indices, stored_spec
+from vidbench.data.stored import Timing, draw_positions, middle_positions, stored_indices, stored_spec
 from vidbench.records import InputSpec
 
 SPEC = InputSpec(6, None, 40, (24, 32), (0.5,) * 3, (0.25,) * 3, sampling="uniform")
@@ -21,13 +21,52 @@ def still_video(seed: int = 0, num_frames: int = 11) -> np.ndarray:
     return np.repeat(picture, num_frames, 0)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_all_frames_of_a_clip_are_changed_alike(seed):
-    rng = np.random.default_rng(seed)
-    view, _ = training_view(still_video(), 0, SPEC, 6, EVERYTHING, np.array([0]), rng)
+NOTHING = {"min_scale": 1, "jitter": 0, "flip": False}
+EACH = {
+    "min_scale": {"min_scale": 0.3},
+    "multi_scale": {"multi_scale": True},
+    "flip": {"flip": True},
+    "jitter": {"jitter": 0.6},
+    "rotation": {"rotation": 30},
+    "rand_augment": {"rand_augment": 15},
+    "erase": {"erase": 1.0},
+}
+
+
+@pytest.mark.parametrize("kind", EACH)
+def test_all_frames_of_a_clip_are_changed_alike_by_each_augmentation(kind):
+    spec = InputSpec(6, None, 40, (40, 53), (0.5,) * 3, (0.25,) * 3, sampling="uniform")
+    plain, changed = still_video(), 0
+    for seed in range(6):
+        how = Augmentation(**(NOTHING | EACH[kind]))
+        view, _ = training_view(plain, 0, spec, 6, how, np.array([0]), np.random.default_rng(seed))
+        assert view.shape == (6, 3, 40, 53)
+        assert view.dtype == torch.uint8
+        assert (view == view[:1]).all(), "the frames of the video are alike, so those of the view must be"
+        changed += bool((view[0].permute(1, 2, 0).numpy() != plain[0]).any())
+    assert changed >= 2, "and it does something"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_all_frames_of_a_clip_are_changed_alike_by_all_together(seed):
+    view, _ = training_view(still_video(), 0, SPEC, 6, EVERYTHING, np.array([0]), np.random.default_rng(seed))
     assert view.shape == (6, 3, 24, 32)
-    assert view.dtype == torch.uint8
     assert (view == view[:1]).all()
+
+
+def test_a_multi_scale_crop_has_one_of_five_places_and_a_few_sizes():
+    crop, sizes, places = MultiScaleCrop((20, 30)), set(), set()
+    torch.manual_seed(0)
+    for _ in range(600):
+        cut = crop.make_params([torch.zeros(4, 3, 48, 60)])  # twice the view fits: 40 x 60
+        sizes.add((cut["height"], cut["width"]))
+        places.add((cut["top"] / (48 - cut["height"]), cut["left"] / max(1, 60 - cut["width"])))
+    heights, widths = (list(dict.fromkeys(round(side * scale) for scale in SCALES)) for side in (40, 60))
+    assert (heights, widths) == ([40, 35, 30, 26], [60, 52, 45, 40])
+    near = {(heights[a], widths[b]) for a in range(4) for b in range(4) if abs(a - b) <= 1}
+    assert sizes == near
+    assert {(round(down), round(right)) for down, right in places} >= {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert crop(torch.zeros(4, 3, 48, 60, dtype=torch.uint8)).shape == (4, 3, 20, 30)
 
 
 def test_a_view_depends_on_its_generator_alone():
@@ -121,3 +160,55 @@ def test_drawn_positions_are_in_range_in_order_and_differ(sampling, num_stored):
         assert len({tuple(positions) for positions in drawn}) > 10
     if sampling in ("clips", "dense", "stream") and num_stored == 33:
         assert all((np.diff(positions) == 1).all() for positions in drawn)
+
+
+NEIGHBOURS = InputSpec(6, 12.5, 40, (24, 32), (0.5,) * 3, (0.25,) * 3, sampling="clips")
+
+
+def draws(spec, num_stored, timing, number=200):
+    return [draw_positions(spec, num_stored, 6, np.random.default_rng(seed), timing) for seed in range(number)]
+
+
+def test_a_drawn_stride_is_the_same_within_a_view_and_fits_into_the_video():
+    found = draws(NEIGHBOURS, 40, Timing(max_stride=3))
+    assert {tuple(set(np.diff(positions))) for positions in found} == {(1,), (2,), (3,)}
+    short = draws(NEIGHBOURS, 12, Timing(max_stride=3))  # strides of 3 would need 16 frames
+    assert {tuple(set(np.diff(positions))) for positions in short} == {(1,), (2,)}
+
+
+def test_a_drawn_speed_plays_faster_and_slower_by_up_to_its_factor():
+    spans = [positions[-1] - positions[0] for positions in draws(NEIGHBOURS, 60, Timing(speed=2.0))]
+    assert min(spans) == 2  # floor(5 / 2), slowest
+    assert 9 <= max(spans) <= 10  # 5 * 2, fastest
+    spread = InputSpec(6, None, 40, (24, 32), (0.5,) * 3, (0.25,) * 3, sampling="uniform")
+    spans = [positions[-1] - positions[0] for positions in draws(spread, 60, Timing(speed=3.0))]
+    assert min(spans) < 22 < 45 < max(spans)  # of 60 frames a third at the least
+    assert min(p[-1] - p[0] for p in draws(spread, 60, Timing())) > 40  # without it, 85 % at the least
+
+
+def test_a_lost_frame_is_the_one_before_it_shown_again():
+    plain, lossy = draws(NEIGHBOURS, 40, Timing()), draws(NEIGHBOURS, 40, Timing(drop=0.4))
+    repeated = 0
+    for whole, positions in zip(plain, lossy):
+        assert positions[0] == whole[0]
+        for k in range(1, 6):
+            assert positions[k] in (whole[k], positions[k - 1])
+            repeated += positions[k] == positions[k - 1]
+    assert 0.34 < repeated / (5 * len(plain)) < 0.46
+    always = draw_positions(NEIGHBOURS, 40, 6, np.random.default_rng(0), Timing(drop=1.0))
+    assert (always == always[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("sampling", "expected"),
+    [
+        ("clips", [[5, 6, 7, 8, 9, 10], [17, 18, 19, 20, 21, 22], [28, 29, 30, 31, 32, 33]]),  # of 34
+        ("uniform", [[1, 7, 14, 21, 27, 34], [3, 10, 16, 23, 30, 36], [5, 12, 18, 25, 32, 38]]),
+    ],
+)
+def test_even_views_lie_at_fixed_places_one_for_each_turn(sampling, expected):
+    spec = InputSpec(6, 12.5, 40, (24, 32), (0.5,) * 3, (0.25,) * 3, sampling=sampling)
+    timing = Timing(even=True, num_views=3)
+    for seed in (0, 1):
+        found = [draw_positions(spec, 40, 6, np.random.default_rng(seed), timing, turn).tolist() for turn in range(4)]
+        assert found == [*expected, expected[0]]

@@ -24,6 +24,32 @@ def test_the_loss_is_torchs_and_the_focal_one_becomes_it():
     assert 0 < ratio < 0.05
 
 
+# Three classes with probabilities 0.7, 0.2 and 0.1; natural logarithms -0.356675, -1.609438 and -2.302585.
+LOGITS = torch.tensor([[0.7, 0.2, 0.1]]).log()
+SECOND = torch.tensor([1])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, 1.609438),
+        ({"smoothing": 0.3}, 0.8 * 1.609438 + 0.1 * (0.356675 + 2.302585)),  # 0.3 is spread over all three
+        ({"focal": 2.0}, 0.8**2 * 1.609438),
+        ({"focal": 2.0, "smoothing": 0.3}, 0.8 * 0.64 * 1.609438 + 0.1 * (0.09 * 0.356675 + 0.81 * 2.302585)),
+        ({"focal": 2.0, "weights": torch.tensor([9.0, 0.5, 9.0])}, 0.5 * 0.64 * 1.609438),
+    ],
+)
+def test_losses_have_the_values_computed_by_hand(options, expected):
+    assert optimise.loss_of(LOGITS, SECOND, **options).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_class_weights_weigh_the_mean_of_a_batch():
+    logits, targets = LOGITS.repeat(2, 1), torch.tensor([1, 2])
+    loss = optimise.loss_of(logits, targets, weights=torch.tensor([9.0, 0.5, 2.0]))
+    assert loss.item() == pytest.approx((0.5 * 1.609438 + 2 * 2.302585) / 2.5, abs=1e-5)
+    np.testing.assert_allclose(optimise.class_weights([0] * 6 + [2] * 2, 4), [8 / 12, 0, 8 / 4, 0], rtol=1e-6)
+
+
 def test_each_segment_has_a_loss_of_its_own():
     torch.manual_seed(0)
     logits, targets = torch.randn(2, 3, 5), torch.tensor([4, 1])
@@ -61,7 +87,7 @@ def test_blocks_learn_slower_the_deeper_they_lie():
 
 def test_frozen_parts_do_not_move_their_statistics_either():
     module = network()
-    optimise.freeze(module, [name for name, _ in module.named_parameters() if name.startswith("0.")], norms=False)
+    optimise.freeze(module, [name for name, _ in module.named_parameters() if name.startswith("0.")], norms="none")
     module.train()
     optimise.hold_still(module)
     before = module[0][1].running_mean.clone()
@@ -71,16 +97,79 @@ def test_frozen_parts_do_not_move_their_statistics_either():
     assert not module[0][0].weight.requires_grad
 
 
-@pytest.mark.parametrize("kind", ["cosine", "step", "constant", "onecycle"])
-def test_schedules_rise_and_end_as_their_name_says(kind):
-    parameter = nn.Parameter(torch.zeros(2, 2))
-    optimizer = optimise.make_optimizer("sgd", [{"params": [parameter], "lr": 1.0}], 1.0)
-    schedule = optimise.make_schedule(kind, optimizer, num_steps=100, num_warm=10)["scheduler"]
+def rates_of(kind: str, num_steps: int, num_warm: int) -> list[float]:
+    optimizer = optimise.make_optimizer("sgd", [{"params": [nn.Parameter(torch.zeros(2, 2))], "lr": 1.0}], 1.0)
+    schedule = optimise.make_schedule(kind, optimizer, num_steps, num_warm)["scheduler"]
     rates = []
-    for _ in range(100):
+    for _ in range(num_steps):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
+    return rates
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        # two steps of warm-up, then half a cosine over eight: (1 + cos(pi k / 8)) / 2
+        ("cosine", [0.5, 1, 1, 0.961940, 0.853553, 0.691342, 0.5, 0.308658, 0.146447, 0.038060]),
+        ("step", [0.5, 1, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01]),  # after 6 and 8.5 of 10
+        ("constant", [0.5, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
+        # from 1/25 up by a cosine over 0.3 * 10 - 1 = 2 steps, down to 4e-6 over seven
+        ("onecycle", [0.04, 0.52, 1, 0.950485, 0.811747, 0.611263, 0.388741, 0.188257, 0.049519, 4e-6]),
+    ],
+)
+def test_schedules_have_the_rates_computed_by_hand(kind, expected):
+    np.testing.assert_allclose(rates_of(kind, 10, 2), expected, atol=2e-6)
+
+
+def test_a_plateau_halves_the_rate_after_more_than_five_epochs_without_progress():
+    optimizer = optimise.make_optimizer("sgd", [{"params": [nn.Parameter(torch.zeros(2, 2))], "lr": 1.0}], 1.0)
+    made = optimise.make_schedule("plateau", optimizer, 100, 10)
+    assert (made["interval"], made["monitor"]) == ("epoch", "val_top1")
+    rates = []
+    for top1 in (0.5, 0.6, *[0.6] * 6, 0.7, *[0.7] * 6):
+        made["scheduler"].step(top1)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == [1.0] * 7 + [0.5] * 7 + [0.25]
+
+
+def test_partly_frozen_norms_leave_the_first_one_to_learn():
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+    )
+    for norms, learning in (("none", [1, 3, 4]), ("partial", [1]), ("all", [])):
+        optimise.freeze(module, [], norms=norms)
+        module.train()
+        optimise.hold_still(module)
+        before = [module[k].running_mean.clone() for k in (1, 3, 4)]
+        module(torch.randn(5, 3, 2, 2))
+        moved = [k for k, old in zip((1, 3, 4), before) if not torch.equal(module[k].running_mean, old)]
+        assert moved == learning
+        assert [k for k in (1, 3, 4) if module[k].weight.requires_grad] == learning
+        assert module[0].weight.requires_grad
+
+
+def test_dropout_is_set_beside_the_last_layer_or_put_before_it():
+    beside = nn.ModuleDict({"drop": nn.Dropout(0.2), "head": nn.Linear(6, 2)})
+    optimise.set_dropout(beside, {"head.weight", "head.bias"}, 0.7)
+    assert beside["drop"].p == 0.7
+    alone = nn.Sequential(nn.Linear(4, 600), nn.Linear(600, 2))
+    names = list(alone.state_dict())
+    optimise.set_dropout(alone, {"1.weight", "1.bias"}, 0.75)
+    assert list(alone.state_dict()) == names
+    nn.init.ones_(alone[1].weight)
+    nn.init.zeros_(alone[1].bias)
+    nn.init.zeros_(alone[0].weight)
+    nn.init.ones_(alone[0].bias)
+    assert alone.eval()(torch.zeros(1, 4))[0, 0] == 600
+    kept = alone.train()(torch.zeros(50, 4))[:, 0] / 4  # what is kept counts 1 / (1 - 0.75) times
+    assert abs(kept.mean() - 150) < 5 * (600 * 0.75 * 0.25 / 50) ** 0.5
+
+
+@pytest.mark.parametrize("kind", ["cosine", "step", "constant", "onecycle"])
+def test_schedules_rise_and_end_as_their_name_says(kind):
+    rates = rates_of(kind, 100, 10)
     assert max(rates) == pytest.approx(1.0)
     assert rates[0] < 0.2
     end = {"cosine": 0.01, "onecycle": 0.01, "step": 0.011, "constant": 1.0}[kind]

@@ -18,7 +18,7 @@ from vidbench.data import mini
 from vidbench.evaluate import evaluate
 from vidbench.records import AnnotationError, ConfigError, RunError, VidbenchError, VideoRecord, WeightsError
 from vidbench.train import alone, explained, train
-from vidbench.train_data import EpochOrder, divide
+from vidbench.train_data import divide
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "data" / "vidmini"
@@ -31,36 +31,19 @@ HARD = {
 }  # all that draws numbers or keeps some
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory):
-    return str(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture
-def config(tmp_path, cache):
-    """Call with options: a training of seconds on 24 shipped clips."""
-
-    def make(**more):
-        values = {"model": "mini_r2plus1d", "weights": "random", "dataset": "vidmini", "split": "test", "limit": 24}
-        values |= {"classes": ("HoldBalloon", "RideBicycle", "SitDown", "StandUp")}
-        values |= {"epochs": 2, "batch_size": 5, "num_workers": 0, "val_share": 0.25, "device": "cpu"}
-        values |= {"cache_dir": cache, "results_dir": str(tmp_path / "results"), "no_tensorboard": True}
-        return TrainConfig(**(values | more))
-
-    return make
-
-
 def as_words(config: TrainConfig, **hard) -> list[str]:
+    """The command line of a configuration."""
     names = ("model", "weights", "dataset", "split", "limit", "epochs", "batch_size", "num_workers", "val_share")
     names += ("device", "cache_dir", "results_dir", *hard)
-    words = [word for name in names for word in ("--" + name.replace("_", "-"), str(getattr(config, name)))]
+    given = {name: getattr(config, name) for name in names}
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value is not None]
     words += ["--classes", *config.classes]
     return [sys.executable, str(ROOT / "scripts" / "train.py"), *words, "--no-tensorboard"]
 
 
-def test_a_killed_run_ends_with_the_same_weights(config, tmp_path):
-    whole = train(config(epochs=3, **HARD, run_name="whole"))
-    words = [*as_words(config(epochs=3, **HARD), **HARD), "--run-name", "killed"]
+def test_a_killed_run_ends_with_the_same_weights(training, tmp_path):
+    whole = train(training(epochs=3, **HARD, run_name="whole"))
+    words = [*as_words(training(epochs=3, **HARD), **HARD), "--run-name", "killed"]
     with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         for line in run.stdout:
             if line.startswith("epoch 2/3"):  # judged, and last.ckpt not yet written, or just being written
@@ -68,7 +51,7 @@ def test_a_killed_run_ends_with_the_same_weights(config, tmp_path):
     folder = whole.run_folder.with_name("killed")
     assert run.returncode == -9
     assert not (folder / "finished.json").exists()
-    again = train(config(epochs=3, **HARD, run_name="killed"))
+    again = train(training(epochs=3, **HARD, run_name="killed"))
     for name in ("best", "last"):
         expected, found = (load_file(f / f"{name}.safetensors") for f in (whole.run_folder, folder))
         assert expected.keys() == found.keys()
@@ -76,16 +59,16 @@ def test_a_killed_run_ends_with_the_same_weights(config, tmp_path):
     assert again.metrics == whole.metrics
     first = models.load_model("mini_r2plus1d", "random", labels="vidmini").network.module.state_dict()
     assert any(not torch.equal(first[key], value) for key, value in expected.items())  # it did learn
-    done = train(config(epochs=3, **HARD, run_name="killed"))
+    done = train(training(epochs=3, **HARD, run_name="killed"))
     assert "nothing was run" in done.summary
     assert done.metrics == whole.metrics
     with pytest.raises(RunError, match=r"recipe\.learning_rate was 0.001, now it is 0.1"):
-        train(config(epochs=3, **HARD, run_name="killed", learning_rate=0.1))
+        train(training(epochs=3, **HARD, run_name="killed", learning_rate=0.1))
 
 
-def test_a_checkpoint_needs_nothing_else(config, tmp_path, cache):
+def test_a_checkpoint_needs_nothing_else(training, tmp_path, training_cache):
     told = []
-    outcome = train(config(epochs=1), tell=told.append)
+    outcome = train(training(epochs=1), tell=told.append)
     best = outcome.run_folder / "best.safetensors"
     facts = trained.read_facts(best)
     assert facts["labels"] == list(mini.CLASSES)
@@ -93,7 +76,7 @@ def test_a_checkpoint_needs_nothing_else(config, tmp_path, cache):
     assert facts["metrics"]["listed"]["top1"]["n"] == facts["dataset"]["num_val"] > 4
     assert json.loads(best.with_suffix(".json").read_text()) == facts
     assert any("an epoch and" in line and "limit" in line for line in told)
-    where = {"results_dir": str(tmp_path / "runs"), "cache_dir": cache, "num_workers": 0, "limit": 12}
+    where = {"results_dir": str(tmp_path / "runs"), "cache_dir": training_cache, "num_workers": 0, "limit": 12}
     found = evaluate(EvaluateConfig(weights=str(best), **where))
     manifest = json.loads((found.run_folder / "manifest.json").read_text())
     assert manifest["model"]["name"] == facts["name"] == "mini_r2plus1d.train-mini_r2plus1d-vidmini"
@@ -102,12 +85,12 @@ def test_a_checkpoint_needs_nothing_else(config, tmp_path, cache):
     assert models.load_model("mini_r2plus1d", best).card.input == models.find_card("mini_r2plus1d").input
     with pytest.raises(ConfigError, match=r"was trained as mini_r2plus1d\.vidmini_v1, not r3d_18: leave the model's"):
         evaluate(EvaluateConfig(model="r3d_18", weights=str(best), **where))
-    on = train(config(model=None, weights=str(best), epochs=1, run_name="on"))  # a checkpoint is a beginning too
+    on = train(training(model=None, weights=str(best), epochs=1, run_name="on"))  # a checkpoint is a beginning too
     assert trained.read_facts(on.run_folder / "best.safetensors")["network"] == "mini_r2plus1d.vidmini_v1"
 
 
-def test_validation_is_what_an_evaluation_of_the_same_videos_says(config, tmp_path, cache):
-    outcome = train(config(epochs=1, weights=None, learning_rate=1e-9, run_name="same"))
+def test_validation_is_what_an_evaluation_of_the_same_videos_says(training, tmp_path, training_cache):
+    outcome = train(training(epochs=1, weights=None, learning_rate=1e-9, run_name="same"))
     assert outcome.metrics["listed"]["top1"]["value"] == 1.0  # the shipped weights, not moved: 100 % on this split
 
 
@@ -152,7 +135,7 @@ def folder_of_videos(tmp_path, make_video, *, group: bool) -> Path:
     return tmp_path / "data"
 
 
-def test_an_unreadable_video_is_left_out_of_training_and_counts_in_validation(config, tmp_path, make_video, caplog):
+def test_an_unreadable_video_is_left_out_of_training_and_counts_in_validation(training, tmp_path, make_video, caplog):
     data = folder_of_videos(tmp_path, make_video, group=True)
     where = {
         "classes": None,
@@ -162,7 +145,7 @@ def test_an_unreadable_video_is_left_out_of_training_and_counts_in_validation(co
         "split": "train",
     }
     told = []
-    outcome = train(config(**where, limit=None, val_split="val", epochs=1, batch_size=3), tell=told.append)
+    outcome = train(training(**where, limit=None, val_split="val", epochs=1, batch_size=3), tell=told.append)
     assert told[0].startswith("7 videos train (1 left out;")
     assert "1 of 8 training videos are left out, the first: 3.mp4 (not_media" in caplog.text
     assert outcome.metrics["n_listed"] == 4
@@ -190,53 +173,40 @@ def test_a_leak_is_refused_unless_it_is_asked_for():
         divide(records(40, True), records(8, True, "val"), share=0.25, seed=0, allow_leak=False)
 
 
-def test_the_order_of_an_epoch_depends_on_seed_and_epoch_and_can_be_balanced():
-    order = EpochOrder([0] * 90 + [4] * 10, seed=3)
-    first = list(order)
-    order.set_epoch(1)
-    assert sorted(n for _, n in first) == list(range(100))
-    assert {e for e, _ in order} == {1}
-    assert [n for _, n in order] != [n for _, n in first]
-    order.set_epoch(0)
-    assert list(order) == first
-    balanced = [n for _, n in EpochOrder([0] * 90 + [4] * 10, seed=3, balanced=True)]
-    assert 35 < sum(n >= 90 for n in balanced) < 65
-
-
-def test_a_loss_that_is_not_finite_stops_with_a_sentence(config):
+def test_a_loss_that_is_not_finite_stops_with_a_sentence(training):
     wild = {"optimizer": "sgd", "learning_rate": 100, "clip_norm": 0, "warmup_epochs": 0, "epochs": 30}
     with pytest.raises(RunError, match=r"the loss is (nan|inf) in epoch \d+, batch \d+: make --learning-rate smaller"):
-        train(config(**wild))
+        train(training(**wild))
 
 
-def test_two_processes_do_not_train_in_one_folder(config, tmp_path):
+def test_two_processes_do_not_train_in_one_folder(training, tmp_path):
     folder = tmp_path / "results" / "twice"
     folder.mkdir(parents=True)
     with alone(folder), pytest.raises(RunError, match="another process is training in"):
-        train(config(run_name="twice"))
+        train(training(run_name="twice"))
 
 
-def test_a_full_memory_says_what_to_change(config):
+def test_a_full_memory_says_what_to_change(training):
     module = types.SimpleNamespace(task=types.SimpleNamespace(num_frames=16))
     words = "16 frames does not fit into the memory: --batch-size 2 with --accumulate 2 makes the same steps"
-    with pytest.raises(ConfigError, match=words), explained(config(batch_size=5), module):
+    with pytest.raises(ConfigError, match=words), explained(training(batch_size=5), module):
         raise torch.OutOfMemoryError("CUDA out of memory")
-    with pytest.raises(RuntimeError, match="something else"), explained(config(), module):
+    with pytest.raises(RuntimeError, match="something else"), explained(training(), module):
         raise RuntimeError("something else")
 
 
-def test_one_batch_is_learnt_by_heart_or_the_check_says_no(config):
-    learnt = train(config(overfit=True, weights=None, learning_rate=2e-3))
+def test_one_batch_is_learnt_by_heart_or_the_check_says_no(training):
+    learnt = train(training(overfit=True, weights=None, learning_rate=2e-3))
     assert learnt.exit_status == 0
     assert "learnt by heart" in learnt.summary
-    stuck = train(config(overfit=True, learning_rate=1e-12, batch_size=2))
+    stuck = train(training(overfit=True, learning_rate=1e-12, batch_size=2))
     assert stuck.exit_status == 3
     assert "NOT learnt" in stuck.summary
     assert not learnt.run_folder.exists()
 
 
-def test_freezing_the_backbone_moves_the_last_layer_alone(config):
-    outcome = train(config(weights=None, freeze="backbone", epochs=1, learning_rate=0.1, warmup_epochs=0))
+def test_freezing_the_backbone_moves_the_last_layer_alone(training):
+    outcome = train(training(weights=None, freeze="backbone", epochs=1, learning_rate=0.1, warmup_epochs=0))
     before = models.load_model("mini_r2plus1d").network.module.state_dict()
     after = load_file(outcome.run_folder / "last.safetensors")
     moved = {key for key in before if not torch.equal(before[key], after[key])}
@@ -257,14 +227,14 @@ def test_freezing_the_backbone_moves_the_last_layer_alone(config):
         ({"precision": "fp16"}, "fp16"),
     ],
 )
-def test_mistakes_are_one_sentence(config, options, words):
+def test_mistakes_are_one_sentence(training, options, words):
     with pytest.raises(VidbenchError, match=words):
-        train(config(**options))
+        train(training(**options))
 
 
 def test_tensorboard_does_not_import_tensorflow(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from vidbench.train import loggers_for\n"
+        "import sys; from pathlib import Path; from vidbench.trainer import loggers_for\n"
         f"logger = loggers_for(Path({str(tmp_path)!r}), True)[1]\n"
         "logger.log_metrics({'loss': 1.0}, 0); logger.finalize('success')\n"
         "sys.exit('tensorflow' in sys.modules)"

@@ -426,8 +426,10 @@ class EvaluateConfig(Options):
 
 TRAINED = "what is trained"
 AUGMENTED = "what chance does to training views"
+DRAWN = "which videos and views an epoch takes"
 RECIPE = "how the weights move"
 FIRST = "first steps, instead of training"
+given_weights = weights  # within the class below, weights is an option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -538,9 +540,16 @@ class TrainConfig(Options):
     )
     min_scale: float = option(
         number(0, 1, "share of the area"),
-        "smallest share of the picture that a random crop takes; 1 takes the largest",
+        "smallest share of the picture that a random crop takes; 1 takes a crop of the view's own size",
         group=AUGMENTED, metavar="SHARE", default=0.5,
     )  # fmt: skip
+    multi_scale: bool = option(
+        switch,
+        "crop at one of five places and four sizes (1, 7/8, 3/4 and 0.66 of the picture, height and width up to one "
+        "step apart), as TSN was trained, in place of --min-scale",
+        group=AUGMENTED,
+        default=False,
+    )
     no_flip: bool = option(
         switch,
         "never mirror a clip. Otherwise half of them are, and classes that name left or right are exchanged, or left "
@@ -562,6 +571,47 @@ class TrainConfig(Options):
     cutmix: float = option(
         amount(100), "alpha of CutMix between clips; 0 leaves it out", group=AUGMENTED,
         metavar="ALPHA", default=0.0,
+    )  # fmt: skip
+    max_stride: int = option(
+        whole(1, 100),
+        "a view takes each k-th frame, k drawn from 1 to N; for networks that take neighbouring frames",
+        group=AUGMENTED,
+        default=1,
+    )
+    speed: float = option(
+        number(0, 8, "times"),
+        "play a clip up to X times faster or slower. A network whose frames are spread over the whole video sees it "
+        "slower only",
+        group=AUGMENTED, metavar="X", default=1.0,
+    )  # fmt: skip
+    drop_frames: float = option(
+        fraction, "chance that a frame gets lost and the one before it stands still", group=AUGMENTED,
+        metavar="SHARE", default=0.0,
+    )  # fmt: skip
+    views_per_video: int = option(whole(1, 1000), "views that an epoch takes of each video", group=DRAWN, default=1)
+    even_views: bool = option(
+        switch,
+        "views at --views-per-video places spread evenly over a video, in place of random ones",
+        group=DRAWN,
+        default=False,
+    )
+    balanced: bool = option(
+        switch, "draw each class alike often, rare ones' videos several times an epoch", group=DRAWN, default=False
+    )
+    video_weights: str | None = option(
+        path,
+        "how often each video is drawn: a CSV file with the columns path and weight. With --balanced, within its class",
+        group=DRAWN, metavar="FILE", default=None, shown="default: all alike",
+    )  # fmt: skip
+    curriculum: str | None = option(
+        path,
+        "begin with the easiest third of each class: 'length' for the shortest videos, or a run folder of evaluate.py "
+        "for those of which its model is surest",
+        group=DRAWN, metavar="WHAT", default=None, shown="default: all from the start",
+    )  # fmt: skip
+    curriculum_epochs: int | None = option(
+        whole(1, 100000), "epochs until all videos are drawn; each takes a greater part", group=DRAWN, default=None,
+        shown="default: half of --epochs",
     )  # fmt: skip
     epochs: int = option(whole(1, 100000), "passes over the training videos", group=RECIPE, default=10)
     batch_size: int = option(whole(1, 4096), "clips in a batch", group=RECIPE, default=8)
@@ -598,17 +648,33 @@ class TrainConfig(Options):
     class_weights: bool = option(
         switch, "weigh classes in the loss so that rare ones count as much as others", group=RECIPE, default=False
     )
-    balanced: bool = option(
-        switch, "draw each class alike often, rare ones' videos several times an epoch", group=RECIPE, default=False
-    )
+    teacher: str | None = option(
+        path,
+        "learn from a teacher's scores too: a run folder of evaluate.py on the split that trains, a checkpoint of "
+        "train.py, or a model's name. A network sees the same clips and takes its time in each step",
+        group=RECIPE, metavar="WHAT", default=None, shown="default: none",
+    )  # fmt: skip
+    teacher_weights: str | None = option(
+        given_weights, "weights of a teacher that is given by name", group=RECIPE, metavar="PATH", default=None,
+        shown="default: the card's own",
+    )  # fmt: skip
+    distil: float = option(fraction, "share of the teacher in the loss", group=RECIPE, metavar="SHARE", default=0.5)
+    temperature: float = option(
+        number(0, 1000, "times"), "divides the teacher's and the network's scores before they are compared",
+        group=RECIPE, metavar="T", default=2.0,
+    )  # fmt: skip
     freeze: str = option(
-        one_of("nothing", "backbone", "norms"),
-        "nothing, backbone (the image network inside; where there is none, all but the last layer) or norms (batch "
-        "normalisation)",
+        one_of("nothing", "backbone", "norms", "partial-norms"),
+        "nothing, backbone (the image network inside; where there is none, all but the last layer), norms (all batch "
+        "normalisation) or partial-norms (all but the first)",
         group=RECIPE,
         metavar="WHAT",
         default="nothing",
     )
+    dropout: float | None = option(
+        fraction, "share of the last layer's inputs that a step leaves out", group=RECIPE, metavar="SHARE",
+        default=None, shown="default: as the network has it",
+    )  # fmt: skip
     layer_decay: float = option(
         number(0, 1, "times the rate"), "each block learns by this factor slower than the next one", group=RECIPE,
         metavar="X", default=1.0,
@@ -640,6 +706,16 @@ class TrainConfig(Options):
         shown="default: auto; decoding takes one a core, views none on a CPU and up to 8 beside a GPU",
     )
     device: str = option(device, "auto, cpu, cuda, cuda:N or mps", group=HOW, metavar="NAME", default="auto")
+    devices: int | None = option(
+        whole(1, 1024),
+        "processes on this machine, each with a GPU or, on a CPU, a part of it. Each takes --batch-size clips, so a "
+        "step takes as many times more; --learning-rate stays as given",
+        group=HOW, default=None, shown="default: 1, or as torchrun says",
+    )  # fmt: skip
+    num_nodes: int | None = option(
+        whole(1, 10000), "machines, each started by torchrun or a cluster's scheduler", group=HOW, default=None,
+        shown="default: 1, or as torchrun says",
+    )  # fmt: skip
     precision: str = option(
         one_of("auto", "fp32", "bf16", "fp16"),
         "auto (bf16 on a GPU that has it, else fp32), fp32, bf16 or fp16, mixed",
@@ -669,6 +745,13 @@ class TrainConfig(Options):
         metavar="NAME",
         default=None,
         shown="default: train, network and dataset",
+    )
+    save_steps: int | None = option(
+        whole(1, 10**9),
+        "keep a point to continue from after every N steps too. For epochs that take hours",
+        group=RESULTS,
+        default=None,
+        shown="default: after each epoch",
     )
     no_tensorboard: bool = option(
         switch, "write metrics.csv only, and no events for TensorBoard", group=RESULTS, default=False
@@ -706,6 +789,7 @@ class TrainConfig(Options):
             raise OptionError("val_split", f"is the split that trains, {quoted(filled.split)}; see --allow-leak")
         if not 0 < filled.val_share < 1:
             raise OptionError("val_share", f"must be between 0 and 1, not {filled.val_share:g}")
+        _check_together(filled)
         if filled.overfit and filled.find_rate:
             raise OptionError("overfit", "and --find-rate are two steps; give one of them")
         filled.options  # noqa: B018 - says what is wrong with --network now
@@ -721,6 +805,34 @@ class TrainConfig(Options):
                 raise OptionError("network", f"must be NAME=VALUE, each name once, not {quoted(item)}")
             found[name] = _as_value(value)
         return found
+
+
+def _check_together(config: TrainConfig) -> None:
+    """Refuse options that need, exclude or contradict another one."""
+    if config.teacher_weights and not config.teacher:
+        raise OptionError("teacher_weights", "belongs to --teacher, which is not given")
+    if config.curriculum_epochs and not config.curriculum:
+        raise OptionError("curriculum_epochs", "belongs to --curriculum, which is not given")
+    if config.curriculum not in (None, "length") and not Path(config.curriculum).is_dir():
+        raise OptionError(
+            "curriculum", f"must be 'length' or a run folder of evaluate.py, not {quoted(config.curriculum)}"
+        )
+    stored = config.teacher and Path(config.teacher).is_dir()
+    if stored and (config.mixup or config.cutmix):
+        raise OptionError(
+            "teacher", "of stored scores knows whole videos: leave --mixup and --cutmix out, or name a model"
+        )
+    if config.multi_scale and config.min_scale != TrainConfig.min_scale:
+        raise OptionError("multi_scale", "and --min-scale are two ways to crop; give one of them")
+    if config.speed < 1:
+        raise OptionError(
+            "speed", f"must be at least 1 (1.5 means up to 1.5 times faster or slower), not {config.speed:g}"
+        )
+    several = (config.devices or 1) * (config.num_nodes or 1) > 1
+    if several and re.fullmatch(r"cuda:\d+", config.device):
+        raise OptionError("device", f"{config.device} is one GPU; use cuda with --devices")
+    if several and (config.overfit or config.find_rate):
+        raise OptionError("devices", "must be 1 for --overfit and --find-rate, which are first steps of one process")
 
 
 def _as_value(text: str):

@@ -11,9 +11,12 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from vidbench.data.stored import draw_positions, middle_positions
+from vidbench.data.stored import Timing, draw_positions, middle_positions
 from vidbench.records import InputSpec
 
+SCALES = (1.0, 0.875, 0.75, 0.66)  # of a multi-scale crop, times the largest square or rectangle that fits
+PLACES = ((0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5))  # its corners and the middle, as shares of the room around it
+FIXED = Timing()  # nothing but the start of a view is drawn
 NEVER = -1  # in ``mirror_classes``: such a clip is not mirrored
 
 
@@ -23,20 +26,51 @@ class Augmentation:
 
     Args:
         min_scale: smallest share of the picture's area that a random crop takes, in (0, 1]; its shape varies from 3:4
-            to 4:3 times the view's. 1 takes the largest crop of the view's shape, at a random place.
+            to 4:3 times the view's. 1 takes a crop of the view's size, at a random place.
+        multi_scale: ``MultiScaleCrop`` in its place.
         flip: mirror half of the clips, with the label that the mirrored clip has.
         jitter: strength of changes in brightness, contrast and saturation, 0 to 1; hue changes by a tenth of it.
         rotation: largest angle in degrees.
         rand_augment: magnitude of RandAugment's two operations, 0 to 30; 0 leaves it out.
         erase: probability that a rectangle is blanked, the same one in every frame.
+        timing: which frames the view takes.
     """
 
     min_scale: float = 0.5
+    multi_scale: bool = False
     flip: bool = True
     jitter: float = 0.2
     rotation: float = 0.0
     rand_augment: int = 0
     erase: float = 0.0
+    timing: Timing = FIXED
+
+
+class MultiScaleCrop(v2.Transform):
+    """A crop at one of five places and of one of a few sizes, resized to the view.
+
+    Height and width are drawn apart from ``SCALES``, at most one step from each other; places are the corners and the
+    middle. As Temporal Segment Networks were trained, https://arxiv.org/abs/1608.00859, section 3.2.
+
+    Args:
+        crop: (height, width) of the view.
+    """
+
+    def __init__(self, crop: tuple[int, int]):
+        super().__init__()
+        self.crop = crop
+
+    def make_params(self, flat_inputs: list) -> dict:
+        height, width = flat_inputs[0].shape[-2:]
+        fits = min(height / self.crop[0], width / self.crop[1])
+        first, step, place = (int(torch.randint(n, ())) for n in (len(SCALES), 3, len(PLACES)))
+        second = min(max(first + step - 1, 0), len(SCALES) - 1)
+        h, w = (max(1, round(side * fits * SCALES[k])) for side, k in zip(self.crop, (first, second)))
+        down, right = PLACES[place]
+        return {"top": round(down * (height - h)), "left": round(right * (width - w)), "height": h, "width": w}
+
+    def transform(self, inpt, params: dict):
+        return v2.functional.resized_crop(inpt, size=list(self.crop), antialias=True, **params)
 
 
 def mirror_classes(labels: Sequence[str]) -> np.ndarray:
@@ -64,7 +98,9 @@ def pixel_transforms(how: Augmentation, crop: tuple[int, int]) -> v2.Transform:
     """Torchvision's transforms for a clip, ``tv_tensors.Video`` uint8 (T, 3, H, W): one draw for all its frames."""
     height, width = crop
     shape = width / height
-    if how.min_scale < 1:
+    if how.multi_scale:
+        first = MultiScaleCrop(crop)
+    elif how.min_scale < 1:
         ratio = (shape * 3 / 4, shape * 4 / 3)
         first = v2.RandomResizedCrop(crop, scale=(how.min_scale, 1.0), ratio=ratio, antialias=True)
     else:
@@ -85,6 +121,7 @@ def training_view(
     how: Augmentation | None,
     mirrored: np.ndarray,
     rng: np.random.Generator,
+    turn: int = 0,
 ) -> tuple[torch.Tensor, int]:
     """A view of a stored video, and the label it then has; depends on the arguments and the generator alone.
 
@@ -96,6 +133,7 @@ def training_view(
         how: ``None`` for the view without chance.
         mirrored: from ``mirror_classes``.
         rng: what is random about the view; advanced by the call.
+        turn: the how manieth view of this video in this epoch, from 0; see ``Timing``.
 
     Returns:
         uint8 (T, 3, crop height, crop width), RGB, and the class index.
@@ -104,7 +142,7 @@ def training_view(
         chosen = frames[middle_positions(spec, len(frames), num_frames)]
         clip = torch.from_numpy(np.ascontiguousarray(chosen)).permute(0, 3, 1, 2)
         return v2.functional.center_crop(clip, list(spec.crop)), int(label)
-    chosen = frames[draw_positions(spec, len(frames), num_frames, rng)]
+    chosen = frames[draw_positions(spec, len(frames), num_frames, rng, how.timing, turn)]
     if how.flip and mirrored[label] != NEVER and rng.random() < 0.5:
         chosen, label = chosen[:, :, ::-1], mirrored[label]
     clip = tv_tensors.Video(torch.from_numpy(np.ascontiguousarray(chosen)).permute(0, 3, 1, 2))

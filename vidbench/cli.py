@@ -158,7 +158,8 @@ def train(words: Words) -> int:
     from vidbench.train import train
 
     outcome = train(config, progress=Progress(), tell=lambda line: print(line, flush=True))
-    print(outcome.summary)
+    if outcome.summary:  # of several processes, one speaks
+        print(outcome.summary)
     return outcome.exit_status
 
 

@@ -15,6 +15,7 @@ OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "onecycle", "step", "plateau", "constant")
 STEPS = (0.6, 0.85)  # parts of training after which ``step`` divides the rate by ten
 NORMS = (nn.modules.batchnorm._BatchNorm,)
+HELD_NORMS = {"nothing": "none", "backbone": "all", "norms": "all", "partial-norms": "partial"}  # by --freeze
 
 
 def loss_of(
@@ -59,14 +60,42 @@ def class_weights(labels: Sequence[int], num_classes: int) -> np.ndarray:
     return np.where(counts > 0, len(labels) / (present * np.maximum(counts, 1)), 0).astype(np.float32)
 
 
-def freeze(module: nn.Module, names: Sequence[str], *, norms: bool) -> None:
-    """Hold parameters still: those named, and with ``norms`` every batch normalisation's."""
+def freeze(module: nn.Module, names: Sequence[str], *, norms: str) -> None:
+    """Hold parameters still: those named, and batch normalisations'.
+
+    Args:
+        module: the network.
+        names: of parameters.
+        norms: ``none``, ``all``, or ``partial`` for all but the first one, as Temporal Segment Networks are trained.
+    """
     wanted = set(names)
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name not in wanted)
-    for part in module.modules():
-        if norms and isinstance(part, NORMS):
-            part.requires_grad_(False)
+    found = [part for part in module.modules() if isinstance(part, NORMS)]
+    for part in {"none": [], "all": found, "partial": found[1:]}[norms]:
+        part.requires_grad_(False)
+
+
+def set_dropout(module: nn.Module, head: set[str], share: float) -> None:
+    """Have each step of training leave out a share of the last layer's inputs.
+
+    A dropout that stands beside the last layer gets the share; where there is none, one is put before the layer. It
+    holds no weights, so the network's state keeps its names.
+
+    Args:
+        module: the network.
+        head: names of the last layer's parameters.
+        share: in [0, 1].
+    """
+    for place in {name.rpartition(".")[0] for name in head}:
+        layer, parent = module.get_submodule(place), module.get_submodule(place.rpartition(".")[0])
+        beside = [part for part in parent.children() if isinstance(part, nn.modules.dropout._DropoutNd)]
+        for part in beside:
+            part.p = share
+        if not beside:
+            layer.register_forward_pre_hook(
+                lambda layer, inputs: (functional.dropout(inputs[0], share, layer.training), *inputs[1:])
+            )
 
 
 def hold_still(module: nn.Module) -> None:

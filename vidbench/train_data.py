@@ -1,27 +1,27 @@
-"""Which videos train and which validate, read once into the cache, and their batches in an order that a seed draws."""
+"""Which videos train and which validate, read once into the cache, and the batches of training views."""
 
 from __future__ import annotations
 
 import functools
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
-from vidbench.augment import Augmentation, mirror_classes, training_view
+from vidbench.augment import NEVER, Augmentation, mirror_classes, training_view
 from vidbench.data import index
 from vidbench.data.cache import ClipCache
 from vidbench.data.decode import Limits
 from vidbench.data.load import ViewReader
 from vidbench.data.split import random_splits
 from vidbench.data.stored import read_stored
-from vidbench.optimise import class_weights
 from vidbench.records import AnnotationError, ConfigError, InputSpec, UnreadableVideo, VideoRecord
+from vidbench.samplers import EpochOrder, RankBatches
 from vidbench.utils import printable
 
 log = logging.getLogger(__name__)
@@ -105,11 +105,13 @@ class Stored:
         records: the readable ones, in listed order.
         skipped: ``(record, status: reason)`` of those left out.
         num_bytes: of the kept frames.
+        seconds: how long each readable video is.
     """
 
     records: list[VideoRecord]
     skipped: list[tuple[VideoRecord, str]]
     num_bytes: int
+    seconds: list[float]
 
 
 def store_videos(
@@ -135,7 +137,7 @@ def store_videos(
         cache_dir, num_workers, decoder, limits, dataset: as for ``vidbench.data.load.ViewReader``.
         progress: as for ``vidbench.evaluate.evaluate``.
     """
-    kept, skipped, num_bytes = [], [], 0
+    kept, skipped, num_bytes, seconds = [], [], 0, []
     how = {"num_workers": num_workers, "decoder": decoder, "limits": limits, "cache_dir": cache_dir}
     if progress:
         progress.start(len(records), 0)
@@ -149,6 +151,7 @@ def store_videos(
             else:
                 kept.append(record)
                 num_bytes += views.pixels.nbytes
+                seconds.append(views.info.num_frames / views.info.frame_rate if views.info.frame_rate else 0.0)
             if progress:
                 progress.update(number + 1, len(skipped))
     if progress:
@@ -162,11 +165,13 @@ def store_videos(
             printable(record.path, 80),
             printable(why, 120),
         )
-    return Stored(kept, skipped, num_bytes)
+    return Stored(kept, skipped, num_bytes, seconds)
 
 
 class TrainingClips(Dataset):
-    """Training views: ``clips[epoch, i]`` depends on the constructor's arguments, epoch and ``i`` alone.
+    """Training views: ``clips[epoch, i, turn]`` depends on the constructor's arguments and these three alone.
+
+    A view is ``(uint8 (T, 3, H, W), class index)``, with a teacher's scores, float32 (K,), where there are any.
 
     Args:
         records: readable videos; read from the cache, or anew where their entry has gone.
@@ -176,9 +181,10 @@ class TrainingClips(Dataset):
         num_frames: T of a view.
         how: augmentation, ``None`` for views without chance.
         labels: class names, for mirror images.
-        seed: with epoch and ``i``, what is random about a view.
+        seed: with epoch, ``i`` and turn, what is random about a view.
         cache_dir: the clip cache; ``None`` decodes every time.
         decoder: for videos whose entry has gone.
+        scores: of a teacher for each record, float32 (n, K). A mirrored view has those of the classes exchanged.
     """
 
     def __init__(
@@ -194,6 +200,7 @@ class TrainingClips(Dataset):
         seed: int,
         cache_dir: str | Path | None,
         decoder: str = "pyav",
+        scores: np.ndarray | None = None,
     ):
         self.records, self.root, self.num_frames, self.how, self.seed = (
             tuple(records),
@@ -202,61 +209,59 @@ class TrainingClips(Dataset):
             how,
             seed,
         )
-        self.stored, self.spec, self.mirrored = stored, spec, mirror_classes(labels)
+        self.stored, self.spec, self.mirrored, self.scores = stored, spec, mirror_classes(labels), scores
         cache = None if cache_dir is None else ClipCache(cache_dir)
         self._read = functools.partial(read_stored, spec=stored, decoder=decoder, cache=cache)
 
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, place: tuple[int, int]) -> tuple[torch.Tensor, int]:
-        epoch, number = place
+    def __getitem__(self, place: tuple[int, int, int]) -> tuple:
+        epoch, number, turn = place
         record = self.records[number]
         frames = self._read(self.root / record.path).pixels[0]
-        rng = np.random.default_rng([self.seed, epoch, number])
-        return training_view(frames, record.label_index, self.spec, self.num_frames, self.how, self.mirrored, rng)
+        rng = np.random.default_rng([self.seed, epoch, number, turn] if turn else [self.seed, epoch, number])
+        clip, label = training_view(
+            frames, record.label_index, self.spec, self.num_frames, self.how, self.mirrored, rng, turn
+        )
+        if self.scores is None:
+            return clip, label
+        return clip, label, torch.from_numpy(self._scores(number, mirrored=label != record.label_index))
+
+    def _scores(self, number: int, mirrored: bool) -> np.ndarray:
+        scores = self.scores[number].copy()
+        if mirrored:
+            known = self.mirrored != NEVER
+            scores[self.mirrored[known]] = self.scores[number][known]
+        return scores
 
 
-class EpochOrder(Sampler):
-    """``(epoch, i)`` of all videos in an order that seed and epoch draw; with ``balanced``, each class alike often."""
-
-    def __init__(self, labels: Sequence[int], *, seed: int, balanced: bool = False):
-        self.labels, self.seed, self.balanced, self.epoch = np.asarray(labels), seed, balanced, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """The epoch, from 0, whose order comes next; Lightning calls it."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        rng = np.random.default_rng([self.seed, self.epoch])
-        if self.balanced:
-            chances = class_weights(self.labels, int(self.labels.max()) + 1)[self.labels].astype(np.float64)
-            order = rng.choice(len(self), len(self), p=chances / chances.sum())
-        else:
-            order = rng.permutation(len(self))
-        return iter([(self.epoch, int(number)) for number in order])
-
-
-def make_loader(clips: TrainingClips, *, batch_size: int, num_workers: int, balanced: bool) -> DataLoader:
+def make_loader(
+    clips: TrainingClips, order: EpochOrder, *, batch_size: int, num_workers: int, rank: int = 0, num_ranks: int = 1
+) -> DataLoader:
     """Batches ``(uint8 (N, T, 3, H, W), int64 (N,))``; the last ones of an epoch, too few for a batch, are left out.
 
+    Args:
+        clips: the training views.
+        order: which of them an epoch takes.
+        batch_size: N.
+        num_workers: processes that make views; 0 makes them in this one.
+        rank: of this process, from 0.
+        num_ranks: processes that share each epoch.
+
     Raises:
-        AnnotationError: fewer videos than a batch.
+        AnnotationError: fewer views than a batch.
     """
-    if len(clips) < batch_size:
+    if len(order) < batch_size * num_ranks:
+        several = f" in each of {num_ranks} processes" if num_ranks > 1 else ""
         raise AnnotationError(
-            f"{len(clips)} readable training videos are fewer than a batch of {batch_size}: make --batch-size smaller."
+            f"{len(clips)} readable training videos are fewer than a batch of {batch_size}{several}: make --batch-size "
+            "smaller."
         )
-    order = EpochOrder([record.label_index for record in clips.records], seed=clips.seed, balanced=balanced)
     workers = {"persistent_workers": True, "multiprocessing_context": "spawn"} if num_workers else {}
     return DataLoader(
         clips,
-        batch_size,
-        sampler=order,
-        drop_last=True,
+        batch_sampler=RankBatches(order, batch_size, rank, num_ranks),
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
         **workers,

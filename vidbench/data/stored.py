@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import time
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -49,21 +51,86 @@ def stored_indices(spec: InputSpec, pts_s: np.ndarray, frame_rate: float) -> np.
     return chosen[skipped : skipped + spec.num_frames]
 
 
-def draw_positions(spec: InputSpec, num_stored: int, num_frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Which of the stored frames a training view takes, drawn anew each time; int64 (num_frames,).
+@dataclass(frozen=True)
+class Timing:
+    """Which of the stored frames a training view takes.
+
+    Args:
+        even: views of a video at ``num_views`` places spread evenly over it, in place of random ones.
+        num_views: of a video in an epoch, at least 1; counts with ``even`` alone.
+        max_stride: a view of neighbouring frames takes each k-th, k drawn from 1 to this, as far as the video is long
+            enough.
+        speed: the video plays up to this factor faster or slower, at least 1. Where frames are spread over the video
+            it can play slower only: they are spread over a part of it, 1 / ``speed`` at the shortest.
+        drop: chance that a frame gets lost, and the one before it is shown once more.
+    """
+
+    even: bool = False
+    num_views: int = 1
+    max_stride: int = 1
+    speed: float = 1.0
+    drop: float = 0.0
+
+
+def draw_positions(
+    spec: InputSpec,
+    num_stored: int,
+    num_frames: int,
+    rng: np.random.Generator,
+    timing: Timing = Timing(),
+    turn: int = 0,
+) -> np.ndarray:
+    """Which of the stored frames a training view takes, drawn anew each time; int64 (num_frames,), non-decreasing
+    but where a short video begins again.
 
     Where frames are spread over the video: over a random part of it, at least 85 % long, with a random place in each
     share (``segments``) or one for all shares (``uniform``). Else a window of neighbours with a random start; a video
     that is too short repeats its last frame or begins again, as the card says.
+
+    Args:
+        spec: the model's input; its rule and its rule for short videos count.
+        num_stored: frames that are kept of the video.
+        num_frames: of the view.
+        rng: draws; advanced by the call.
+        timing: what else is drawn.
+        turn: the how manieth view of this video in this epoch, from 0.
     """
     if spec.sampling in BY_COUNT:
-        length = int(rng.integers(max(1, int(np.ceil(SHORTEST_WINDOW * num_stored))), num_stored + 1))
-        start = int(rng.integers(0, num_stored - length + 1))
-        rule = {"uniform": uniform, "segments": segments}[spec.sampling]
-        return start + rule(length, num_frames, seed=rng)[0]
-    start = int(rng.integers(0, max(1, num_stored - num_frames + 1)))
-    short = spec.short if spec.short != "error" else "repeat"
-    return fit(start + np.arange(num_frames), num_stored, short)
+        positions = _spread(spec, num_stored, num_frames, rng, timing, turn)
+    else:
+        positions = _window(spec, num_stored, num_frames, rng, timing, turn)
+    if timing.drop:
+        there = rng.random(num_frames) >= timing.drop
+        there[0] = True
+        positions = positions[np.maximum.accumulate(np.where(there, np.arange(num_frames), 0))]
+    return positions
+
+
+def _spread(spec, num_stored, num_frames, rng, timing, turn) -> np.ndarray:
+    if timing.even:
+        halves = 2 * timing.num_views * np.arange(num_frames) + 2 * (turn % timing.num_views) + 1
+        return halves * num_stored // (2 * timing.num_views * num_frames)
+    shortest = min(SHORTEST_WINDOW, 1 / timing.speed)
+    length = int(rng.integers(max(1, int(np.ceil(shortest * num_stored))), num_stored + 1))
+    start = int(rng.integers(0, num_stored - length + 1))
+    rule = {"uniform": uniform, "segments": segments}[spec.sampling]
+    return start + rule(length, num_frames, seed=rng)[0]
+
+
+def _window(spec, num_stored, num_frames, rng, timing, turn) -> np.ndarray:
+    step = 1.0
+    if timing.max_stride > 1:
+        longest = max(1, (num_stored - 1) // max(1, num_frames - 1))
+        step *= int(rng.integers(1, min(timing.max_stride, longest) + 1))
+    if timing.speed > 1:
+        step *= math.exp(rng.uniform(-1, 1) * math.log(timing.speed))
+    offsets = np.floor(np.arange(num_frames) * step + 1e-9).astype(np.int64)
+    room = max(0, num_stored - 1 - int(offsets[-1]))
+    if timing.even:
+        start = (2 * (turn % timing.num_views) + 1) * room // (2 * timing.num_views)
+    else:
+        start = int(rng.integers(0, room + 1))
+    return fit(start + offsets, num_stored, spec.short if spec.short != "error" else "repeat")
 
 
 def middle_positions(spec: InputSpec, num_stored: int, num_frames: int) -> np.ndarray:

@@ -1,0 +1,226 @@
+"""What a training configuration asks for, settled before any work: network, input, videos, folder, and their facts."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from vidbench import evaluate, models, train_data, trained
+from vidbench.augment import Augmentation
+from vidbench.data import catalog, index, load
+from vidbench.data.stored import BY_COUNT, Timing
+from vidbench.forward import check_precision
+from vidbench.gpu import is_cuda
+from vidbench.records import ConfigError, InputSpec, RunError
+from vidbench.runs import read_json, refuse_differences
+from vidbench.utils import git_commit, machine_facts, package_versions, sha256_of_file, write_json
+
+SCHEMA = 1
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+STREAM_FRAMES = 50  # of a training clip, for networks that take a whole video
+FREE = ("num_workers", "cache_dir", "results_dir", "run_name", "data_dir", "timeout", "memory", "no_tensorboard")
+FREE += ("overfit", "find_rate", "save_steps", "annotations")
+FILES = ("weights", "backbone_weights", "teacher", "teacher_weights", "video_weights", "curriculum")
+FREE += (*FILES, "devices", "num_nodes")  # hashes of the files are compared, and the number of processes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended: its folder, a few lines for people, an exit status, and the metrics of the best epoch."""
+
+    run_folder: Path
+    summary: str
+    exit_status: int
+    metrics: dict
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a configuration asks for, settled before any work.
+
+    Args:
+        card: of the network to begin with, with its options.
+        spec: its input with what the configuration changes: what validation sees, and the checkpoint's card says.
+        num_frames: of a training view.
+        dataset: the dataset's card.
+        root: its folder.
+        labels: its class names in index order.
+        sides: training and validation videos.
+    """
+
+    card: models.ModelCard
+    spec: InputSpec
+    num_frames: int
+    dataset: catalog.DatasetCard
+    root: Path
+    labels: tuple[str, ...]
+    sides: train_data.Sides
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Who trains: this process is the ``rank``-th of all, from 0, with ``devices`` on each of ``nodes`` machines."""
+
+    rank: int
+    devices: int
+    nodes: int
+
+    @property
+    def number(self) -> int:
+        """Of all processes together."""
+        return self.devices * self.nodes
+
+    @property
+    def first(self) -> bool:
+        """Whether this one writes files and talks."""
+        return self.rank == 0
+
+
+def who_trains(config) -> Processes:
+    """What the options say, and where they are silent what torchrun or a cluster's scheduler does.
+
+    Raises:
+        ConfigError: the options contradict torchrun.
+    """
+    said = {name: int(value) for name, value in os.environ.items() if name in RANKS and value.isdecimal()}
+    local = said.get("LOCAL_WORLD_SIZE", 0)  # torchrun alone sets it
+    devices = config.devices or local or 1
+    nodes = config.num_nodes or (max(1, said.get("WORLD_SIZE", 1) // local) if local else 1)
+    if devices * nodes == 1:
+        return Processes(0, 1, 1)
+    if local and devices * nodes != said.get("WORLD_SIZE"):
+        raise ConfigError(
+            f"--devices {devices} on {nodes} machine(s) are {devices * nodes} processes, but torchrun started "
+            f"{said.get('WORLD_SIZE')}: leave --devices and --num-nodes out."
+        )
+    inside = said.get("NODE_RANK", 0) * devices + said.get("LOCAL_RANK", 0)
+    return Processes(said.get("RANK", said.get("SLURM_PROCID", inside)), devices, nodes)
+
+
+def make_task(config) -> Task:
+    """Settle network, input, videos and classes; reads annotation files, decodes nothing."""
+    card = models.with_options(models.find_card(config.model, config.weights), config.options)
+    dataset = catalog.find_dataset(config.dataset)
+    root = Path(config.data_dir)
+    labels = index.dataset_labels(dataset.name, root, config.annotations)
+    where = {"root": root, "fold": config.fold, "classes": config.classes, "annotations": config.annotations}
+    records = index.load_records(dataset.name, split=config.split, **where)
+    if config.present_only:
+        records = index.keep_present(records)[0]
+    val_split = config.val_split or ("val" if "val" in dataset.splits else None)
+    official = index.load_records(dataset.name, split=val_split, **where) if val_split else None
+    if config.limit:
+        records = index.draw_subset(records, config.limit, config.seed)
+    sides = train_data.divide(records, official, share=config.val_share, seed=config.seed, allow_leak=config.allow_leak)
+    if config.present_only:
+        sides = dataclasses.replace(sides, val=index.keep_present(sides.val)[0])
+    train_data.check_classes(sides.train, labels, config.classes)
+    if not any(train_data.usable(record) for record in sides.val):
+        raise ConfigError("No validation video is there, so no epoch can be judged. Check --data-dir and --val-split.")
+    spec, num_frames = make_spec(card, config)
+    return Task(card, spec, num_frames, dataset, root, labels, sides)
+
+
+def make_spec(card: models.ModelCard, config) -> tuple[InputSpec, int]:
+    """The input that validation and the checkpoint have, and the frames of a training view."""
+    if card.input.modality != "rgb":
+        raise ConfigError(f"{card.name} takes {card.input.modality}; only networks that see RGB are trained here.")
+    given = {"num_frames": config.num_frames, "frame_rate": config.frame_rate, "resize": config.short_side}
+    given["crop"] = (config.crop, config.crop) if config.crop else None
+    stream = card.input.sampling == "stream"
+    if stream:  # it validates on whole videos and trains on windows of them
+        given["num_frames"] = None
+    spec = dataclasses.replace(card.input, **{name: value for name, value in given.items() if value is not None})
+    models.check_frames(card, spec.num_frames)
+    load.check_spec(spec)
+    return spec, (config.num_frames or STREAM_FRAMES) if stream else spec.num_frames
+
+
+def choose_precision(config) -> tuple[str, str]:
+    """The device, and ``fp32``, ``bf16`` or ``fp16``."""
+    device = models.choose_device(config.device)
+    if config.precision != "auto":
+        check_precision(config.precision, device)
+        if device == "cpu" and config.precision == "fp16":
+            raise ConfigError("Training in fp16 needs a GPU; use --precision bf16 or fp32.")
+        return device, config.precision
+    return device, "bf16" if is_cuda(device) and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def augmentation(config, spec: InputSpec) -> Augmentation:
+    """What happens to the frames and pixels of a training clip, as the options say.
+
+    Raises:
+        ConfigError: a stride, where the network's frames are spread over the whole video.
+    """
+    if config.max_stride > 1 and spec.sampling in BY_COUNT:
+        raise ConfigError(
+            "--max-stride is for networks that take neighbouring frames. The frames of this one are spread over the "
+            "whole video; --speed spreads them over a part."
+        )
+    timing = Timing(config.even_views, config.views_per_video, config.max_stride, config.speed, config.drop_frames)
+    names = ("min_scale", "multi_scale", "jitter", "rotation", "rand_augment", "erase")
+    return Augmentation(flip=not config.no_flip, timing=timing, **{name: getattr(config, name) for name in names})
+
+
+def run_folder(config, task: Task) -> Path:
+    """``results/NAME``; the default name says network and dataset."""
+    name = config.run_name or f"train-{task.card.architecture}-{task.dataset.name}"
+    return Path(config.results_dir) / name
+
+
+def manifest(config, task: Task, device: str, precision: str) -> dict:
+    """Everything that decides the weights, and where they were made."""
+    options = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    recipe = {name: value for name, value in options.items() if name not in FREE}
+    files = {name: hash_of(options[name]) for name in FILES}
+    files["processes"] = who_trains(config).number
+    return evaluate.jsonable(
+        {
+            "schema": SCHEMA,
+            "recipe": {**recipe, **files, "device": device, "precision": precision},
+            "spec": trained.spec_as_json(task.spec),
+            "data": data_facts(task),
+            "environment": {
+                "packages": package_versions(),
+                "machine": machine_facts(),
+                "commit": git_commit(evaluate.ROOT),
+            },
+        }
+    )
+
+
+def hash_of(name: str | None) -> str | None:
+    """SHA-256 of a file, or of a run folder's logits, in hexadecimal; what names neither is returned as it is."""
+    if not name:
+        return None
+    path = Path(name) / "logits.npy" if Path(name).is_dir() else Path(name)
+    return sha256_of_file(path) if path.is_file() else name
+
+
+def data_facts(task: Task) -> dict:
+    """Which videos are learnt from and judged on, for the manifest and the checkpoint."""
+    sides = task.sides
+    return {
+        "name": task.dataset.name,
+        "divided": sides.how,
+        "num_train": len(sides.train),
+        "num_val": len(sides.val),
+        "train_sha256": index.records_fingerprint(sides.train),
+        "val_sha256": index.records_fingerprint(sides.val),
+    }
+
+
+def begin_folder(folder: Path, facts: dict) -> None:
+    """Make the run's folder; refuse one that holds another training."""
+    if (folder / "last.ckpt").is_file():
+        refuse_differences(folder, read_json(folder / "manifest.json"), facts)
+        return
+    if (folder / "rows.jsonl").exists():
+        raise RunError(f"{folder} holds an evaluation; use another --run-name")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "manifest.json", facts)
