@@ -1,16 +1,19 @@
-"""Networks of others behind the same call: MoViNet with its real weights, I3D as a SavedModel."""
+"""Networks of others behind the same call: MoViNet with its real weights, I3D and MoViNet as SavedModels."""
 
 import http.server
 import re
 import subprocess
 import sys
 import threading
+import urllib.error
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from vidbench import hubs
 from vidbench.data.catalog import load_labels
 from vidbench.models import CARDS, Weights, load_model
 from vidbench.predict import LabelMap, average, predict, rank_of
@@ -185,7 +188,9 @@ def said(name, weights):
         return str(problem)
     raise SystemExit(f"{name} took {weights}")
 
-assert "no SavedModel with a signature 'default'" in said("i3d.tfhub_kinetics400", empty)
+assert "is no SavedModel: " in said("i3d.tfhub_kinetics400", empty)
+words = said("movinet_a0_base.tfhub_k600", saved_model)
+assert "its signatures: 'default' takes rgb_input, gives default." in words and chr(10) not in words, words
 assert "There is no weights file" in said("i3d.rgb_imagenet_k400", prefix + "x")
 assert "400 classes where 600 are asked for" in said("i3d.rgb_scratch_k600", prefix)
 with open(prefix + ".data-00000-of-00001", "r+b") as file:
@@ -232,6 +237,93 @@ def test_tensorflow_and_torch_compute_the_same_i3d_from_the_same_files(tmp_path)
     assert out.startswith("fine")
 
 
+# tests/tf_movinet.py writes the networks; everything else is asked of them here, in the same process.
+MOVINETS = """
+import sys
+from pathlib import Path
+import numpy as np
+import tf_movinet
+from vidbench.arguments import EvaluateConfig
+from vidbench.evaluate import evaluate
+from vidbench.models import load_model
+from vidbench.records import WeightsError
+
+folder = Path(sys.argv[1])
+base, stream = str(folder / "base"), str(folder / "stream")
+tf_movinet.main(base, stream, 600)
+rng = np.random.default_rng(0)
+
+def clips(*counts):
+    return [rng.integers(0, 256, (v, t, 44, 58, 3), dtype=np.uint8) // (1 + v) for v, t in counts]
+
+def compare(name, twin, source, videos):
+    hub, ours = load_model(name, source), load_model(twin, source)
+    assert len(hub.weights_sha256) == 64 and not hub.random_weights and hub.card.can_be_random is False
+    assert ours.notes == ("read from a TensorFlow checkpoint",) and ours.weights_source == "path"
+    found, expected = hub.logits(videos, 2), ours.logits(videos, 2)
+    assert [part.shape for part in found] == [(len(video), 600) for video in videos] and found[0].dtype == np.float32
+    spread, between = min(part.std() for part in found), np.abs(found[0][0] - found[1][0]).max()
+    assert spread > 0.5 and between > 0.5, (spread, between)
+    alone = [hub.logits([video], 5)[0] for video in videos]
+    assert max(np.abs(a - b).max() for a, b in zip(alone, found)) < 1e-3
+    assert hub.seconds["forward"] > 0 and hub.seconds["transform"] > 0
+    return max(np.abs(a - b).max() for a, b in zip(found, expected)), hub
+
+apart, hub = compare("movinet_a0_base.tfhub_k600", "movinet_a0_base.k600", base, clips((2, 5), (1, 5), (1, 1)))
+assert apart < 1e-3, apart    # measured: 4e-5, where logits spread by 9
+turned = clips((1, 6))
+assert np.abs(hub.logits(turned)[0] - hub.logits([turned[0][:, ::-1]])[0]).max() > 0.01
+apart_stream, hub = compare(
+    "movinet_a0_stream.tfhub_k600", "movinet_a0_stream.k600_float", stream, clips((2, 7), (1, 5), (1, 1))
+)
+assert apart_stream < 1e-3, apart_stream    # measured: 8e-6, where logits spread by 2
+(video,) = clips((1, 6))
+whole, end, last = (hub.logits([part])[0] for part in (video, video[:, :5], video[:, 5:]))
+assert np.abs(whole - end).max() > 0.05 and np.abs(whole - last).max() > 0.05, "it remembers the frames before"
+
+def said(name, weights, call=load_model):
+    try:
+        call(name, weights)
+    except WeightsError as problem:
+        assert chr(10) not in str(problem)
+        return str(problem)
+    raise SystemExit(f"{name} took {weights}")
+
+words = said("movinet_a0_stream.tfhub_k600", base)
+assert "signatures 'init_states' and 'call'" in words, words
+assert "its signatures: 'serving_default' takes image, gives classifier_head." in words, words
+words = said("movinet_a0_base.tfhub_k600", stream)
+assert "a signature 'serving_default' that takes image alone" in words, words
+assert "'call' takes image, state_block0_layer0_pool_buffer, state_block0_layer0_pool_frame_count and" in words, words
+assert "'init_states' takes input_shape, gives" in words, words
+assert "no SavedModel with a signature 'default', which I3D has; its signatures" in said("i3d.tfhub_kinetics400", base)
+assert "has 'block1_layer0/bneck/feature/conv2d_temporal/" in said("movinet_a0_base.k600", stream)
+assert "lacks 'blocks.block1_layer0.feature_time" in said("movinet_a0_stream.k600_float", base)
+
+classes = folder / "map.csv"
+run = {"dataset": "vidmini", "limit": 2, "num_workers": 1, "no_cache": True, "results_dir": str(folder / "runs")}
+pairs = zip(load_model("mini2d").labels, hub.labels)
+classes.write_text("".join(f"{a},{b}" + chr(10) for a, b in [("dataset_label", "model_label"), *pairs]))
+for name, source in (("movinet_a0_base.tfhub_k600", base), ("movinet_a0_stream.tfhub_k600", stream)):
+    asked = {"model": name, "weights": source, "label_map": str(classes), "run_name": name}
+    more = {} if "stream" in name else {"num_frames": 4}
+    outcome = evaluate(EvaluateConfig(**run, **asked, **more))
+    assert outcome.metrics["n_ok"] == 2, outcome.metrics
+for name, damaged in (("saved_model.pb", base), ("variables/variables.data-00000-of-00001", stream)):
+    with open(Path(damaged) / name, "r+b") as file:
+        file.truncate(5000)
+    assert "is no SavedModel: " in said("movinet_a0_base.tfhub_k600", damaged)
+print("fine", apart, apart_stream)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_tensorflow_and_torch_compute_the_same_movinets_from_the_same_files(tmp_path):
+    """tests/tf_movinet.py writes A0, base and stream, in TensorFlow's own operations, and saves them as TF-Hub's."""
+    assert run(MOVINETS, tmp_path, env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}).splitlines()[-1].startswith("fine")
+
+
 @pytest.fixture
 def refusing_server():
     """Answers everything with 403, as Kaggle does where tfhub.dev sends people."""
@@ -259,6 +351,25 @@ def test_a_handle_that_answers_403_is_one_sentence_with_two_ways_out(refusing_se
                  "or take the same architecture in torch (i3d.rgb_imagenet_k400)"):  # fmt: skip
         assert part in said
     assert (tmp_path / "hub").is_dir(), "the cache is where TFHUB_CACHE_DIR says"
+
+
+def test_movinets_handle_that_cannot_be_reached_names_what_there_is_instead(monkeypatch, tmp_path):
+    tensorflow_hub = SimpleNamespace(resolve=raise_403)
+    monkeypatch.setitem(sys.modules, "tensorflow_hub", tensorflow_hub)
+    monkeypatch.setattr(hubs, "_tensorflow", lambda: None)
+    for size, kind, twin in (("a0", "base", "movinet_a0_base.k600"), ("a2", "stream", "movinet_a2_stream.k600_float")):
+        with pytest.raises(WeightsError) as caught:
+            load_model(f"movinet_{size}_{kind}.tfhub_k600")
+        for part in (f"https://tfhub.dev/tensorflow/movinet/{size}/{kind}/kinetics-600/classification/3", "HTTP 403",
+                     "https://www.kaggle.com/models/google/movinet", "--weights", f"in torch ({twin})"):  # fmt: skip
+            assert part in str(caught.value)
+        assert twin in CARDS
+    with pytest.raises(WeightsError, match=r"cannot be reached .*; download it in a browser from"):
+        load_model("movinet_a4_stream.tfhub_k600")
+
+
+def raise_403(handle):
+    raise urllib.error.HTTPError(handle, 403, "Forbidden", {}, None)
 
 
 def test_what_is_no_folder_and_no_address_is_refused_without_tensorflow():

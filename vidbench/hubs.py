@@ -5,10 +5,14 @@ The only module that imports TensorFlow; see ``_tensorflow`` for the order that 
 
 from __future__ import annotations
 
+import contextlib
 import glob
+import itertools
 import re
 import time
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -104,15 +108,18 @@ class StreamInterpreter:
         return run.get_tensor(self._logits["index"])[0].astype(np.float32)
 
 
-class HubI3D:
-    """DeepMind's I3D as TF-Hub publishes it: a SavedModel with the signature ``default``.
+class SavedModel:
+    """A SavedModel that gives the scores of clips (N, T, H, W, 3), float32 made with the spec's mean and std.
 
     A SavedModel is a program: load only one that you trust.
 
     Args:
         folder: the SavedModel's folder.
-        spec: (N, T, 224, 224, 3) float32 is made from its mean and std.
+        spec: how pixels become numbers.
         device: for the record: TensorFlow itself decides where it runs.
+
+    Raises:
+        WeightsError: a folder that holds none, or one that takes or gives other things than this class knows.
     """
 
     tunable, precision, memory_format = False, "fp32", "contiguous"
@@ -124,30 +131,147 @@ class HubI3D:
         try:
             # A TF-Hub module of TensorFlow 1 holds several graphs; the one without a tag is for use.
             tags = [] if (Path(folder) / "tfhub_module.pb").is_file() else None
-            self._model = tf.saved_model.load(str(folder), tags)
-            self._signature = self._model.signatures["default"]
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as problem:
+            self._model = tf.saved_model.load(str(folder), tags)  # its functions live as long as it does
+            signatures = {name: Signature.of(made) for name, made in self._model.signatures.items()}
+        except (OSError, ValueError, LookupError, AttributeError, tf.errors.OpError) as problem:
+            words = printable(str(problem).rstrip(" ."), 160)
+            raise WeightsError(f"{printable(folder)} is no SavedModel: {words}.") from None
+        if not self._choose(signatures):
+            found = "; ".join(f"{name!r} {one.words()}" for name, one in sorted(signatures.items())) or "none"
             raise WeightsError(
-                f"{printable(folder)} is no SavedModel with a signature 'default': {printable(problem, 160)}."
-            ) from None
+                f"{printable(folder)} is no SavedModel with {self.wanted}; its signatures: {printable(found, 400)}."
+            )
 
     def logits(self, pixels: list[np.ndarray], batch_size: int) -> list[np.ndarray]:
-        """Scores of every view; as ``TorchNetwork.logits``."""
-        views = [view for video in pixels for view in video]
-        parts = [self._score(np.stack(views[i : i + batch_size])) for i in range(0, len(views), batch_size)]
-        scores = np.concatenate(parts) if parts else []
+        """Scores of every view; as ``TorchNetwork.logits``. Views of one size after another share a batch."""
+        scores = []
+        for _, group in itertools.groupby((view for video in pixels for view in video), lambda view: view.shape):
+            alike = list(group)
+            for start in range(0, len(alike), batch_size):
+                scores.extend(self._score(np.stack(alike[start : start + batch_size])))
         ends = np.cumsum([len(video) for video in pixels])
-        return [scores[end - len(video) : end] for video, end in zip(pixels, ends)]
+        return [np.stack(scores[end - len(video) : end]) for video, end in zip(pixels, ends)]
+
+    def _choose(self, signatures: dict[str, Signature]) -> bool:
+        """Keep what is needed of the signatures, by their names; whether everything is there."""
+        raise NotImplementedError
+
+    def _score(self, views: np.ndarray) -> np.ndarray:
+        """Logits (N, K) float32 of uint8 (N, T, H, W, 3)."""
+        raise NotImplementedError
+
+    def _clips(self, views: np.ndarray):
+        """The tensor that the program takes."""
+        start = time.perf_counter()
+        clips = (views.astype(np.float32) / 255 - np.float32(self.spec.mean)) / np.float32(self.spec.std)
+        self.seconds["transform"] += time.perf_counter() - start
+        return _tensorflow().constant(clips)
+
+    @contextlib.contextmanager
+    def _computing(self, views: np.ndarray):
+        """Count what is done inside as computing, and say in one sentence what the program cannot do."""
+        tf, start, before = _tensorflow(), time.perf_counter(), self.seconds["transform"]
+        try:
+            yield
+        except (ValueError, TypeError, tf.errors.OpError) as problem:
+            raise WeightsError(
+                f"This SavedModel does not take views of {views.shape[1:]}: {printable(problem, 160)}."
+            ) from None
+        self.seconds["forward"] += time.perf_counter() - start - (self.seconds["transform"] - before)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A function of a SavedModel: its names in and out, and itself."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    function: Callable
+
+    @classmethod
+    def of(cls, function) -> Signature:
+        _, named = function.structured_input_signature
+        return cls(tuple(sorted(named)), tuple(sorted(function.structured_outputs)), function)
+
+    def words(self) -> str:
+        """What goes in and what comes out, the long lists of states cut.
+
+        >>> Signature(("image",), ("classifier_head",), print).words()
+        'takes image, gives classifier_head'
+        """
+        ways = []
+        for names in (self.inputs, self.outputs):
+            more = f" and {len(names) - 3} more" if len(names) > 4 else ""
+            ways.append((", ".join(names[: 3 if more else 4]) or "nothing") + more)
+        return f"takes {ways[0]}, gives {ways[1]}"
+
+
+class HubI3D(SavedModel):
+    """DeepMind's I3D as TF-Hub publishes it: (N, T, 224, 224, 3) to logits (N, K) by the signature ``default``."""
+
+    wanted = "a signature 'default', which I3D has"
+
+    def _choose(self, signatures: dict[str, Signature]) -> bool:
+        found = signatures.get("default")
+        self._function = found and found.function
+        return found is not None and "default" in found.outputs
+
+    def _score(self, views: np.ndarray) -> np.ndarray:
+        with self._computing(views):
+            return np.asarray(self._function(self._clips(views))["default"], np.float32)
+
+
+class HubMoViNet(SavedModel):
+    """MoViNet's base as TF-Hub publishes it: ``image`` (N, T, H, W, 3) in [0, 1] to logits (N, K), whole clips at once.
+
+    Source:
+        https://github.com/tensorflow/models (official/projects/movinet/tools/export_saved_model.py), and TF-Hub's
+        tutorial https://www.tensorflow.org/hub/tutorials/movinet.
+    """
+
+    wanted = "a signature 'serving_default' that takes image alone, which MoViNet's base has"
+
+    def _choose(self, signatures: dict[str, Signature]) -> bool:
+        found = signatures.get("serving_default")
+        if found is None or found.inputs != ("image",) or len(found.outputs) != 1:
+            return False
+        self._function, (self._output,) = found.function, found.outputs
+        return True
+
+    def _score(self, views: np.ndarray) -> np.ndarray:
+        with self._computing(views):
+            return np.asarray(self._function(image=self._clips(views))[self._output], np.float32)
+
+
+class HubMoViNetStream(SavedModel):
+    """MoViNet's stream as TF-Hub publishes it: one frame at a time, its states handed back to it with the next one.
+
+    ``init_states`` makes the states of a video's size, ``call`` takes them with ``image`` (N, 1, H, W, 3) and gives
+    them back under the same names with ``logits`` (N, K) of everything seen so far. A frame at a time, because the
+    program is compiled anew for each number of frames.
+
+    Source:
+        as ``HubMoViNet``.
+    """
+
+    wanted = "signatures 'init_states' and 'call' that take and give back the same states, which MoViNet's stream has"
+
+    def _choose(self, signatures: dict[str, Signature]) -> bool:
+        first, call = signatures.get("init_states"), signatures.get("call")
+        if first is None or call is None or len(first.inputs) != 1:
+            return False
+        self._first, (self._size,), self._call = first.function, first.inputs, call.function
+        states = set(first.outputs)
+        return bool(states) and set(call.inputs) == states | {"image"} and set(call.outputs) == states | {"logits"}
 
     def _score(self, views: np.ndarray) -> np.ndarray:
         tf = _tensorflow()
-        start = time.perf_counter()
-        clips = (views.astype(np.float32) / 255 - np.float32(self.spec.mean)) / np.float32(self.spec.std)
-        middle = time.perf_counter()
-        scores = np.asarray(self._signature(tf.constant(clips))["default"], np.float32)
-        self.seconds["transform"] += middle - start
-        self.seconds["forward"] += time.perf_counter() - middle
-        return scores
+        with self._computing(views):
+            made = self._first(**{self._size: tf.constant(views.shape, tf.int32)})
+            for number in range(views.shape[1]):
+                made = dict(self._call(image=self._clips(views[:, number : number + 1]), **made))
+                scores = made.pop("logits")
+            return np.asarray(scores, np.float32)
 
 
 def find_checkpoint(path) -> Path | None:
@@ -268,23 +392,34 @@ def _resolve_handle(handle: str, name: str) -> Path:
     except (OSError, ValueError, RuntimeError) as problem:
         code = f"HTTP {problem.code} " if hasattr(problem, "code") else ""
         reason = printable(getattr(problem, "reason", None) or problem, 160)
+        ways = [f"download it in a browser{_kaggle_page(handle)}, unpack it and pass its folder with --weights"]
+        if twin := _torch_twin(name):
+            ways.append(f"take the same architecture in torch ({twin}), whose weights come from elsewhere")
         raise WeightsError(
             f"The SavedModel of {name} is not on this machine and {printable(handle, 200)} cannot be reached "
-            f"({code}{reason}); either download it in a browser{_kaggle_page(handle)}, unpack it and pass its folder "
-            f"with --weights, or take the same architecture in torch{_torch_instead(name)}, whose weights come from "
-            "elsewhere."
+            f"({code}{reason}); {'either ' if twin else ''}{', or '.join(ways)}."
         ) from None
+
+
+def _torch_twin(name: str) -> str:
+    """The card of the same architecture in torch; empty where there is none.
+
+    >>> _torch_twin("movinet_a1_stream.tfhub_k600"), _torch_twin("movinet_a4_stream.tfhub_k600")
+    ('movinet_a1_stream.k600_float', '')
+    """
+    architecture = name.partition(".")[0]
+    if architecture == "i3d":
+        return "i3d.rgb_imagenet_k400"
+    if re.fullmatch(r"movinet_a\d_base", architecture):
+        return f"{architecture}.k600"
+    return f"{architecture}.k600_float" if re.fullmatch(r"movinet_a[012]_stream", architecture) else ""
 
 
 def _kaggle_page(handle: str) -> str:
     """Where Kaggle keeps what was on tfhub.dev, as words; empty where it is not known."""
-    if "deepmind/i3d-kinetics" in handle:
-        return " from https://www.kaggle.com/models/deepmind/i3d-kinetics"
-    return ""
-
-
-def _torch_instead(name: str) -> str:
-    return " (i3d.rgb_imagenet_k400)" if name.startswith("i3d.") else ""
+    pages = {"deepmind/i3d-kinetics": "deepmind/i3d-kinetics", "/movinet/": "google/movinet"}
+    found = next((page for part, page in pages.items() if part in handle), "")
+    return f" from https://www.kaggle.com/models/{found}" if found else ""
 
 
 def _tensorflow():

@@ -54,7 +54,7 @@ class Model:
     Args:
         card: the card.
         labels: class names in the order of the logits.
-        network: ``TorchNetwork``, ``MoViNetStream`` or ``HubI3D``.
+        network: ``TorchNetwork``, ``MoViNetStream`` or one of the ``SavedModel``s of ``hubs``.
         weights_source: ``shipped``, ``upstream``, ``path``, ``random``, or ``backbone`` where the rest is random.
         weights_file: the file or folder, as a string; empty for random weights.
         weights_sha256: of that file; ``None`` for random weights.
@@ -573,7 +573,7 @@ def _load_hub_model(card: ModelCard, weights, device: str, precision: str, num_t
         path = hubs.find_saved_model(weights, card)
         source = "upstream" if weights is None else "path"
         digest = hubs.hash_of_folder(path)
-        network = hubs.HubI3D(path, card.input)
+        network = _imported(card.build)(path, card.input)
     return Model(card, labels_of(card), network, weights_source=source, weights_file=str(path), weights_sha256=digest)
 
 

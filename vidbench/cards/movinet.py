@@ -64,19 +64,43 @@ _FLOAT = ModelCard(
 )
 
 
-def _published(size: str, kind: str, frames: int, rate: float, side: int, resize: int, scores, params: int):
+_FORMS = {  # frames, frames a second, pixels of the crop and of the short side before it
+    "a0": (50, 5.0, 172, 192),
+    "a1": (50, 5.0, 172, 192),
+    "a2": (50, 5.0, 224, 256),
+    "a3": (120, 12.0, 256, 288),
+    "a4": (80, 8.0, 290, 320),
+    "a5": (120, 12.0, 320, 368),
+}
+_SCORES = {  # top-1 and top-5 on kinetics600 val
+    "base": ((72.28, 90.92), (76.69, 93.40), (78.62, 94.17), (81.79, 95.67), (83.48, 96.16), (84.27, 96.39)),
+    "stream": ((72.05, 90.63), (76.45, 93.25), (78.40, 94.05), (80.09, 94.84), (81.49, 95.66), (82.37, 95.79)),
+}
+_RESIZE = (
+    "The short side before the crop is that of the authors' training configurations, official/projects/movinet/configs/"
+    "yaml. No hash was published."
+)
+_KAGGLE = (
+    "google/movinet/tensorFlow2/a0-base-kinetics-600-classification/3 and .../a0-stream-kinetics-600-classification/2"
+)
+
+
+def _input(size: str, kind: str) -> InputSpec:
+    frames, rate, side, resize = _FORMS[size]
+    stream = kind == "stream"
+    sampling = "stream" if stream else "clips_from_start"
+    return InputSpec(0 if stream else frames, rate, resize, (side, side), **_UNIT, sampling=sampling, layout="NTHWC")
+
+
+def _reported(size: str, kind: str) -> Reported:
+    frames, rate, side, _ = _FORMS[size]
+    protocol = f"one view a video, {frames} frames at {rate:g} fps over 10 s, 1 crop of {side} px"
+    return Reported(*_SCORES[kind][int(size[1])], "kinetics600 val", protocol, _README)
+
+
+def _published(size: str, kind: str, params: int) -> ModelCard:
     name = f"movinet_{size}_{kind}"
     stream = kind == "stream"
-    spec = InputSpec(
-        0 if stream else frames,
-        rate,
-        resize,
-        (side, side),
-        **_UNIT,
-        sampling="stream" if stream else "clips_from_start",
-        layout="NTHWC",
-    )
-    top1, top5 = scores
     return ModelCard(
         name=f"{name}.k600_float" if stream else f"{name}.k600",
         build="vidbench.nets.movinet:MoViNet",
@@ -89,35 +113,52 @@ def _published(size: str, kind: str, frames: int, rate: float, side: int, resize
         ),
         labels="kinetics600",
         num_classes=600,
-        input=spec,
-        reported=Reported(
-            top1,
-            top5,
-            "kinetics600 val",
-            f"one view a video, {frames} frames at {rate:g} fps over 10 s, 1 crop of {side} px",
-            _README,
-        ),
+        input=_input(size, kind),
+        reported=_reported(size, kind),
         num_frames=(0, None) if stream else (1, None),
         params=params,
         citation=_PAPER,
         options={"size": size, "kind": kind, "dropout": 0.2 if size in ("a0", "a1") else 0.5},
         convert="vidbench.nets.movinet_names:from_tensorflow",
-        notes="The short side before the crop is that of the authors' training configurations, "
-        "official/projects/movinet/configs/yaml. No hash was published. The archive holds a TensorFlow checkpoint: "
-        "unpack it and pass its folder, or a SavedModel's, with --weights.",
+        notes=f"{_RESIZE} The archive holds a TensorFlow checkpoint: unpack it and pass its folder, or a SavedModel's, "
+        "with --weights.",
+    )
+
+
+def _tfhub(size: str, kind: str) -> ModelCard:
+    """The same weights as a finished program of TensorFlow."""
+    stream = kind == "stream"
+    return ModelCard(
+        name=f"movinet_{size}_{kind}.tfhub_k600",
+        build=f"vidbench.hubs:HubMoViNet{'Stream' if stream else ''}",
+        kind="tfhub",
+        weights=Weights(
+            "",
+            f"https://tfhub.dev/tensorflow/movinet/{size}/{kind}/kinetics-600/classification/3",
+            license="Apache-2.0",
+        ),
+        labels="kinetics600",
+        num_classes=600,
+        input=_input(size, kind),
+        reported=_reported(size, kind),
+        num_frames=(0 if stream else 1, None),
+        citation=_PAPER,
+        notes=f"{_RESIZE} The score is the published one of these weights. Kaggle has A0 as {_KAGGLE}."
+        + (" Streams from A3 on know each frame's place in the video." if stream and size > "a2" else ""),
     )
 
 
 CARDS = (
     _INT8,
     _FLOAT,
-    _published("a0", "base", 50, 5.0, 172, 192, (72.28, 90.92), 3111799),
-    _published("a1", "base", 50, 5.0, 172, 192, (76.69, 93.40), 4690296),
-    _published("a2", "base", 50, 5.0, 224, 256, (78.62, 94.17), 5249562),
-    _published("a3", "base", 120, 12.0, 256, 288, (81.79, 95.67), 7397545),
-    _published("a4", "base", 80, 8.0, 290, 320, (83.48, 96.16), 11349463),
-    _published("a5", "base", 120, 12.0, 320, 368, (84.27, 96.39), 18650523),
-    _published("a0", "stream", 50, 5.0, 172, 192, (72.05, 90.63), 3748031),
-    _published("a1", "stream", 50, 5.0, 172, 192, (76.45, 93.25), 6447352),
-    _published("a2", "stream", 50, 5.0, 224, 256, (78.40, 94.05), 7326962),
+    _published("a0", "base", 3111799),
+    _published("a1", "base", 4690296),
+    _published("a2", "base", 5249562),
+    _published("a3", "base", 7397545),
+    _published("a4", "base", 11349463),
+    _published("a5", "base", 18650523),
+    _published("a0", "stream", 3748031),
+    _published("a1", "stream", 6447352),
+    _published("a2", "stream", 7326962),
+    *(_tfhub(size, kind) for kind in _SCORES for size in _FORMS),
 )
