@@ -64,6 +64,7 @@ EVERY = {
     "gop_diagram": lambda: visualize.gop_diagram("IPBB", pts_s=[0, 3, 1, 2], sizes=[9, 4, 2, 1]),
     "score_bars": lambda: visualize.score_bars({"x": list(zip(LABELS, [0.7, 0.2, 0.1]))}, truth="<d>"),
     "accuracy_bars": lambda: visualize.accuracy_bars({"x": (3, 4), "y": (0, 0)}, chance=0.5),
+    "change_bars": lambda: visualize.change_bars({"A_b$c": {"value": -0.4, "low": -0.5, "high": -0.1}}),
     "per_class_bars": lambda: visualize.per_class_bars([{"label": "A_b$c", "listed": proportion(2, 5)}]),
     "confusion": lambda: visualize.confusion([[3, 1, 0], [0, 2, 0], [0, 0, 0]], LABELS),
     "histogram": lambda: visualize.histogram([1.5, 2.5, 2.6], unit="s"),
@@ -151,6 +152,7 @@ def test_names_that_are_no_text_are_written_out(bad):
         visualize.side_by_side({bad: FRAMES[0]}),
         visualize.score_bars({bad: [(bad, 0.5)]}, truth=bad),
         visualize.accuracy_bars({bad: (1, 2)}),
+        visualize.change_bars({bad: {"value": 0.1, "low": 0, "high": 0.2}}),
         visualize.confusion([[1, 0], [2, 0]], [bad, "b"]),
         visualize.class_balance([record, record]),
         visualize.histogram([1, 2], unit=bad, title=bad, groups=[bad, "b"]),
@@ -177,6 +179,7 @@ WIDE = {
         {key: [(name, 0.99) for name in LONG] for key in LONG[:6]}, truth=LONG[3]
     ),
     "accuracy_bars": lambda: visualize.accuracy_bars(dict.fromkeys(LONG, (20_000, 20_000)), chance=1.0),
+    "change_bars": lambda: visualize.change_bars({key: {"value": -0.99, "low": -1.0, "high": 1.0} for key in LONG}),
     "confusion": lambda: visualize.confusion(np.full((12, 13), 4321), LONG, normalise=False),
     "class_balance": lambda: visualize.class_balance([VideoRecord("v", "p", name, 0, "test") for name in LONG] * 999),
     "timeline": lambda: visualize.timeline([0, 9], np.full((2, 12), 0.5), LONG, top=6, truth=[(0, 9, LONG[0])]),
@@ -504,6 +507,26 @@ def test_score_bars_take_a_rows_best_and_leave_out_unmapped_classes():
     assert [bar.get_width() for bar in bars(figure.axes[0])] == [0.9]
 
 
+def test_change_bars_fill_what_leaves_out_zero_and_stand_right_and_left_of_it():
+    changes = {"worse": {"value": -0.4, "low": -0.5, "high": -0.3}, "open": {"value": 0.1, "low": -0.05, "high": 0.2}}
+    figure = visualize.change_bars(changes, what="top-1")
+    (axes,) = figure.axes
+    points = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in points] == [(-40, 0), (10, 1)]
+    assert [to_hex(line.get_markerfacecolor()) == to_hex(line.get_color()) for line in points] == [True, False]
+    whiskers = [
+        tuple(line.get_xdata())
+        for line in axes.lines
+        if len(line.get_xdata()) == 2 and line.get_color() != visualize.MUTED
+    ]
+    assert np.allclose(whiskers, [(-50, -30), (-5, 20)])
+    assert axes.get_xlim()[0] < -50
+    assert axes.get_xlim()[1] > 20
+    assert figure.alt == (
+        "Change of top-1 in points, with 95 % intervals. worse: -40.0 [-50.0, -30.0]; open: +10.0 [-5.0, +20.0]."
+    )
+
+
 def test_accuracy_bars_carry_wilson_intervals_and_n():
     figure = visualize.accuracy_bars({"eight": (6, 8), "none": (0, 0)}, chance=0.25)
     (axes,) = figure.axes
@@ -691,6 +714,10 @@ MISTAKES = [
     (lambda: visualize.accuracy_bars({"x": (5, 4)}), r"x: give whole numbers \(number correct, n\)"),
     (lambda: visualize.accuracy_bars({"x": (0.75, 4)}), r"x: give whole numbers.*not \(0.75, 4\)"),
     (lambda: visualize.accuracy_bars({"x": (1, 4)}, chance=8), "chance must be a fraction"),
+    (lambda: visualize.change_bars({}), "at least one name"),
+    (lambda: visualize.change_bars({"x": (1, 2)}), "x: give value, low and high, not"),
+    (lambda: visualize.change_bars({"x": {"value": 30, "low": 20, "high": 40}}), "within -1 and 1, not 20"),
+    (lambda: visualize.change_bars({"x": {"value": 0.3, "low": 0.4, "high": 0.5}}), "low <= value <= high must hold"),
     (lambda: visualize.per_class_bars(ROWS), "Rows need the class names"),
     (lambda: visualize.per_class_bars({"top1": 1}), "no 'per_class'"),
     (lambda: visualize.per_class_bars(ROWS, "abc", over="all"), "'listed' or 'readable'"),

@@ -851,6 +851,59 @@ def _interval_bars(figure: AltFigure, lines, chance, axis: str, *, title=None) -
         _text(figure, 0.05, figure.get_figheight() - 0.2, title, fontsize=9, weight="bold")
 
 
+@_styled
+def change_bars(changes: Mapping[str, Mapping], *, what: str = "accuracy") -> AltFigure:
+    """Paired differences of shares with their intervals, in points, around a line at zero.
+
+    Args:
+        changes: name → ``{value, low, high}`` in [-1, 1], as ``intervals.paired_difference`` gives them. Where an
+            interval leaves out zero, its point is filled.
+        what: another word, where other shares than accuracies are compared.
+
+    Raises:
+        ConfigError: no entry, or numbers that are not low <= value <= high in [-1, 1].
+    """
+    lines = {str(name): _ends(change, str(name)) for name, change in dict(changes).items()}
+    if not lines:
+        raise ConfigError("change_bars needs at least one name with value, low and high.")
+    told = {name: "{:+.1f} [{:+.1f}, {:+.1f}]".format(*ends) for name, ends in lines.items()}
+    alt = f"Change of {what} in points, with 95 % intervals. " + "; ".join(map(": ".join, told.items())) + "."
+    figure = AltFigure((WIDTH, 0.75 + 0.28 * len(lines)), alt=alt)
+    _draw_changes(figure, lines, told, f"change of {what} (points)")
+    return figure
+
+
+def _ends(change: Mapping, name: str) -> tuple[float, float, float]:
+    """Value, low and high in points."""
+    try:
+        value, low, high = (float(change[key]) for key in ("value", "low", "high"))
+    except (TypeError, ValueError, KeyError):
+        raise ConfigError(f"{name}: give value, low and high, not {printable(change, 80)}.") from None
+    if not -1 <= low <= value <= high <= 1:
+        raise ConfigError(f"{name}: low <= value <= high must hold within -1 and 1, not {low}, {value}, {high}.")
+    return 100 * value, 100 * low, 100 * high
+
+
+def _draw_changes(figure: AltFigure, lines, told, axis: str) -> None:
+    room = min(2.4, 0.2 + 0.082 * max(len(_short(name, 28)) for name in lines))
+    axes = _axes(figure, room, 0.45, WIDTH - room - 2.05, figure.get_figheight() - 0.55)
+    low, high = min(0, *(ends[1] for ends in lines.values())), max(0, *(ends[2] for ends in lines.values()))
+    space = max(2.0, 0.04 * (high - low))
+    axes.axvline(0, color=MUTED, lw=1.0)
+    for y, (name, (value, least, most)) in enumerate(lines.items()):
+        axes.plot([least, most], [y, y], color=INK, lw=1.4, solid_capstyle="butt")
+        sure = least > 0 or most < 0
+        axes.plot(value, y, "o", color=BLUE, mfc=BLUE if sure else "white", ms=5.5, mew=1.4)
+        axes.annotate(told[name], (1, y), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                      va="center", fontsize=8, annotation_clip=False)  # fmt: skip
+    axes.set_xlim(low - space, high + space)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.set_yticks(range(len(lines)), [_short(name, 28) for name in lines])
+    axes.tick_params(left=False)
+    axes.grid(axis="x")
+    axes.set_xlabel(axis)
+
+
 def _share(pair, name: str) -> dict | None:
     try:
         right, n = (operator.index(value) for value in pair)
