@@ -13,6 +13,7 @@ from vidbench import audit as auditing
 from vidbench.arguments import EvaluateConfig
 from vidbench.audit import NUM_NUMBERED, NUMBERED, PixelSums, audit, compare_pixels, number_test, text, write_audit
 from vidbench.data import decode
+from vidbench.data.strict import PyAVVideo
 from vidbench.evaluate import make_plan
 from vidbench.records import ConfigError, Row, UnreadableVideo
 from vidbench.study_arguments import AuditConfig, parse_audit
@@ -22,7 +23,7 @@ MODEL = "mini_r2plus1d.vidmini_v1"
 CONFIG = {"model": MODEL, "dataset": "vidmini", "data_dir": str(ROOT / "data/vidmini")}
 
 
-class Late(decode._PyAVVideo):
+class Late(PyAVVideo):
     """Gives the picture after the one asked for, but for the last."""
 
     def _decode(self, wanted):
@@ -30,14 +31,14 @@ class Late(decode._PyAVVideo):
         return super()._decode(later)[places]
 
 
-class LateAlone(decode._PyAVVideo):
+class LateAlone(PyAVVideo):
     """Right while it reads on, one picture late where it has to seek."""
 
     def _decode(self, wanted):
         return super()._decode(np.minimum(wanted + (len(wanted) == 1), self.table.num_frames - 1))
 
 
-class Narrow(decode._PyAVVideo):
+class Narrow(PyAVVideo):
     """Takes one colour range for the other."""
 
     def _decode(self, wanted):
@@ -45,7 +46,7 @@ class Narrow(decode._PyAVVideo):
         return np.rint(frames * (219 / 255) + 16).astype(np.uint8)
 
 
-class Refusing(decode._PyAVVideo):
+class Refusing(PyAVVideo):
     def _decode(self, wanted):
         raise UnreadableVideo("decode_error", "it will not")
 

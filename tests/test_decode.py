@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import barcode_frame, read_barcode
 
-from vidbench.data import decode
+from vidbench.data import decode, packets, strict
 from vidbench.data.decode import (
     DECODERS,
     Limits,
@@ -24,6 +25,7 @@ from vidbench.data.decode import (
     read_clip,
     read_header,
 )
+from vidbench.data.video import timetable
 from vidbench.records import ConfigError, UnreadableVideo
 
 # name: (file name, codec, pixel format, encoder options, container options, whether the sparse way applies)
@@ -223,7 +225,7 @@ def test_a_wrong_index_is_the_callers_mistake(encoded, indices):
 
 
 def test_packets_too_large_to_keep_are_read_again(encoded, monkeypatch):
-    monkeypatch.setattr(decode, "PACKET_BUDGET", 1000)
+    monkeypatch.setattr(packets, "PACKET_BUDGET", 1000)
     path, pictures = encoded("ffv1")
     with open_video(path) as video:
         clip = video.read([2, 33, 58])
@@ -233,7 +235,7 @@ def test_packets_too_large_to_keep_are_read_again(encoded, monkeypatch):
 
 @pytest.mark.parametrize("name", ["h264, transport stream", "mpeg4, avi, B-frames", "gif"])
 def test_a_counted_video_is_decoded_again_where_its_pictures_are_too_many_to_keep(encoded, monkeypatch, name):
-    monkeypatch.setattr(decode, "FRAME_BUDGET", 50_000)
+    monkeypatch.setattr(strict, "FRAME_BUDGET", 50_000)
     path, pictures = encoded(name)
     with open_video(path) as video:
         clip = video.read([7, 30, 59])
@@ -275,7 +277,7 @@ def test_times_count_from_the_first_picture(make_video, tmp_path):
     ],
 )
 def test_times_are_kept_where_they_are_times(pts, rate, seconds):
-    table = decode._table(pts, Fraction(1, 2), rate)
+    table = timetable(pts, Fraction(1, 2), rate)
     np.testing.assert_array_equal(table.pts_s, seconds)
     assert table.frame_rate > 0
 
@@ -507,8 +509,8 @@ def test_limits_are_kept(encoded):
 def test_each_later_read_has_the_whole_time_again(encoded, monkeypatch):
     with open_video(encoded("mjpeg")[0], limits=Limits(seconds=5)) as video:
         video.read([0])
-        later = decode.time.monotonic() + 60
-        monkeypatch.setattr(decode.time, "monotonic", lambda: later)
+        later = time.monotonic() + 60
+        monkeypatch.setattr(time, "monotonic", lambda: later)
         assert video.read([3]).status == "ok"
 
 

@@ -16,11 +16,13 @@ PACKAGE = ROOT / "vidbench"
 
 LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records intervals",
-    "metrics flags data.catalog data.sample data.web data.disk data.near data.ledger data.pictures",
-    "calibration views power diagrams data.archives data.download data.decode nets.padding",
-    "ensemble data.index data.process data.journal data.split data.mini data.barcode data.retime tflite",
-    "nets.inflate nets.backbone nets.i3d checkpoints gpu runs progress data.corrupt",
-    "data.cache data.flow",
+    "metrics flags data.catalog data.sample data.web data.disk data.near data.ledger data.video data.ends",
+    "calibration views power diagrams data.archives data.download data.pictures data.packets nets.padding",
+    "ensemble data.index data.strict data.journal data.split data.mini data.barcode data.retime tflite",
+    "data.foreign nets.inflate nets.backbone nets.i3d checkpoints gpu runs progress",
+    "data.decode",
+    "data.process",
+    "data.corrupt data.cache data.flow",
     "scores data.load data.stored data.order data.arriving nets cards.card",
     "data.held",
     "hubs hub_torch hub_transformers trained forward report review notebook data.survey data.fetch data.practice cards",
@@ -131,6 +133,17 @@ def test_packages_import_nothing_but_the_guard(module):
 def test_one_module_alone_imports(library):
     importers = {module for module in MODULES if any(name.split(".")[0] == library for name in imports_of(module))}
     assert importers <= {ALONE[library]}
+
+
+def test_the_cache_knows_every_module_that_shapes_pixels():
+    """A clip that an older rule made is not used: keys hold the source of all that decode.py and the others import."""
+    from vidbench.data.cache import SHAPING
+
+    shaping, new = set(), {f"data.{name.removesuffix('.py')}" for name in SHAPING}
+    while new:
+        shaping |= new
+        new = {name for module in new for name in own_imports(module) if name.startswith("data.")} - shaping
+    assert sorted(f"{name.removeprefix('data.')}.py" for name in shaping) == sorted(SHAPING)
 
 
 def light_modules() -> list[str]:

@@ -54,13 +54,9 @@ NOT_KNOWN = "not known"
 MOST_HEADER = 1024  # bytes; ours take 128
 MOST_SIDE = 16 << 20  # bytes of a side file
 HEADER = re.compile(rb"\{'descr': '\|u1', 'fortran_order': False, 'shape': \(((?:\d{1,12}, ?)+\d{1,12})\), \} *\n")
-SHAPING = (
-    "sample.py",
-    "process.py",
-    "decode.py",
-    "flow.py",
-    "retime.py",
-)  # a change in one of these makes other pixels
+# A change in one of these may make other pixels.
+SHAPING = ("sample.py", "process.py", "video.py", "packets.py", "pictures.py", "strict.py", "foreign.py", "decode.py")
+SHAPING += ("ends.py", "flow.py", "retime.py")
 
 
 class ClipCache:

@@ -5,6 +5,7 @@ A folder of ``img_00001.jpg, img_00002.jpg ...`` is a video. Lists of such folde
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -13,7 +14,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidbench.records import UnreadableVideo
+import numpy as np
+
+from vidbench.data.video import DEFAULT_RATE, Clock, Limits, Video, VideoTable, check_pixels
+from vidbench.records import UnreadableVideo, VideoInfo
 from vidbench.utils import printable
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
@@ -22,6 +26,8 @@ FLOW = re.compile(r"flow|[xyuv]_", re.IGNORECASE)  # beginnings of names of opti
 RATE_FILE = "frame_rate.txt"
 RATE_LEVELS = 3  # folders above, in which that file is looked for
 MOST_RATE_BYTES = 64
+PICTURE_CODECS = {"JPEG": "mjpeg", "PNG": "png", "WEBP": "webp", "BMP": "bmp"}
+PICTURE_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")  # 8 bits a channel, or fewer
 
 
 @dataclass(frozen=True)
@@ -124,3 +130,91 @@ def video_stamp(path: str | os.PathLike) -> tuple[int, int]:
     except (OSError, ValueError, UnreadableVideo):
         return -1, -1
     return (facts.st_size, facts.st_mtime_ns) if stat.S_ISREG(facts.st_mode) else (-1, -1)
+
+
+class PictureVideo(Video):
+    """A folder of numbered pictures; those that cannot be decoded are left out, and make it ``partial``."""
+
+    def __init__(self, path: str | os.PathLike, limits: Limits):
+        self.path, self.limits, self.clock = os.path.abspath(os.fspath(path)), limits, Clock(limits)
+        series = read_series(self.path)
+        self.names, self.file_size, self.reason = series.names, series.num_bytes, series.reason
+        self.num_listed, self.rate = len(series.names), frame_rate(self.path)
+        if self.num_listed > limits.max_frames:
+            raise UnreadableVideo("too_large", f"more than the limit of {limits.max_frames} frames")
+        self._set_table()
+        try:
+            self.size, self.codec = self._look(self.names[0])
+        except _Damaged:
+            self._count()
+
+    def _set_table(self) -> None:
+        rate = self.rate or DEFAULT_RATE
+        self.table = VideoTable(np.arange(len(self.names)) / rate, rate)
+
+    @property
+    def info(self) -> VideoInfo:
+        (width, height), count, rate = self.size, len(self.names), self.table.frame_rate
+        return VideoInfo(count, rate, count / rate, width, height, self.codec, header_frames=self.num_listed)
+
+    def _count(self) -> None:
+        self.counted, good, size = True, [], None
+        for name in self.names:
+            self.clock.check()
+            with contextlib.suppress(_Damaged):
+                found, self.codec = self._look(name)
+                self._pixels(name)
+                size = size or found
+                good.append(name)
+        if not good:
+            raise UnreadableVideo("no_frames", "none of its pictures can be decoded")
+        self.size = size
+        if len(good) < len(self.names):
+            lost = f"{len(self.names) - len(good)} of {len(self.names)} pictures cannot be decoded"
+            self.reason, self.names = "; ".join(filter(None, (self.reason, lost))), tuple(good)
+        self._set_table()
+
+    def _decode(self, wanted: np.ndarray) -> np.ndarray | None:
+        width, height = self.size
+        frames = self._room_for(len(wanted), height, width)
+        for frame, number in zip(frames, wanted, strict=True):
+            self.clock.check()
+            try:
+                pixels = self._pixels(self.names[number])
+            except _Damaged:
+                self._count()
+                return None
+            if pixels.shape != frame.shape:
+                now = f"{pixels.shape[1]}x{pixels.shape[0]}"
+                raise UnreadableVideo("size_changed", f"the picture size changes from {width}x{height} to {now}")
+            frame[:] = pixels
+        return frames
+
+    def _look(self, name: str) -> tuple[tuple[int, int], str]:
+        """Width and height, and codec, of a picture by its header."""
+        with self._open(name) as picture:
+            return picture.size, PICTURE_CODECS[picture.format]
+
+    def _pixels(self, name: str) -> np.ndarray:
+        """uint8 (H, W, 3), RGB; as it lies in the file, whatever its EXIF says of turning it."""
+        with self._open(name) as picture:
+            return np.asarray(picture.convert("RGB"))
+
+    @contextlib.contextmanager
+    def _open(self, name: str):
+        from PIL import Image
+
+        try:
+            with Image.open(os.path.join(self.path, name), formats=tuple(PICTURE_CODECS)) as picture:
+                check_pixels(*picture.size, self.limits)
+                if picture.mode not in PICTURE_MODES:
+                    raise _Damaged(f"pictures of mode {picture.mode}")
+                yield picture
+        except (UnreadableVideo, MemoryError, _Damaged):
+            raise
+        except Exception as problem:  # Pillow raises OSError, SyntaxError, ValueError and more
+            raise _Damaged(str(problem)) from None
+
+
+class _Damaged(Exception):
+    """A picture that cannot be decoded."""
