@@ -20,7 +20,7 @@ def clips(*shape, seed=0):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
-KINDS = [{}, {"rnn": "gru"}, {"bidirectional": True}, {"num_layers": 2, "rnn": "gru"}]
+KINDS = [{}, {"rnn": "gru"}, {"level": True}, {"bidirectional": True}, {"num_layers": 2, "rnn": "gru"}]
 
 
 @pytest.mark.parametrize("options", KINDS, ids=str)
@@ -85,6 +85,18 @@ def test_any_number_of_frames_and_any_backbone_works():
     for t, h, w in ((1, 40, 36), (6, 33, 64)):
         assert module(clips(2, t, 3, h, w)).shape == (2, 7)
     assert net(backbone="squeezenet1_1")(clips(1, 2, 3, 40, 36)).shape == (1, 7)
+
+
+@torch.inference_mode()
+def test_levelled_features_may_have_any_size_and_others_not():
+    """SqueezeNet's are ten times as large as ResNet's; a network of the kind must not depend on that."""
+    video = clips(2, 3, 3, 40, 36)
+    for level, same in ((True, True), (False, False)):
+        module = net(level=level)
+        found, image = module(video), module.base_model.forward
+        module.base_model.forward = lambda x, image=image: 10 * image(x) + 3
+        assert torch.allclose(module(video), found, atol=1e-4) is same
+    assert net(level=True).state_dict().keys() == net().state_dict().keys()
 
 
 def test_what_cannot_be_is_refused_in_one_sentence():

@@ -28,6 +28,9 @@ class CnnRnn(nn.Module):
         num_layers: its layers, at least 1.
         bidirectional: whether a second one reads the clip from its end; the last layer then sees both ends.
         dropout: probability before the last layer, and between layers of the recurrent network.
+        level: bring each frame's features to mean 0 and variance 1 before the recurrent network. For image networks
+            without normalisation, such as SqueezeNet, whose features are ten times as large as a ResNet's: gates are
+            then shut or open for good, and little is learnt.
 
     Raises:
         ConfigError: a value that is none of these; in a call, other axes.
@@ -42,6 +45,7 @@ class CnnRnn(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.1,
+        level: bool = False,
     ):
         super().__init__()
         if rnn not in CELLS or hidden < 1 or num_layers < 1:
@@ -51,6 +55,7 @@ class CnnRnn(nn.Module):
             )
         self.backbone = backbone
         self.base_model, num_features = headless(backbone)
+        self.level = nn.LayerNorm(num_features, elementwise_affine=False) if level else nn.Identity()
         between = dropout if num_layers > 1 else 0.0
         more = {"batch_first": True, "bidirectional": bidirectional, "dropout": between}
         self.rnn = CELLS[rnn](num_features, hidden, num_layers, **more)
@@ -59,7 +64,7 @@ class CnnRnn(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         check_clips(x, "NTCHW", "A CNN + RNN")
-        steps, _ = self.rnn(self.base_model(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
+        steps, _ = self.rnn(self.level(self.base_model(x.flatten(0, 1))).unflatten(0, x.shape[:2]))
         last = steps[:, -1]
         if self.rnn.bidirectional:  # the second one has seen everything at the first frame
             last = torch.cat([last[:, : self.rnn.hidden_size], steps[:, 0, self.rnn.hidden_size :]], 1)
