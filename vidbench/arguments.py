@@ -777,12 +777,12 @@ class TrainConfig(Options):
         """
         from vidbench import models
 
+        _check_weights(self.weights)  # first: a checkpoint names its network
         with _about("model"):
             card = models.find_card(self.model, self.weights)
         if not card.can_be_random:
             raise OptionError("model", f"needs a network in torch; {card.name} comes as a finished program")
         filled = dataclasses.replace(_with_card_defaults(self), model=card.name)
-        _check_weights(filled.weights)
         _check_decoder(filled)
         _check_folders(filled)
         if filled.val_split == filled.split and not filled.allow_leak:
