@@ -16,8 +16,9 @@ PACKAGE = ROOT / "vidbench"
 
 LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records intervals",
-    "metrics flags data.catalog data.sample data.web data.disk data.near data.ledger data.video data.ends",
-    "calibration views power diagrams data.archives data.download data.pictures data.packets nets.padding",
+    "metrics flags plots.figure plots.words",
+    "data.catalog data.sample data.web data.disk data.near data.ledger data.video data.ends",
+    "calibration views power diagrams data.archives data.download data.pictures data.packets nets.padding plots",
     "ensemble data.index data.strict data.journal data.split data.mini data.barcode data.retime tflite",
     "data.foreign nets.inflate nets.backbone nets.i3d checkpoints gpu runs progress",
     "data.decode",

@@ -190,6 +190,7 @@ class Signature:
 
     @classmethod
     def of(cls, function) -> Signature:
+        """From a concrete function of TensorFlow; names in alphabetical order."""
         _, named = function.structured_input_signature
         return cls(tuple(sorted(named)), tuple(sorted(function.structured_outputs)), function)
 

@@ -23,7 +23,7 @@ from vidbench.data.sample import middle_indices
 from vidbench.metrics import percent, summarise, summary_line
 from vidbench.records import PREDICTED, STATUSES, Row, RunError, UnreadableVideo
 from vidbench.runs import read_json, read_rows
-from vidbench.utils import atomic_writer, printable, spreadsheet_cell, usable_cores
+from vidbench.utils import atomic_writer, plural, printable, spreadsheet_cell, usable_cores
 
 MAX_MATRIX = 40  # classes of a whole confusion matrix; with more, the most confused ones are shown
 NUM_CONFUSED = 20  # classes of that smaller matrix
@@ -158,15 +158,6 @@ def _sure_words(metrics: dict) -> list[str]:
         more = f", NLL {found['nll']:.3f}, Brier {found['brier']:.3f}" if found["nll"] is not None else ""
         words += [f"calibration error {100 * found['ece']:.1f} %{more}"]
     return words
-
-
-def plural(count: int, one: str, many: str) -> str:
-    """A count with its word.
-
-    >>> plural(1, "class", "classes"), plural(3, "class", "classes")
-    ('1 class', '3 classes')
-    """
-    return f"{count} {one if count == 1 else many}"
 
 
 def section(manifest: dict, name: str) -> dict:

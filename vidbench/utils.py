@@ -90,6 +90,15 @@ def write_json(path: str | os.PathLike, value) -> None:
         file.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
+def plural(count: object, one: str, many: str | None = None) -> str:
+    """A count with its word, which takes an s where no other form is given.
+
+    >>> plural(1, "class", "classes"), plural(3, "class", "classes"), plural("0", "video")
+    ('1 class', '3 classes', '0 videos')
+    """
+    return f"{count} {one if str(count) == '1' else many or one + 's'}"
+
+
 def printable(text: object, limit: int = 300) -> str:
     """Text that is safe on a terminal: control characters escaped, length limited.
 

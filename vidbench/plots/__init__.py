@@ -1,0 +1,1 @@
+"""The figures of vidbench.visualize, a file for each kind."""
