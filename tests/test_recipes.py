@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vidbench import models, optimise, train
+from vidbench import models, optimise, train, train_task
 from vidbench.arguments import TRAIN, TrainConfig
 from vidbench.data import catalog
 from vidbench.flags import parse
@@ -41,7 +41,7 @@ def asked(name: str) -> TrainConfig:
 def built(config: TrainConfig):
     """Card, input and frames of a training view of a recipe, and its network without memory for its weights."""
     card = models.with_options(models.find_card(config.model), config.options)
-    spec, num_frames = train.make_spec(card, config)
+    spec, num_frames = train_task.make_spec(card, config)
     with torch.device("meta"):
         network = models.build_module(card, len(catalog.load_labels(catalog.find_dataset(config.dataset).labels)))
     return card, spec, num_frames, network
