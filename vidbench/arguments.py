@@ -34,12 +34,14 @@ from vidbench.flags import (
     whole,
 )
 from vidbench.records import ConfigError, VidbenchError
+from vidbench.remote import is_remote
 from vidbench.utils import nearest_hint, printable
 
 DECODERS = ("pyav", "opencv", "torchcodec", "decord")
 DECODER_MODULES = {"pyav": "av", "opencv": "cv2", "torchcodec": "torchcodec", "decord": "decord"}
 
 LABEL_MAPS = ("names", "known")
+ENGINES = ("local", "ray")
 
 WHAT = "what is evaluated"
 INPUT = "what the model sees (as its card says; another value marks the run off-card: not compared with papers)"
@@ -58,6 +60,23 @@ def device(value) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", value):
         raise ValueError(f"must be auto, cpu, cuda, cuda:N or mps, not {quoted(value)}")
     return value
+
+
+def batch_size(value) -> int | str:
+    """``auto``, or a whole number."""
+    return value if value == "auto" else whole(1, 4096, "auto")(value)
+
+
+def devices(value) -> tuple[str, ...]:
+    """``all``, or several devices, a GPU by its number or its name; commas or spaces between them."""
+    words = [word for item in ((value,) if isinstance(value, str) else value) for word in str(item).split(",")]
+    named = tuple(f"cuda:{int(word)}" if re.fullmatch(r"[0-9]{1,3}", word) else word for word in words)
+    if named == ("all",) or (named and all(re.fullmatch(r"cpu|cuda:[0-9]{1,3}", word) for word in named)):
+        return named
+    raise ValueError(f"must be all, or GPUs such as 0,1, not {quoted(','.join(words))}")
+
+
+devices.several = True
 
 
 def folder_name(value) -> str:
@@ -87,6 +106,13 @@ def _known(parse, value) -> str:
         parse(value)
     except ConfigError as problem:
         raise ValueError("must be" + str(problem).partition("must be")[2]) from None
+    return value
+
+
+def ray_address(value) -> str:
+    """Where a Ray cluster answers: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``."""
+    if not isinstance(value, str) or not re.fullmatch(r"auto|(ray://)?[\w.\-]+:[0-9]{1,5}", value):
+        raise ValueError(f"must be auto, HOST:PORT or ray://HOST:PORT, not {quoted(value)}")
     return value
 
 
@@ -298,10 +324,10 @@ class EvaluateConfig(Options):
         default=None,
         shown="default: none",
     )
-    batch_size: int = option(
-        whole(1, 4096),
-        "videos that pass the network together. More is faster on a GPU until its memory is full; "
-        "logits change within rounding only",
+    batch_size: int | str = option(
+        batch_size,
+        "videos that pass the network together, or auto: on a GPU doubled from 8 while that saves time and fits into "
+        "its memory, elsewhere 8; a run keeps what its first session found. Logits change within rounding only",
         group=HOW,
         default=8,
     )
@@ -326,6 +352,32 @@ class EvaluateConfig(Options):
         group=HOW,
         metavar="NAME",
         default="auto",
+    )
+    devices: tuple[str, ...] | None = option(
+        devices,
+        "GPUs of this machine that share the work, as 0,1 or all: a process for each, one run. Continues a run of "
+        "any other number of them",
+        group=HOW,
+        metavar="N,N",
+        default=None,
+        shown="default: one, as --device says",
+    )
+    engine: str = option(
+        one_of(*ENGINES),
+        "local: this machine. ray: Ray Data, whose actors decode and predict on every machine of a cluster; the rows "
+        "are the same. Needs vidbench[ray]",
+        group=HOW,
+        metavar="NAME",
+        default="local",
+    )
+    ray_address: str | None = option(
+        ray_address,
+        "with --engine ray: the cluster to use, as HOST:PORT, ray://HOST:PORT or auto (the one that this machine "
+        "belongs to). Every machine of it needs the videos, the weights and vidbench in the same places",
+        group=HOW,
+        metavar="ADDRESS",
+        default=None,
+        shown="default: a cluster of this machine alone, started and ended with the run",
     )
     decoder: str = option(
         one_of(*DECODERS),
@@ -364,7 +416,8 @@ class EvaluateConfig(Options):
     )
     results_dir: str = option(
         path,
-        "folder of run folders. Made when it is missing",
+        "folder of run folders. Made when it is missing; a run at an address such as s3://bucket/results is sent there "
+        "in pieces while it goes on, where the package for that store (s3fs) is installed",
         group=RESULTS,
         metavar="DIR",
         default="results",
@@ -419,6 +472,7 @@ class EvaluateConfig(Options):
         _check_input(filled)
         _check_files(filled)
         _check_decoder(filled)
+        _check_engine(filled)
         if not filled.dry_run:
             _check_folders(filled)
         return filled
@@ -1680,8 +1734,27 @@ def _check_decoder(config: EvaluateConfig) -> None:
         raise OptionError("decoder", f"{config.decoder} is not installed here; pyav is, and is exact")
 
 
+def _check_engine(config: EvaluateConfig) -> None:
+    if config.batch_size == "auto" and config.shard:
+        raise OptionError("batch_size", "must be a number with --shard, the same one for every part, not auto")
+    if config.devices and (config.device != "auto" or config.engine == "ray"):
+        other = "--engine ray, which uses every GPU of its cluster" if config.device == "auto" else "--device"
+        raise OptionError("devices", f"does not go together with {other}")
+    if config.engine != "ray":
+        if config.ray_address is not None:
+            raise OptionError("ray_address", "is for --engine ray, which was not given")
+        return
+    if importlib.util.find_spec("ray") is None:
+        raise OptionError("engine", "ray is not installed here: pip install 'vidbench[ray]'")
+    if config.num_workers == 0:
+        raise OptionError("num_workers", "must be at least 1 with --engine ray, not 0")
+    if re.match("mps|cuda:", config.device):
+        raise OptionError("device", f"must be auto, cpu or cuda with --engine ray, not {quoted(config.device)}")
+
+
 def _check_folders(config: EvaluateConfig) -> None:
-    for name in ("results_dir",) if config.no_cache else ("results_dir", "cache_dir"):
+    names = () if is_remote(config.results_dir) else ("results_dir",)
+    for name in names if config.no_cache else (*names, "cache_dir"):
         try:
             _try_to_write(Path(getattr(config, name)))
         except (OSError, ValueError) as problem:

@@ -22,10 +22,10 @@ def evaluate(words: Words) -> int:
 
     config = parse_evaluate(words)
 
-    from vidbench.evaluate import evaluate
+    from vidbench.engines import run
     from vidbench.progress import Progress
 
-    outcome = evaluate(config, progress=Progress())
+    outcome = run(config, progress=Progress())
     print(outcome.summary)
     return outcome.exit_status
 

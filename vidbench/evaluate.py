@@ -21,6 +21,7 @@ from vidbench.data.pictures import video_stamp
 from vidbench.flags import shard_numbers
 from vidbench.gpu import is_cuda, pinned
 from vidbench.records import ConfigError, InputSpec, Row, RunError, UnreadableVideo, VideoRecord, Views
+from vidbench.remote import is_remote
 from vidbench.runs import SCHEMA, RunFolder, read_json, read_rows, refuse_differences
 from vidbench.utils import (
     git_commit,
@@ -125,17 +126,22 @@ def evaluate(config, *, progress=None, engine=None) -> Outcome:
         VidbenchError: something asked for cannot be had; nothing that was written is lost.
     """
     config = config.checked()
+    if engine is None and (config.engine != "local" or config.devices):
+        raise ConfigError("--engine and --devices are for vidbench.engines.run, which chooses what evaluate runs on")
+    if is_remote(config.results_dir):
+        raise ConfigError(f"--results-dir {printable(config.results_dir)} is no folder of this machine")
     if config.report_only:
         return report_again(config)
     plan = make_plan(config)
     folder = run_folder(config)
     if config.dry_run:
-        return Outcome(folder, describe_plan(config, plan, folder), EXIT_OK, {})
+        return Outcome(folder, describe_plan(with_batch_size(config, folder), plan, folder), EXIT_OK, {})
     done = len(read_rows(folder / "rows.jsonl", plan.records)[0])
     keep = functools.partial(rows_that_stand, plan)
     shape = plan.spec.num_views, plan.num_scores
     with contextlib.ExitStack() as stack:
         worker = stack.enter_context((engine or Here)(config, plan))
+        worker.config = config = with_batch_size(config, folder, worker)
         if done < len(plan.records):  # before anything is written
             worker.prepare()
         facts = manifest(config, plan, worker.device)
@@ -157,6 +163,7 @@ def evaluate(config, *, progress=None, engine=None) -> Outcome:
 def report_again(config) -> Outcome:
     """Metrics, table and report of a finished run from its rows, when the options name that run."""
     folder, choice = run_folder(config), choose(config)
+    config = with_batch_size(config, folder)
     old, new = read_json(folder / "manifest.json"), {"schema": SCHEMA, **asked(config, choice)}
     if "device" in old.get("run", {}):
         new["run"]["device"] = old["run"]["device"]
@@ -169,6 +176,18 @@ def report_again(config) -> Outcome:
     }
     refuse_differences(folder, shared, new)
     return finish(folder, config, ran=False)
+
+
+def with_batch_size(config, folder: Path, worker=None):
+    """The configuration with a number for ``--batch-size auto``: that of the run in the folder, or a new one."""
+    if config.batch_size != "auto":
+        return config
+    size = None
+    if (folder / "rows.jsonl").exists():
+        size = read_json(folder / "manifest.json").get("run", {}).get("batch_size")
+    if not size:
+        size = worker.find_batch_size() if worker else forward.BATCH_SIZE
+    return dataclasses.replace(config, batch_size=size)
 
 
 # ---------------------------------------------------------------- what is asked for
@@ -458,8 +477,8 @@ def open_reader(config, plan: Plan, device: str) -> load.ViewReader:
 class Here:
     """Reads in workers of this machine and predicts in this process.
 
-    Another engine has the same methods, used in this order: entered, ``device``, ``prepare`` (where there is work),
-    ``begin``, ``results``, ``timing``, left.
+    Another engine has the same methods, used in this order: entered, ``find_batch_size`` (where it is not known) and
+    ``config`` set, ``prepare`` (where there is work), ``device``, ``begin``, ``results``, ``timing``, left.
 
     Args:
         config: a checked ``EvaluateConfig``.
@@ -467,24 +486,33 @@ class Here:
     """
 
     def __init__(self, config, plan: Plan):
-        self.config, self.plan, self.model = config, plan, None
+        self.config, self.plan, self.model, self.reader = config, plan, None, None
         self.device = models.choose_device(config.device)
-        self.reader = open_reader(config, plan, self.device)
 
     def __enter__(self) -> Here:
         return self
 
     def __exit__(self, *_) -> None:
-        self.reader.close()
+        if self.reader:
+            self.reader.close()
+
+    def find_batch_size(self) -> int:
+        """How many videos should pass the network together on this device."""
+        if not is_cuda(self.device):
+            return forward.BATCH_SIZE
+        self.model = self.model or load_model(self.config, self.plan, self.device)
+        return forward.find_batch_size(self.model)
 
     def prepare(self) -> None:
         """Load what is needed; raises what a user has to know before anything is written."""
+        self.reader = open_reader(self.config, self.plan, self.device)
         self.reader.warm_up()  # workers start while the model is loaded
-        self.model = load_model(self.config, self.plan, self.device)
+        self.model = self.model or load_model(self.config, self.plan, self.device)
 
     def begin(self, run: RunFolder) -> None:
         """The run is there: write down the weights, and refuse others than it had."""
-        self.model = self.model or load_model(self.config, self.plan, self.device)
+        if self.reader is None:
+            self.prepare()
         check_weights(self.model, run)
 
     def results(self, run: RunFolder, todo: Iterable, clock: StageClock) -> Iterator[tuple[list[Row], np.ndarray]]:
@@ -659,7 +687,7 @@ class StageClock:
         yield
         self.seconds["tuning"] += time.monotonic() - began
 
-    def facts(self, model, before: dict | None, num_workers: int) -> dict:
+    def facts(self, model, before: dict | None, num_workers: int, num_networks: int = 1) -> dict:
         """Stage seconds of all sessions of a run, peak memory, and which stage limits the speed."""
         seconds = {**self.seconds, "wall": time.monotonic() - self.began}
         for stages in (model.seconds, (before or {}).get("seconds", {})):
@@ -673,21 +701,21 @@ class StageClock:
             "num_videos": num_videos,
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
             "clips_per_s": round(num_videos / working, 3) if working > 0 else 0.0,
-            "bottleneck": bottleneck(seconds, num_workers),
+            "bottleneck": bottleneck(seconds, num_workers, num_networks),
             "peak_rss_mb": max(peak_rss_mb(), before.get("peak_rss_mb", 0)),
             "device_name": model.device_name,
             "halved_batches": model.halved_batches + before.get("halved_batches", 0),
         }
 
 
-def bottleneck(seconds: dict[str, float], num_workers: int) -> str:
+def bottleneck(seconds: dict[str, float], num_workers: int, num_networks: int = 1) -> str:
     """``decode`` or ``forward``: the side that keeps the other waiting; ``start`` where neither explains the time.
 
     ``decode`` and ``transform`` are CPU seconds spread over the workers, ``forward`` and
-    ``transfer`` wall seconds of the one process that runs the network.
+    ``transfer`` wall seconds spread over the processes that run the network.
     """
     reading = (seconds.get("decode", 0) + seconds.get("transform", 0)) / max(1, num_workers)
-    network = seconds.get("forward", 0) + seconds.get("transfer", 0)
+    network = (seconds.get("forward", 0) + seconds.get("transfer", 0)) / num_networks
     if reading + network < 0.5 * (seconds.get("wall", 0) - seconds.get("tuning", 0)):
         return "start"
     return "decode" if reading > network else "forward"

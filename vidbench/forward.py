@@ -24,6 +24,9 @@ BF16_TOLERANCE = 0.01  # largest change of any probability under which bf16 may 
 WORTH_IT = 0.85  # a choice other than the default must take at most this share of its time
 QUICK_S = 0.5  # a batch faster than this is left as it is: nothing to gain, and the same bits on every machine
 MEASURED_S = 2.0  # about as long each option is measured
+BATCH_SIZE = 8  # where nothing says otherwise
+MOST_IN_BATCH = 256
+GAIN = 0.05  # a batch twice as large must save this share of a view's time
 
 
 class TorchNetwork:
@@ -280,6 +283,55 @@ def reuse_memory(model, peak_mb: float) -> bool:
     """
     room_mb = machine_facts().get("memory_gb", 0.0) * 2**10 / 4
     return model.network.device == "cpu" and peak_mb <= room_mb and keep_freed_memory(large_blocks=True)
+
+
+def find_batch_size(model) -> int:
+    """How many views should pass a network together on its device, found by trying views of the card's size.
+
+    A network that is no torch module, or that takes videos of any length, has no size to be found: ``BATCH_SIZE``.
+
+    Args:
+        model: a ``Model``; left as it was.
+    """
+    network, spec = model.network, model.spec
+    if not network.tunable or spec.sampling == "stream":
+        return BATCH_SIZE
+    view = np.zeros((spec.num_frames, *spec.crop, spec.channels), np.uint8)
+    halved, choice = network.halved, (network.precision, network.memory_format)
+
+    def seconds_of(size: int) -> float | None:
+        found = _timed(network, np.broadcast_to(view, (size, *view.shape)), choice)
+        fits, network.halved = network.halved == halved, halved
+        return found if fits else None
+
+    return best_batch_size(seconds_of)
+
+
+def best_batch_size(seconds_of, first: int = BATCH_SIZE, most: int = MOST_IN_BATCH) -> int:
+    """Doubled from ``first`` while a view takes less time and the batch fits; halved where ``first`` does not fit.
+
+    Args:
+        seconds_of: called with a size, gives the seconds of a batch, or ``None`` for one that does not fit.
+        first: size to begin with.
+        most: largest size.
+
+    >>> best_batch_size(lambda size: 1 + size / 100)  # most of a batch's time is the same for any size
+    256
+    >>> best_batch_size(lambda size: 0.01 * size)  # a view takes the same time in any batch
+    8
+    >>> best_batch_size(lambda size: 1 + size / 100 if size <= 3 else None)
+    2
+    """
+    best, seconds = first, seconds_of(first)
+    while seconds is None and best > 1:
+        best //= 2
+        seconds = seconds_of(best)
+    while best >= first and 2 * best <= most:
+        more = seconds_of(2 * best)
+        if more is None or more > 2 * seconds * (1 - GAIN):
+            break
+        best, seconds = 2 * best, more
+    return best
 
 
 def tuning_file() -> Path:

@@ -100,7 +100,7 @@ def read_views(
     if (views := _from_cache(cache, key, start)) is not None:
         return views
     views = _make_views(path, spec, decoder, limits)
-    cache.put(key, views.pixels, _side(views), geometry)
+    cache.put(key, views.pixels, side_of(views), geometry)
     return views
 
 
@@ -189,7 +189,8 @@ def _check_room(shape: tuple[int, int], spec: InputSpec, limits: Limits) -> None
 _NOT_PIXELS = ("mean", "std", "layout", "average", "temporal", "corrupt")
 
 
-def _side(views: Views) -> dict:
+def side_of(views: Views) -> dict:
+    """All of some views but their pixels and what they cost, as JSON values; ``with_side`` has them again."""
     return {
         "indices": views.indices.tolist(),
         "info": dataclasses.asdict(views.info),
@@ -198,19 +199,21 @@ def _side(views: Views) -> dict:
     }
 
 
+def with_side(pixels: np.ndarray, side: dict, seconds: dict) -> Views:
+    """Views from their pixels and what ``side_of`` said; raises KeyError, TypeError or ValueError where it did not."""
+    indices = np.array(side["indices"], np.int64)
+    return Views(pixels, indices, VideoInfo(**side["info"]), side["status"], side["reason"], seconds)
+
+
 def _from_cache(cache: ClipCache, key, start: float) -> Views | None:
     found = cache.get(key)
     if found is None:
         return None
     pixels, side = found
     try:
-        info = VideoInfo(**side["info"])
-        indices = np.array(side["indices"], np.int64)
-        status, reason = side["status"], side["reason"]
+        return with_side(pixels, side, {"decode": time.thread_time() - start, "transform": 0.0})
     except (KeyError, TypeError, ValueError):
         return None
-    seconds = {"decode": time.thread_time() - start, "transform": 0.0}
-    return Views(pixels, indices, info, status, reason, seconds)
 
 
 # ---------------------------------------------------------------- in the worker
@@ -226,11 +229,12 @@ def _start_worker(parent: int, megabytes: int) -> None:
         cv2.setNumThreads(1)
     keep_freed_memory(large_blocks=False)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=leave_with, args=(parent,), daemon=True).start()
     _bound_memory(megabytes)
 
 
-def _leave_with(parent: int) -> None:
+def leave_with(parent: int) -> None:
+    """End this process as soon as its parent is gone; for a thread."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
@@ -304,7 +308,9 @@ class _HiddenMainProcess(multiprocessing.context.SpawnProcess):
             return multiprocessing.context.SpawnProcess._Popen(process_obj)
 
 
-class _Context(multiprocessing.context.SpawnContext):
+class HiddenMainContext(multiprocessing.context.SpawnContext):
+    """``multiprocessing``'s spawning of processes that leave the user's script, and Ctrl-C, to their parent."""
+
     Process = _HiddenMainProcess
 
 
@@ -412,7 +418,7 @@ class _Lane:
 
     def _new_pool(self) -> ProcessPool:
         arguments = (os.getpid(), self.limits.megabytes)
-        return ProcessPool(max_workers=1, context=_Context(), initializer=_start_worker, initargs=arguments)
+        return ProcessPool(max_workers=1, context=HiddenMainContext(), initializer=_start_worker, initargs=arguments)
 
     def start(self, ticket: _Ticket) -> Future:
         """Hand a ticket to the worker; starts the worker, and a new pool where the old one broke."""
@@ -561,11 +567,12 @@ def _outcome(future: Future, limits: Limits):
     if isinstance(problem, ProcessExpired):
         if problem.exitcode == -getattr(signal, "SIGALRM", 0):
             return _late(limits)
-        return _Died(f"the decoding process died ({_exit_words(problem.exitcode)})")
+        return _Died(f"the decoding process died ({exit_words(problem.exitcode)})")
     return problem
 
 
-def _exit_words(code: int) -> str:
+def exit_words(code: int) -> str:
+    """How a process ended: the signal's name, or its exit status."""
     with contextlib.suppress(ValueError):
         if code < 0:
             return signal.Signals(-code).name

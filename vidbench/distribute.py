@@ -1,0 +1,453 @@
+"""An evaluation on many machines: Ray Data carries batches from actors that decode to actors that predict.
+
+One row of the Ray dataset is one whole batch of the list, so that the network sees the same videos together as in an
+evaluation on one machine. Rows come back in listed order and go into the same run folder, block by block; so a run may
+be begun on a cluster and continued without one. Alone imports ray.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from vidbench import evaluate, models
+from vidbench.data import decode, load
+from vidbench.devices import TUNED_ON, Meter, Tally, first_tuning, write_tuning
+from vidbench.hubs import is_address
+from vidbench.records import ConfigError, Row, RunError, UnreadableVideo, VidbenchError, VideoRecord, Views
+from vidbench.runs import RunFolder, encode_row
+from vidbench.utils import printable, usable_cores
+
+# On a machine of C cores fit C decoders and a network, which has all threads; ten networks of lost machines fit beside.
+DECODER_CPUS, PREDICTOR_CPUS = 0.9, 0.01
+MOST_BATCHES = 32  # in a block, which is done again as a whole where its machine is lost
+ENOUGH_BLOCKS = 500  # before blocks hold more than one batch
+ANSWER_S = 5.0  # seconds that a cluster may take to answer at all
+
+
+class OnRay:
+    """Reads and predicts on a Ray cluster: an engine with the methods of ``vidbench.evaluate.Here``.
+
+    Args:
+        config: a checked ``EvaluateConfig`` with ``engine="ray"``.
+        plan: what there is to do.
+    """
+
+    def __init__(self, config, plan: evaluate.Plan):
+        self.config, self.plan = config, plan
+        self.began, self.pilot, self.tally, self._device = time.monotonic(), None, None, None
+        self.num_decoders = self.num_predictors = self.num_nodes = 0
+        self.connected = False
+
+    def __enter__(self) -> OnRay:
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.connected:
+            import ray
+
+            ray.shutdown()
+
+    @property
+    def device(self) -> str:
+        """``cuda`` where the cluster has GPUs, unless another one was asked for."""
+        if self._device is None and self.config.device != "auto":
+            self._device = self.config.device
+        if self._device is None and self.config.ray_address is None:
+            self._device = models.choose_device("auto").replace("mps", "cpu")
+        if self._device is None:
+            self.connect()
+            self._device = "cuda" if _cluster_resource("GPU") >= 1 else "cpu"
+        return self._device
+
+    def connect(self) -> None:
+        """Start or join a cluster, and count how many actors fit into it.
+
+        Raises:
+            ConfigError: none answers there, or it has no GPU and one was asked for.
+        """
+        if self.connected:
+            return
+        import ray
+
+        _start_or_join(self.config.ray_address)
+        self.connected = True
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
+        if not nodes:
+            raise ConfigError("No machine of the Ray cluster has a free core for this; start workers with --num-cpus.")
+        gpus = int(_cluster_resource("GPU"))
+        if self.device == "cuda" and not gpus:
+            raise ConfigError("The Ray cluster has no GPU; leave out --device cuda, or start workers with --num-gpus.")
+        self.num_nodes = len(nodes)
+        self.num_decoders = self.config.num_workers or sum(int(node["CPU"]) for node in nodes)
+        self.num_predictors = gpus if self.device == "cuda" else len(nodes)
+
+    def find_batch_size(self) -> int:
+        """How many videos should pass a network together on a machine of the cluster."""
+        self.prepare()
+        return self._ask(self.pilot.find_batch_size.remote())
+
+    def prepare(self) -> None:
+        """Load the model on one machine of the cluster, so that a mistake shows before anything is written."""
+        import ray
+
+        if self.pilot is not None:
+            return
+        self.connect()
+        parts = {"num_cpus": PREDICTOR_CPUS, "num_gpus": int(self.device == "cuda")}
+        self.pilot = ray.remote(**parts)(Predictor).remote(*self._arguments())
+        self.tally = self._ask(self.pilot.tally.remote())
+
+    def begin(self, run: RunFolder) -> None:
+        """Write down the weights and, once in the life of a run, how the network runs best."""
+        import ray
+
+        self.prepare()
+        evaluate.check_weights(self.tally, run)
+        if "precision" not in run.manifest["run"]:
+            size = self.config.batch_size
+            todo = list(enumerate(self.plan.records))[len(run.rows) :][: TUNED_ON * size]
+            write_tuning(run, self._ask(self.pilot.tune.remote(size, todo)))
+        ray.kill(self.pilot)
+        self.pilot = None
+
+    def _ask(self, answer):
+        """What an actor answers; its error as if it had happened here."""
+        import ray
+
+        with _our_errors():
+            return ray.get(answer)
+
+    def _arguments(self) -> tuple:
+        """What every actor needs to know; places as they are called from anywhere."""
+        config, plan = self.config, self.plan
+        weights = config.weights
+        if weights and weights != "random" and not is_address(weights):
+            weights = os.path.abspath(weights)
+        config = dataclasses.replace(
+            config, weights=weights, cache_dir=os.path.abspath(config.cache_dir), num_workers=1, device=self.device
+        )
+        plan = dataclasses.replace(plan, records=[], absent=(), root=Path(os.path.abspath(plan.root)))
+        return config, plan, _made_by(config, plan), os.environ.get("OMP_NUM_THREADS")
+
+    def results(self, run: RunFolder, todo: Iterable, clock) -> Iterator[tuple[list[Row], np.ndarray]]:
+        """Rows and logits of whole batches of ``(number, record)``, in the order given, a block at a time."""
+        expected = len(run.rows)
+        settled = {name: run.manifest["run"][name] for name in ("precision", "memory_format")}
+        with _our_errors():
+            for table in self._dataset(todo, settled).iter_batches(batch_size=None, batch_format="pyarrow"):
+                clock.seconds.setdefault("start", time.monotonic() - self.began)
+                rows, logits = [], []
+                for found in table.to_pylist():
+                    part = [Row.from_json(json.loads(line)) for line in found["rows"].splitlines()]
+                    self._refuse_unseen(part, found["machine"])
+                    rows += part
+                    logits.append(np.frombuffer(found["logits"], "<f4").reshape(len(part), *run.shape[1:]))
+                    self.tally.add(clock, json.loads(found["took"]))
+                if [row.index for row in rows] != list(range(expected, expected + len(rows))):
+                    raise RuntimeError(f"Ray gave rows {rows[0].index} to {rows[-1].index} where {expected} was due")
+                expected += len(rows)
+                if rows:
+                    yield rows, np.concatenate(logits)
+
+    def _dataset(self, todo: Iterable, settled: dict):
+        """The job: batches of records, then their pixels, then their rows."""
+        import ray.data
+
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.execution_options.preserve_order = True
+        items = [{"records": _pack_records(batch)} for batch in evaluate.batches(todo, self.config.batch_size)]
+        in_block = min(MOST_BATCHES, max(1, len(items) // ENOUGH_BLOCKS))
+        one_each = {"batch_size": 1, "batch_format": "pyarrow", "zero_copy_batch": True}
+        return (
+            ray.data.from_items(items, override_num_blocks=-(-len(items) // in_block))
+            .map_batches(
+                Decoder, fn_constructor_args=self._arguments()[:3], num_cpus=DECODER_CPUS, **one_each,
+                compute=ray.data.ActorPoolStrategy(size=self.num_decoders),
+            )
+            .map_batches(
+                Predictor, fn_constructor_args=(*self._arguments(), settled), num_cpus=PREDICTOR_CPUS, **one_each,
+                num_gpus=int(self.device == "cuda"), compute=ray.data.ActorPoolStrategy(size=self.num_predictors),
+            )
+        )  # fmt: skip
+
+    def _refuse_unseen(self, rows: list[Row], machine: str) -> None:
+        """A video that is here and was not found elsewhere is no missing video, but a folder that is not shared."""
+        for row in rows:
+            record = self.plan.records[row.index]
+            if row.status == "missing" and record.status == "ok" and evaluate.size_of(self.plan.root / record.path):
+                raise RunError(
+                    f"{printable(record.path)} is here, but {printable(machine)} does not have it: every machine of "
+                    f"the cluster needs the videos at {printable(os.path.abspath(self.plan.root))}"
+                )
+
+    def timing(self, run: RunFolder, clock) -> dict:
+        """The section ``timing`` of the manifest, with the sessions before."""
+        import ray
+
+        facts = clock.facts(self.tally, run.manifest.get("timing"), self.num_decoders, self.num_predictors)
+        actors = {"nodes": self.num_nodes, "decoders": self.num_decoders, "predictors": self.num_predictors}
+        return {**facts, "engine": f"ray {ray.__version__}", **actors}
+
+
+# ---------------------------------------------------------------- the cluster
+
+
+def _start_or_join(address: str | None) -> None:
+    """Connect this process to a cluster, or start one of this machine alone, without a word on the terminal."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address:
+        _refuse_silence(address)
+    import ray
+    import ray.data
+
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    own = {"num_cpus": usable_cores(), "include_dashboard": False} if address is None else {}
+    try:
+        with _silent_stderr():  # Ray's C++ part says there that it is going to be quiet
+            ray.init(address or "local", **quiet, **own)
+    except Exception as problem:  # Ray raises that itself where a busy machine is slow to start its processes
+        where = f"at {address}" if address else "on this machine"
+        raise ConfigError(f"No Ray cluster can be used {where}: {printable(problem, 200)}") from None
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def _silent_stderr():
+    """Nothing that this process writes to its standard error is seen, whichever language writes it."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _refuse_silence(address: str) -> None:
+    """Raise ``ConfigError`` where nothing answers: Ray itself would try for minutes."""
+    if address == "auto":
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), ANSWER_S).close()
+    except (OSError, OverflowError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise ConfigError(
+            f"No Ray cluster answers at {address} ({printable(reason, 80)}): start one with ray start --head, or leave "
+            "out --ray-address"
+        ) from None
+
+
+def _cluster_resource(name: str) -> float:
+    import ray
+
+    return ray.cluster_resources().get(name, 0)
+
+
+@contextlib.contextmanager
+def _our_errors():
+    """An error of ours in an actor as if it had happened here; the end of the cluster as one sentence."""
+    import ray.exceptions
+
+    try:
+        yield
+    except ray.exceptions.RayError as problem:
+        for cause in _causes(problem):
+            if isinstance(cause, VidbenchError) and not isinstance(cause, ray.exceptions.RayError):
+                raise cause.with_traceback(None) from None
+        if isinstance(problem, ray.exceptions.RayTaskError):
+            raise  # a mistake of ours keeps its traceback
+        raise RunError(
+            f"The Ray cluster cannot go on ({type(problem).__name__}: {printable(problem, 200)}); what was written "
+            "stays, and the same command continues."
+        ) from None
+
+
+def _causes(problem: BaseException) -> Iterator[BaseException]:
+    seen = set()
+    while problem is not None and id(problem) not in seen:
+        seen.add(id(problem))
+        yield problem
+        problem = getattr(problem, "cause", None) or problem.__cause__ or problem.__context__
+
+
+# ---------------------------------------------------------------- in the actors
+
+
+def _made_by(config, plan: evaluate.Plan) -> dict:
+    """Versions that decide pixels and scores: they have to be the same on every machine."""
+    return {"decoder": decode.decoder_version(config.decoder), "library": models.library_version(plan.card)}
+
+
+def _refuse_other_versions(config, plan: evaluate.Plan, expected: dict) -> None:
+    found = _made_by(config, plan)
+    for name, version in expected.items():
+        if found[name] != version:
+            raise RunError(
+                f"{socket.gethostname()} has another {name} than this machine: {found[name]}, not {version}; install "
+                "the same versions on every machine of the cluster"
+            )
+
+
+class Decoder:
+    """An actor that reads a batch of videos at a time, in an isolated worker of its own.
+
+    Args:
+        config: with one worker and absolute places.
+        plan: without records.
+        expected: versions as ``_made_by`` found them where the run was started.
+    """
+
+    def __init__(self, config, plan: evaluate.Plan, expected: dict):
+        self.config, self.plan, self.expected = config, plan, expected
+        self.reader = evaluate.open_reader(config, plan, "cpu")
+        self.reader.warm_up()
+
+    def __call__(self, table):
+        """A batch's records, as a table of one row, with the pixels of its videos, as a table of one row."""
+        import pyarrow
+
+        if self.expected:
+            _refuse_other_versions(self.config, self.plan, self.expected)
+            self.expected = {}
+        if not os.path.isdir(self.plan.root):
+            raise RunError(
+                f"{socket.gethostname()} has no folder {printable(self.plan.root)}: every machine of the cluster needs "
+                "the videos in the same place"
+            )
+        (records,) = table.column("records").to_pylist()
+        found = [views for _, views in self.reader.stream(_unpack_records(records))]
+        pixels, facts = pack_views(found)
+        return pyarrow.table(
+            {
+                "records": [records],
+                "facts": [facts],
+                "pixels": pyarrow.array([pixels], pyarrow.large_binary()),
+                "machine": [socket.gethostname()],
+            }
+        )
+
+
+class Predictor:
+    """An actor with the network: a batch's pixels in, its rows and logits out.
+
+    Args:
+        config: with one worker and absolute places.
+        plan: without records.
+        expected: versions as ``_made_by`` found them where the run was started.
+        num_threads: ``OMP_NUM_THREADS`` as it was there, or ``None``; Ray's own value would be 1.
+        settled: precision and memory format of the run; ``None`` for the actor that finds them.
+    """
+
+    def __init__(self, config, plan: evaluate.Plan, expected: dict, num_threads: str | None, settled=None):
+        os.environ.pop("OMP_NUM_THREADS", None)
+        if num_threads:
+            os.environ["OMP_NUM_THREADS"] = num_threads
+        self.config, self.plan, self.memory_kept = config, plan, False
+        self.problem, self.model = None, None
+        try:
+            _refuse_other_versions(config, plan, expected)
+            self.model = evaluate.load_model(config, plan, config.device)
+            if settled:
+                self.model.settle(**settled)
+        except VidbenchError as problem:  # said at the first call: an actor that cannot be made is made again and again
+            self.problem = problem
+
+    def tally(self) -> Tally:
+        """What a run's manifest says of the network."""
+        self._refuse_to_start()
+        return Tally.of(self.model)
+
+    def find_batch_size(self) -> int:
+        """As ``Here.find_batch_size``, of a model that is there."""
+        self._refuse_to_start()
+        engine = evaluate.Here(self.config, self.plan)
+        engine.model = self.model
+        return engine.find_batch_size()
+
+    def tune(self, batch_size: int, todo: list[tuple[int, VideoRecord]]) -> dict:
+        """How the network runs best, found on the first batch of which a video can be read."""
+        return first_tuning(self.model, dataclasses.replace(self.config, batch_size=batch_size), self.plan, todo)
+
+    def __call__(self, table):
+        """A table of one batch's pixels as a table of its rows and logits."""
+        import pyarrow
+
+        self._refuse_to_start()
+        (line,) = table.select(["records", "facts", "machine"]).to_pylist()
+        records = dict(_unpack_records(line["records"]))
+        found = unpack_views(table.column("pixels")[0].as_buffer(), line["facts"])
+        clock = evaluate.StageClock()
+        meter = Meter(self.model, clock)
+        plan = dataclasses.replace(self.plan, records=records)  # looked up by number
+        rows, logits = evaluate.begin_batch(list(zip(records, found)), plan, self.model, self.config, clock)()
+        self._keep_memory()
+        return pyarrow.table(
+            {
+                "rows": pyarrow.array([b"".join(encode_row(row) for row in rows)], pyarrow.large_binary()),
+                "logits": pyarrow.array([logits.astype("<f4").tobytes()], pyarrow.large_binary()),
+                "took": [json.dumps(meter.took())],
+                "machine": [line["machine"]],
+            }
+        )
+
+    def _refuse_to_start(self) -> None:
+        if self.problem is not None:
+            raise self.problem
+
+    def _keep_memory(self) -> None:
+        if not self.memory_kept and self.model.seconds.get("forward"):
+            self.memory_kept = True
+            evaluate.forward.reuse_memory(self.model, evaluate.peak_rss_mb())
+
+
+def _pack_records(batch: Iterable[tuple[int, VideoRecord]]) -> str:
+    """A batch of the list as text; ASCII, so that any file name comes back the same."""
+    return json.dumps([[number, dataclasses.asdict(record)] for number, record in batch])
+
+
+def _unpack_records(text: str) -> list[tuple[int, VideoRecord]]:
+    return [(number, VideoRecord(**record)) for number, record in json.loads(text)]
+
+
+def pack_views(found: list[Views | UnreadableVideo]) -> tuple[bytes, str]:
+    """A batch of views as the bytes of all pixels, one video after another, and everything else as JSON."""
+    facts = []
+    for item in found:
+        if isinstance(item, UnreadableVideo):
+            facts.append({"status": item.status, "reason": item.reason})
+        else:
+            facts.append({**load.side_of(item), "shape": item.pixels.shape, "seconds": item.seconds})
+    pixels = b"".join(item.pixels.tobytes() for item in found if isinstance(item, Views))
+    return pixels, json.dumps(facts)
+
+
+def unpack_views(pixels, facts: str) -> list[Views | UnreadableVideo]:
+    """What ``pack_views`` packed; the pixels (any buffer) are not copied, and cannot be written to."""
+    found, start = [], 0
+    for item in json.loads(facts):
+        if "shape" not in item:
+            found.append(UnreadableVideo(item["status"], item["reason"]))
+            continue
+        shape, size = item["shape"], int(np.prod(item["shape"]))
+        part = np.frombuffer(pixels, np.uint8, size, start).reshape(shape)
+        found.append(load.with_side(part, item, item["seconds"]))
+        start += size
+    return found
