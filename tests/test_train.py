@@ -16,6 +16,7 @@ from vidbench import models, trained
 from vidbench.arguments import EvaluateConfig, TrainConfig
 from vidbench.data import mini
 from vidbench.evaluate import evaluate
+from vidbench.learner import TrainedNetwork
 from vidbench.records import AnnotationError, ConfigError, RunError, VidbenchError, VideoRecord, WeightsError
 from vidbench.train import alone, explained, train
 from vidbench.train_data import divide
@@ -81,6 +82,8 @@ def test_a_checkpoint_needs_nothing_else(training, tmp_path, training_cache):
     manifest = json.loads((found.run_folder / "manifest.json").read_text())
     assert manifest["model"]["name"] == facts["name"] == "mini_r2plus1d.train-mini_r2plus1d-vidmini"
     assert manifest["dataset"]["name"] == "vidmini"
+    assert manifest["model"]["published"] is True  # these are the weights of its card
+    assert "Other weights" not in (found.run_folder / "report.html").read_text()
     assert found.metrics["n_listed"] == 12
     assert models.load_model("mini_r2plus1d", best).card.input == models.find_card("mini_r2plus1d").input
     with pytest.raises(ConfigError, match=r"was trained as mini_r2plus1d\.vidmini_v1, not r3d_18: leave the model's"):
@@ -242,3 +245,47 @@ def test_tensorboard_does_not_import_tensorflow(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+class Killed(BaseException):
+    """Ends a training at once, as a kill would: nothing more is written."""
+
+
+def kill_at(patch, epoch: int, batch: int) -> None:
+    begin = TrainedNetwork.on_train_batch_start
+
+    def start(module, data, batch_idx):
+        if (module.current_epoch, batch_idx) == (epoch, batch):
+            raise Killed
+        begin(module, data, batch_idx)
+
+    patch.setattr(TrainedNetwork, "on_train_batch_start", start)
+
+
+def test_a_run_killed_within_epochs_goes_on_from_the_last_step_kept_with_the_same_bits(training):
+    """With everything that has a state of its own: running mean, accumulation, a schedule that looks at validation."""
+    options = HARD | {"epochs": 3, "batch_size": 3, "accumulate": 2, "schedule": "plateau", "patience": 9}
+    options |= {"save_steps": 1, "weights": None, "learning_rate": 1e-4, "views_per_video": 2, "speed": 1.5}
+    whole = train(training(**options, run_name="whole"))
+    folder, begun = whole.run_folder.with_name("killed"), []
+    for epoch, batch in ((0, 1), (0, 7), (1, 4), (2, 0)):
+        with pytest.MonkeyPatch.context() as patch:
+            kill_at(patch, epoch, batch)
+            patch.setattr(TrainedNetwork, "on_train_start", lambda module: begun.append(place_of(module)))
+            with pytest.raises(Killed):
+                train(training(**options, run_name="killed"))
+    again = train(training(**options, run_name="killed"))
+    assert begun == [(0, 0), (0, 0), (0, 6), (1, 4)]
+    ends = [torch.load(f / "last.ckpt", weights_only=True) for f in (whole.run_folder, folder)]
+    assert ends[0]["lr_schedulers"] == ends[1]["lr_schedulers"]
+    assert ends[0]["lr_schedulers"][0]["last_epoch"] == 3
+    assert ends[0]["lr_schedulers"][0]["num_bad_epochs"] > 0
+    for name in ("best", "last"):
+        expected, found = (load_file(f / f"{name}.safetensors") for f in (whole.run_folder, folder))
+        assert all(torch.equal(expected[key], found[key]) for key in expected), name
+    assert again.metrics == whole.metrics
+
+
+def place_of(module: TrainedNetwork) -> tuple[int, int]:
+    batches = module.trainer.train_dataloader.batch_sampler
+    return batches.sampler.epoch, batches.begun[1] if batches.begun[0] >= 0 else 0

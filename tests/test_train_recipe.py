@@ -116,6 +116,11 @@ def test_training_stops_when_validation_has_not_improved_for_as_long_as_was_aske
     outcome = train(training(**(STILL | {"epochs": 9}), learning_rate=1e-9, patience=2))  # 100 % from the start
     assert json.loads((outcome.run_folder / "finished.json").read_text()) == {"epochs": 3}
     assert outcome.summary.startswith("best epoch 1 of 3:")
+    weights = last(outcome)
+    (outcome.run_folder / "finished.json").unlink()  # as if killed before it was written
+    again = train(training(**(STILL | {"epochs": 9}), learning_rate=1e-9, patience=2))
+    assert again.summary == outcome.summary
+    assert farthest(last(again), weights) == 0
 
 
 def test_bf16_trains_on_a_processor_and_fp16_is_refused_in_a_sentence(training):

@@ -88,6 +88,8 @@ class Model:
     def published_weights(self) -> bool:
         """Whether these are the card's own weights, so that its published score speaks of them."""
         expected = self.card.weights.sha256
+        if self.weights_file and self.weights_file == self.card.weights.file:
+            return not self.random_head  # a checkpoint that carries its card
         if self.weights_source == "path" and not expected:
             return False
         return not self.random_head and self.weights_sha256 is not None and self.weights_sha256.startswith(expected)

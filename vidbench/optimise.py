@@ -15,6 +15,7 @@ OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "onecycle", "step", "plateau", "constant")
 STEPS = (0.6, 0.85)  # parts of training after which ``step`` divides the rate by ten
 NORMS = (nn.modules.batchnorm._BatchNorm,)
+NEVER = 10**12  # epochs between two steps that Lightning makes of a plateau's schedule
 HELD_NORMS = {"nothing": "none", "backbone": "all", "norms": "all", "partial-norms": "partial"}  # by --freeze
 
 
@@ -155,12 +156,13 @@ def make_schedule(kind: str, optimizer, num_steps: int, num_warm: int) -> dict:
     """Lightning's description of a schedule: ``step`` by ``step`` but for ``plateau``, which looks at validation.
 
     Every schedule but ``onecycle``, which has its own, begins with ``num_warm`` steps of linear warm-up; ``plateau``
-    has none.
+    has none, and whoever judges an epoch steps it: Lightning would do so after it has written the epoch's checkpoint,
+    and a run that goes on from there would have missed that epoch's score.
     """
     schedulers = torch.optim.lr_scheduler
     if kind == "plateau":
         made = schedulers.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5)
-        return {"scheduler": made, "interval": "epoch", "monitor": "val_top1"}
+        return {"scheduler": made, "interval": "epoch", "monitor": "val_top1", "frequency": NEVER}
     if kind == "onecycle":
         highest = [group["lr"] for group in optimizer.param_groups]
         made = schedulers.OneCycleLR(optimizer, highest, total_steps=max(2, num_steps))

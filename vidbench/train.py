@@ -43,6 +43,7 @@ from vidbench.trainer import (
     Clock,
     KeepBest,
     KeepPlace,
+    StopEarly,
     go_on_from,
     interruptible,
     loggers_for,
@@ -54,6 +55,7 @@ from vidbench.utils import write_json
 with needs("Training", "train"):
     from lightning.pytorch import callbacks
 
+FULL = ("can't allocate memory", "not enough memory")  # torch's words on Linux and macOS, and on Windows
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
 log = logging.getLogger(__name__)
@@ -252,7 +254,7 @@ def callbacks_for(best: KeepBest) -> list:
     config, last = best.config, best.folder / "last.ckpt"
     used = [best, Clock(best.tell, config.epochs)]
     used += [callbacks.EMAWeightAveraging(decay=config.ema)] if config.ema else []
-    used += [callbacks.EarlyStopping("val_top1", mode="max", patience=config.patience)] if config.patience else []
+    used += [StopEarly("val_top1", mode="max", patience=config.patience)] if config.patience else []
     used += [KeepPlace(last, config.save_steps)]
     how = {"save_on_train_epoch_end": True, "enable_version_counter": False, "save_top_k": 1}
     return [*used, callbacks.ModelCheckpoint(last.parent, last.stem, **how)]
@@ -298,8 +300,8 @@ def explained(config, module):
     try:
         yield
     except (torch.OutOfMemoryError, RuntimeError) as problem:
-        text = str(problem)
-        if not isinstance(problem, torch.OutOfMemoryError) and "not enough memory" not in text:
+        full = isinstance(problem, torch.OutOfMemoryError) or any(words in str(problem) for words in FULL)
+        if not full:
             raise
         smaller = max(1, config.batch_size // 2)
         advice = f"--batch-size {smaller} with --accumulate {config.accumulate * 2} makes the same steps"

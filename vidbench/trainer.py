@@ -17,9 +17,10 @@ from vidbench import __version__, evaluate, models, trained
 from vidbench.learner import TrainedNetwork
 from vidbench.metrics import percent, summarise
 from vidbench.progress import duration
-from vidbench.records import needs
+from vidbench.records import RunError, needs
 from vidbench.samplers import RankBatches
 from vidbench.train_task import Processes, Task, data_facts
+from vidbench.utils import printable
 
 with needs("Training", "train"):
     import lightning
@@ -63,6 +64,9 @@ class KeepBest(callbacks.Callback):
             f"epoch {trainer.current_epoch + 1}/{self.config.epochs}: {self.summary}, "
             f"learning rate {rate:.2g}" + (f", loss before {loss:.3f}" if loss is not None else "")
         )
+        for schedule in trainer.lr_scheduler_configs:
+            if schedule.reduce_on_plateau:
+                schedule.scheduler.step(top1["value"])
         better, self.best = top1["value"] > self.best, max(top1["value"], self.best)
         if trainer.is_global_zero:
             for name in ("best", "last") if better else ("last",):
@@ -108,6 +112,15 @@ def base_of(config) -> str:
     return trained.read_facts(config.weights)["network"]
 
 
+class StopEarly(callbacks.EarlyStopping):
+    """Stops when validation has not improved for a while; at once where a run that had stopped is continued."""
+
+    def on_train_start(self, trainer, module) -> None:
+        """Before anything is learnt."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
 class KeepPlace(callbacks.Callback):
     """Knows how far training is, and keeps a point to continue from within an epoch.
 
@@ -136,11 +149,21 @@ class KeepPlace(callbacks.Callback):
 
 
 def go_on_from(path: Path, batches: RankBatches) -> str | None:
-    """The checkpoint to continue from, where there is one, with the batches set to what comes next."""
+    """The checkpoint to continue from, where there is one, with the batches set to what comes next.
+
+    Raises:
+        RunError: it is damaged.
+    """
     if not path.is_file():
         return None
-    place = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["callbacks"][KeepPlace.__qualname__]
-    batches.begin_at(place["epoch"], place["batch"])
+    try:
+        kept = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["callbacks"][KeepPlace.__qualname__]
+        batches.begin_at(kept["epoch"], kept["batch"])
+    except Exception as problem:  # whatever a damaged file makes torch raise
+        raise RunError(
+            f"{path} cannot be read ({printable(problem, 80)}), so the run cannot go on from it: remove that file to "
+            "begin again, or use another --run-name"
+        ) from None
     return str(path)
 
 
