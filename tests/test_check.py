@@ -404,8 +404,13 @@ def test_what_a_fetch_wrote_down_explains_what_is_not_there(tmp_path):
         known.save()
         counts = ("2 not fetched, 1 fetch failed", "2 not hosted, 1 fetch failed")[number]
         assert f"3 videos: {counts}" in check(config).summary
-    ledger = list(csv.DictReader((tmp_path / "out" / "kinetics400" / "val" / "ledger.csv").open()))
-    assert ledger[1]["reason"] == "the archive ends within it"
+    table = tmp_path / "out" / "kinetics400" / "val" / "ledger.csv"
+    assert list(csv.DictReader(table.open()))[1]["reason"] == "the archive ends within it"
+    known.archives["two"]["clips"] = {ids[2]: 7}
+    known.save()
+    assert "3 videos: 1 not hosted, 1 not fetched, 1 fetch failed" in check(config).summary
+    reason = "its archive was read: it was not asked for then, or its file was removed since"
+    assert list(csv.DictReader(table.open()))[2]["reason"] == reason
 
 
 def test_comparing_pictures_says_what_to_install(monkeypatch, tmp_path):

@@ -383,6 +383,11 @@ def test_the_program_prints_what_it_found_and_writes_the_page(three, tmp_path):
     assert "strong minus weak: +" in done.stdout
     assert "after Holm's correction for 3 pairs" in done.stdout
     assert done.stdout.rstrip().endswith(str(tmp_path / "comparison.html"))
+    (tmp_path / "file").write_text("")
+    done = program("compare.py", three[0], tmp_path / "no run", "--out", tmp_path / "file" / "out")
+    assert done.returncode == 2
+    assert "cannot be made or written to" in done.stderr
+    assert "no run" not in done.stderr, "said before any run is read"
     done = program("compare.py", three[0], tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "manifest.json does not exist" in done.stderr

@@ -31,7 +31,7 @@ from vidbench.data.catalog import find_dataset, load_labels
 from vidbench.data.decode import read_clip
 from vidbench.data.fetch import Order, fetch, make_plan
 from vidbench.data.index import draw_subset, load_records
-from vidbench.data.order import Known, addresses, class_names, kinetics_rows, lost, mp4_damage, shares
+from vidbench.data.order import Known, addresses, class_names, kinetics_rows, mp4_damage, shares
 from vidbench.data.web import Patience
 from vidbench.records import AnnotationError, ConfigError, FetchError
 
@@ -209,10 +209,11 @@ def test_a_whole_split_comes_and_what_is_lacking_is_accounted_for(server, tmp_pa
     assert outcome.exit_status == 3
     assert outcome.num_bytes == cvdf.num_bytes
     assert leftovers(tmp_path) == []
-    hosted, why = lost(tmp_path, "val")
-    assert hosted == set(cvdf.clips) - {cvdf.absent}
-    assert why == outcome.lost
-    facts = Known(tmp_path, "val").archives
+    known = Known(tmp_path, "val")
+    assert known.complete
+    assert known.hosted == set(cvdf.clips) - {cvdf.absent}
+    assert known.lost == outcome.lost
+    facts = known.archives
     assert {url.rpartition("/")[2]: one["sha256"] for url, one in facts.items()} == {
         path.rpartition("/")[2]: hashlib.sha256(data).hexdigest() for path, data in cvdf.archives.items()
     }
@@ -268,7 +269,7 @@ def test_a_part_is_spread_over_the_classes_and_reading_stops_when_it_is_full(ser
     assert outcome.exit_status == 0
     assert len([path for path in server.asked if "tar.gz" in path]) < 6 + fetching.MOST_PROBES
     assert leftovers(tmp_path) == []
-    assert lost(tmp_path, "val")[0] is None, "not all archives were read"
+    assert not Known(tmp_path, "val").complete, "not all archives were read"
 
 
 def test_a_larger_part_with_the_same_seed_holds_the_smaller_one(server, tmp_path):
@@ -343,7 +344,7 @@ def test_a_damaged_archive_is_said_and_the_others_are_read(server, tmp_path, how
     middle = len(data) // 2
     server.files[path] = data[:middle] if how == "cut" else data[:middle] + b"\xff\0\xff\0" + data[middle + 4 :]
     outcome = fetch(cvdf.order(tmp_path), patience=HASTY)
-    assert outcome.problems
+    assert "part_0.tar.gz" in outcome.problems[0], "which archive it was"
     assert outcome.exit_status == 1
     assert outcome.num_there >= 14
     good = {name: cvdf.clips[name] for name in cvdf.good}

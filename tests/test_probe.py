@@ -5,6 +5,7 @@ change before or behind it.
 """
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -124,6 +125,7 @@ def test_weights_that_know_nothing_are_not_taken_for_a_fault_of_pixels(samples):
     (finding,) = wrong(findings)
     assert finding.stage == "weights"
     assert "no better than guessing" in finding.text
+    assert re.match(r"\d+ of 48 right \(\d+\.\d % \[\d+\.\d, \d+\.\d\], n=48\) among the 12 classes", finding.text)
 
 
 def test_a_network_that_gives_nan_is_named_first(samples):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
+import itertools
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from vidbench.progress import Progress
 from vidbench.records import ConfigError, RunError
 from vidbench.robustness import corruption_errors, mean_with_interval, study, text, write_study
 from vidbench.study_arguments import RobustnessConfig, parse_robustness
@@ -63,7 +66,24 @@ def small(tmp_path_factory):
         no_cache=True,
         out=str(out / "study"),
     )
-    return study(config), out
+    told = io.StringIO()
+    found = study(config, Progress(told))
+    (out / "told.txt").write_text(told.getvalue())
+    return found, out
+
+
+def test_it_is_said_which_of_the_runs_begins(small):
+    lines = (small[1] / "told.txt").read_text().splitlines()
+    assert [line for line in lines if line.startswith("run ")] == [
+        f"run {number} of 10: {kind}, {model}"
+        for number, (model, kind) in enumerate(
+            itertools.product(
+                (MODEL, "mini2d.vidmini_v1"),
+                ("plain", "gaussian-noise:5", "gaussian-noise:1", "frame-rate:5", "frame-rate:1"),
+            ),
+            1,
+        )
+    ]
 
 
 def test_both_models_run_on_the_same_videos_under_each_corruption(small):

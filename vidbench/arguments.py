@@ -7,7 +7,6 @@ import dataclasses
 import importlib.util
 import os
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from vidbench.flags import (
     OptionError,
     Options,
     Program,
+    check_folder,
     first_words,
     fraction,
     number,
@@ -35,7 +35,7 @@ from vidbench.flags import (
 )
 from vidbench.records import ConfigError, VidbenchError
 from vidbench.remote import is_remote
-from vidbench.utils import nearest_hint, printable
+from vidbench.utils import nearest_hint, printable, try_to_write
 
 DECODERS = ("pyav", "opencv", "torchcodec", "decord")
 DECODER_MODULES = {"pyav": "av", "opencv": "cv2", "torchcodec": "torchcodec", "decord": "decord"}
@@ -1603,7 +1603,7 @@ class CacheConfig(Options):
             raise OptionError("cache_dir", f"{quoted(self.cache_dir, 160)} is no folder")
         if self.no_limit or self.most_gb is not None:
             try:
-                _try_to_write(folder)
+                try_to_write(folder)
             except (OSError, ValueError) as problem:
                 reason = printable(getattr(problem, "strerror", None) or problem, 80)
                 raise OptionError(
@@ -1755,29 +1755,7 @@ def _check_engine(config: EvaluateConfig) -> None:
 def _check_folders(config: EvaluateConfig) -> None:
     names = () if is_remote(config.results_dir) else ("results_dir",)
     for name in names if config.no_cache else (*names, "cache_dir"):
-        try:
-            _try_to_write(Path(getattr(config, name)))
-        except (OSError, ValueError) as problem:
-            reason = getattr(problem, "strerror", None) or str(problem)
-            raise OptionError(
-                name, f"{quoted(getattr(config, name), 160)} cannot be made or written to: {printable(reason, 80)}"
-            ) from None
-
-
-def _try_to_write(folder: Path) -> None:
-    """Make a folder and a file in it, and take away again what was not there before; raises ``OSError``."""
-    made = []
-    try:
-        for part in (*reversed(folder.parents), folder):
-            if not part.exists():
-                part.mkdir()
-                made.append(part)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    finally:
-        for part in reversed(made):
-            with contextlib.suppress(OSError):
-                part.rmdir()
+        check_folder(name, getattr(config, name))
 
 
 @contextlib.contextmanager

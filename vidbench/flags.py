@@ -18,9 +18,10 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from vidbench.records import AnnotationError, ConfigError, VidbenchError, WeightsError
-from vidbench.utils import nearest_hint, printable
+from vidbench.utils import nearest_hint, printable, try_to_write
 
 MAX_FILE_BYTES = 256 * 1024  # of one @file: thousands of lines, and no device or video read by mistake
 MAX_DEPTH = 20  # of @files within @files
@@ -156,6 +157,16 @@ class OptionError(ConfigError):
     def __init__(self, option: str, message: str):
         super().__init__(f"{flag_of(option)} {message}")
         self.option = option
+
+
+def check_folder(name: str, folder: str) -> None:
+    """Raises ``OptionError`` for the option ``name`` where its folder cannot be made or written to; leaves nothing."""
+    try:
+        try_to_write(Path(folder))
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or str(problem)
+        words = f"{quoted(folder, 160)} cannot be made or written to: {printable(reason, 80)}"
+        raise OptionError(name, words) from None
 
 
 def flag_of(field_name: str) -> str:

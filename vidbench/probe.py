@@ -13,6 +13,7 @@ import numpy as np
 
 from vidbench.data.process import LAYOUTS
 from vidbench.intervals import holm, proportion, sign_flip_test
+from vidbench.metrics import percent
 from vidbench.predict import average
 from vidbench.records import InputSpec, VidbenchError
 from vidbench.utils import printable
@@ -423,10 +424,9 @@ def whole_finding(sample: Sample, own: Explanation, chosen: Explanation) -> Find
     from scipy.stats import binom
 
     n, k, s = len(chosen.right), int(chosen.right.sum()), len(sample.used)
-    interval = proportion(k, n)
     text = (
-        f"{k} of {n} right ({interval['value']:.0%} [{interval['low']:.0%}, {interval['high']:.0%}]) among the {s} "
-        f"classes of the sample, where guessing gives {n / s:.1f}"
+        f"{k} of {n} right ({percent(proportion(k, n))}, n={n}) among the {s} classes of the sample, where guessing "
+        f"gives {n / s:.1f}"
     )
     if s < 2 or n < 8:
         return Finding("weights", None, f"{text}: too few to judge")

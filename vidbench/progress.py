@@ -30,6 +30,10 @@ class Progress:
         self.began = self.shown_at = 0.0
         self.shown_done = -1
 
+    def part(self, words: str) -> None:
+        """Say which of several runs begins: a line of its own."""
+        self._write(f"{words}\n")
+
     def start(self, total: int, done: int = 0, skipped: int = 0) -> None:
         """Begin with ``done`` of ``total`` videos finished by earlier sessions."""
         self.total, self.done, self.done_before, self.skipped = total, done, done, skipped

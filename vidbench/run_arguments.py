@@ -9,6 +9,7 @@ from vidbench.flags import (
     OptionError,
     Options,
     Program,
+    check_folder,
     first_words,
     fraction,
     number,
@@ -88,6 +89,11 @@ class CompareConfig(Options):
         metavar="DIR",
         default="results/comparison",
     )
+
+    def checked(self) -> CompareConfig:
+        """This configuration, once its folder can be written to; raises ``ConfigError`` where not."""
+        check_folder("out", self.out)
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,6 +49,22 @@ def sha256_of_json(value) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def try_to_write(folder: Path) -> None:
+    """Make a folder and a file in it, and take away again what was not there before; raises ``OSError``."""
+    made = []
+    try:
+        for part in (*reversed(folder.parents), folder):
+            if not part.exists():
+                part.mkdir()
+                made.append(part)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    finally:
+        for part in reversed(made):
+            with contextlib.suppress(OSError):
+                part.rmdir()
+
+
 @contextlib.contextmanager
 def atomic_writer(path: str | os.PathLike, mode: str = "wb"):
     """Open a temporary file that takes the place of ``path`` when the block ends well.

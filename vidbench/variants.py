@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vidbench import compare, evaluate, intervals, models
 from vidbench.records import ConfigError, RunError
 from vidbench.utils import printable
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ def run_variants(asked: Sequence[tuple[str, object]], progress=None, *, keep=("p
 
     Args:
         asked: the runs; a name is unique within a model.
-        progress: as for ``evaluate.evaluate``.
+        progress: as for ``evaluate.evaluate``; before each run, ``part("run 2 of 9: reverse")`` is called.
         keep: names of runs whose rows are looked at again; those of all others are let go.
 
     Raises:
@@ -50,7 +47,8 @@ def run_variants(asked: Sequence[tuple[str, object]], progress=None, *, keep=("p
         asked = [(name, config.checked()) for name, config in asked]
     outcomes = []
     for place, (name, config) in enumerate(asked, start=1):
-        log.info("run %d of %d: %s", place, len(asked), name)
+        if progress:
+            progress.part(f"run {place} of {len(asked)}: {_words_of(name, config)}")
         with _in_words_of_a_study():
             outcomes.append(evaluate.evaluate(config, progress=progress))
         if outcomes[-1].exit_status == evaluate.EXIT_INTERRUPTED:
@@ -63,6 +61,10 @@ def run_variants(asked: Sequence[tuple[str, object]], progress=None, *, keep=("p
         model = models.find_card(config.model, config.weights).name
         found.append(Variant(name, model, entry, outcome.exit_status != evaluate.EXIT_OK))
     return found
+
+
+def _words_of(name: str, config) -> str:
+    return f"{name}, {config.model}" if config.model not in (None, name) else name
 
 
 @contextlib.contextmanager

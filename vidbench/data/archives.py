@@ -18,6 +18,7 @@ import shutil
 import stat
 import subprocess
 import tarfile
+import urllib.parse
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -334,10 +335,17 @@ def stream_members(file, *, limits: Limits | None = None, num_files: int | None 
     Raises:
         ArchiveError: the archive is damaged, cut, hostile or of another kind.
     """
-    where = where or printable(os.path.basename(str(getattr(file, "url", "") or getattr(file, "name", "the archive"))))
+    where = where or _name_of(file)
     guard = _Guard(where, limits or Limits())
     yield from _tar_members(file, guard, num_files)
     guard.check_count(num_files)
+
+
+def _name_of(file) -> str:
+    """For messages: the end of its address, or its name."""
+    url = getattr(file, "url", "")
+    path = urllib.parse.unquote(urllib.parse.urlsplit(url).path) if url else str(getattr(file, "name", "the archive"))
+    return printable(os.path.basename(path), 160)
 
 
 def _tar_members(file, guard: _Guard, num_files: int | None = None) -> Iterator[Member]:

@@ -39,7 +39,7 @@ class Arriving(io.RawIOBase):
         self.problem: BaseException | None = None
         self._file, self._news, self._stop = None, threading.Event(), threading.Event()
         self._options = {"ca_bundle": ca_bundle, "patience": patience, "stop": self._stop}
-        self._urls, self._report = urls, progress
+        self._urls, self._report, self.url = urls, progress, urls[0]
         self._thread = threading.Thread(target=self._download, daemon=True)
         self._thread.start()
 
@@ -271,7 +271,7 @@ class Joined(io.RawIOBase):
     def __init__(self, paths: list[Path], heard: Callable[[int], None]):
         super().__init__()
         self._paths, self._heard, self._stack = list(paths), heard, contextlib.ExitStack()
-        self._file = None
+        self._file, self.name = None, f"{paths[0].name} with its other parts" if len(paths) > 1 else paths[0].name
 
     def readable(self) -> bool:
         return True

@@ -79,6 +79,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 SCHEMA = 1  # of the journal
+GONE = "its archive was read: it was not asked for then, or its file was removed since"
 EXIT_OK, EXIT_FOUND = 0, 3
 DEPTHS = {
     "container": "open the file, read every packet's time stamp, decode the first picture",
@@ -594,15 +595,18 @@ def fetch_states(root: str | os.PathLike, split: str, records: Iterable[VideoRec
     """
     if not (Path(root) / order.STATE / f"{split}.json").is_file():
         return {}
-    hosted, failed = order.lost(root, split)
+    known = order.Known(Path(root), split)
+    hosted = known.hosted
     states = {}
     for record in records:
         if record.status != "missing":
             continue
         name = record.video_id
-        if name in failed:
-            states[name] = "fetch_failed", failed[name]
-        elif hosted is not None and name not in hosted:
+        if name in known.lost:
+            states[name] = "fetch_failed", known.lost[name]
+        elif name in hosted:
+            states[name] = "not_fetched", GONE
+        elif known.complete:
             states[name] = "not_hosted", STATES["not_hosted"]
         else:
             states[name] = "not_fetched", STATES["not_fetched"]

@@ -4,7 +4,7 @@ Kinetics comes as archives of about a thousand clips. An archive is read as a st
 are written, so a part of the dataset needs the disk of that part. What was read of an archive is kept until its end is
 reached: a fetch that was stopped goes on where it was. HMDB51 and UCF101 come video by video. Everything that is found
 out on the way (what an archive holds, its hash, which clips are damaged in it) is written down in ``.fetch`` below the
-data folder, one file a split, for ``lost`` and for the next call.
+data folder, one file a split (``vidbench.data.order.Known``), for the next call and for checks.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ from vidbench.data.order import (
     class_names,
     get,
     in_parallel,
-    lost,
     mp4_damage,
     open_job,
 )
@@ -49,7 +48,7 @@ from vidbench.data.web import checked_url, megabytes
 from vidbench.records import ArchiveError, ConfigError, FetchError, VideoRecord
 from vidbench.utils import chance, printable
 
-__all__ = ["Order", "Outcome", "Plan", "fetch", "lost", "make_plan"]
+__all__ = ["Order", "Outcome", "Plan", "fetch", "make_plan"]
 
 MB, GB = 10**6, 10**9
 CLIP_BYTES = 1.55 * MB  # of a clip of Kinetics, where nothing better is known: 30 GB / 19,881 videos

@@ -208,17 +208,6 @@ class Known:
         return {name for facts in self.archives.values() for name in facts["clips"]}
 
 
-def lost(root: str | os.PathLike, split: str) -> tuple[set[str] | None, dict[str, str]]:
-    """What fetching found out about a split, for a ledger of its videos.
-
-    Returns:
-        the ids that the published copy holds, or ``None`` while not all of its archives were read; and, for videos
-        that are in it but could not be had, why.
-    """
-    known = Known(Path(root), split)
-    return (known.hosted if known.complete else None), dict(known.lost)
-
-
 # ---------------------------------------------------------------- addresses and lists
 
 
