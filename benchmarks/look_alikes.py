@@ -16,7 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from vidbench.data.check import MOST_DIFFERENT, NUM_CODES, Finding, Part, look_alikes
+from vidbench.data.check import MOST_DIFFERENT, NUM_CODES, Finding, Part, shared_pictures
 from vidbench.data.near import _all_pairs
 from vidbench.records import VideoRecord
 from vidbench.utils import machine_facts
@@ -55,7 +55,7 @@ def main() -> None:
     val = planted(drawn(options.videos[1], 1), train)
     parts = [part("train", train), part("val", val)]
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    leaks = look_alikes(parts)
+    leaks = shared_pictures(parts)
     banded = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     some = train[: int(len(train) * options.share)].ravel()
@@ -66,7 +66,7 @@ def main() -> None:
     print(f"machine: {machine_facts()}")
     print(f"{len(train)} x {len(val)} videos, {NUM_CODES} pictures each, {MOST_DIFFERENT} bits")
     print(f"found {len(leaks)} pairs, {COPIES} planted")
-    print(f"look_alikes {banded:.1f} s, peak {peak / 2**10:.0f} MB ({before / 2**10:.0f} MB before)")
+    print(f"shared_pictures {banded:.1f} s, peak {peak / 2**10:.0f} MB ({before / 2**10:.0f} MB before)")
     print(f"all pairs {every:.0f} s ({options.share:g} of them measured), {every / banded:.0f} times as long")
 
 

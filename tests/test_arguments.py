@@ -150,12 +150,6 @@ def test_a_decoder_that_is_not_installed_is_refused(monkeypatch):
     refused(r"^--decoder decord is not installed here; pyav is", decoder="decord")
 
 
-def test_the_decoders_are_those_of_the_decoding_module():
-    from vidbench.data import decode
-
-    assert tuple(arguments.DECODERS) == tuple(decode.DECODERS)
-
-
 # ---------------------------------------------------------------- the predecessor
 
 

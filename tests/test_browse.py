@@ -152,7 +152,7 @@ def test_a_run_is_read_again_when_its_rows_have_grown(site, tmp_path):
 def test_unchanged_runs_are_not_read_twice(site, tmp_path, monkeypatch):
     make_run(tmp_path / "results", "one", [True] * 5)
     site("/")
-    monkeypatch.setattr(browse, "read_run", lambda folder: pytest.fail(f"{folder} is read again"))
+    monkeypatch.setattr(browse, "read_shown", lambda folder: pytest.fail(f"{folder} is read again"))
     assert site("/")[0] == 200
 
 

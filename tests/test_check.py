@@ -30,10 +30,10 @@ from vidbench.data.check import (
     describe_leaks,
     describe_ledger,
     find_leaks,
-    look_alikes,
     make_ledger,
     picture_hash,
-    same_bytes,
+    shared_bytes,
+    shared_pictures,
     write_leaks,
     write_ledger,
 )
@@ -275,7 +275,7 @@ def test_the_same_bytes_count_across_parts_only(tmp_path):
     for name, content in (("a", b"one"), ("b", b"one"), ("c", b"two"), ("d", b"two"), ("e", b"six")):
         (tmp_path / f"{name}.mp4").write_bytes(content)
     train, test = [record("a"), record("c"), record("d")], [record("b"), record("e"), record("x", status="missing")]
-    found = same_bytes([part("train", train, tmp_path), part("test", test, tmp_path)])
+    found = shared_bytes([part("train", train, tmp_path), part("test", test, tmp_path)])
     assert [[(name, r.video_id) for name, r in leak.members] for leak in found] == [[("train", "a"), ("test", "b")]]
 
 
@@ -304,7 +304,7 @@ def test_copies_made_anew_look_alike_and_other_videos_do_not(folder, copies):
         part("train", train, folder, check_videos(train, folder, codes=True, num_workers=0)),
         part("test", test, root, check_videos(test, root, codes=True, num_workers=0)),
     ]
-    pairs = {tuple(r.video_id for _, r in leak.members) for leak in look_alikes(parts)}
+    pairs = {tuple(r.video_id for _, r in leak.members) for leak in shared_pictures(parts)}
     assert pairs == {("whole0", name) for name in names}
     kinds = [(leak.kind, leak.members[1][1].video_id) for leak in find_leaks(parts)]
     assert kinds[0] == ("same bytes", "same")  # told once, by the surer sign
@@ -337,7 +337,7 @@ def test_look_alikes_agrees_with_comparing_bit_by_bit():
             usable = min(sum(c is not None for c in one.codes), sum(c is not None for c in other.codes))
             if usable and slow_alike(one.codes, other.codes, most) >= min(least, usable):
                 expected.add((one.record.video_id, other.record.video_id))
-        found = {tuple(r.video_id for _, r in leak.members) for leak in look_alikes(parts, most, least)}
+        found = {tuple(r.video_id for _, r in leak.members) for leak in shared_pictures(parts, most, least)}
         assert found == expected
         assert most != 10 or 0 < len(expected) < 400
 

@@ -148,6 +148,17 @@ def test_the_cache_knows_every_module_that_shapes_pixels():
     assert sorted(f"{name.removeprefix('data.')}.py" for name in shaping) == sorted(SHAPING)
 
 
+def test_no_function_is_longer_than_a_screen():
+    """60 lines with signature and docstring; whoever needs more says here why."""
+    reasons: dict[str, str] = {}
+    long = set()
+    for path in [path for folder in (PACKAGE, ROOT / "scripts", ROOT / "cml") for path in folder.rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno >= 60:
+                long.add(f"{path.relative_to(ROOT)}: {node.name}")
+    assert long == set(reasons)
+
+
 def light_modules() -> list[str]:
     wanted = [name for pattern in LIGHT for name in MODULES if re.fullmatch(pattern.replace("*", r"\w+"), name)]
     return ["vidbench", *[f"vidbench.{name}" for name in wanted]]

@@ -33,12 +33,9 @@ from vidbench.flags import (
     texts,
     whole,
 )
-from vidbench.records import ConfigError, VidbenchError
+from vidbench.records import DECODER_MODULES, DECODERS, ConfigError, VidbenchError
 from vidbench.remote import is_remote
 from vidbench.utils import nearest_hint, printable, try_to_write
-
-DECODERS = ("pyav", "opencv", "torchcodec", "decord")
-DECODER_MODULES = {"pyav": "av", "opencv": "cv2", "torchcodec": "torchcodec", "decord": "decord"}
 
 LABEL_MAPS = ("names", "known")
 ENGINES = ("local", "ray")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vidbench.arguments import DECODERS, device, weights
+from vidbench.arguments import device, weights
 from vidbench.flags import (
     Options,
     Program,
@@ -20,6 +20,7 @@ from vidbench.flags import (
     text,
     whole,
 )
+from vidbench.records import DECODERS
 from vidbench.run_arguments import paths
 
 ASKED = "what is asked"

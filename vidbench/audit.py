@@ -18,7 +18,8 @@ from vidbench.data import decode, index
 from vidbench.data.barcode import read_numbers, write_numbered
 from vidbench.data.sample import indices_for
 from vidbench.metrics import percent
-from vidbench.records import ConfigError, RunError, UnreadableVideo
+from vidbench.records import ConfigError, UnreadableVideo
+from vidbench.runs import results_in
 from vidbench.utils import printable, write_table
 from vidbench.variants import change_of, points, run_variants
 
@@ -246,7 +247,6 @@ def write_audit(found: Audit, out: str | Path) -> Path:
     Raises:
         RunError: the folder cannot be written to.
     """
-    out = Path(out)
     names = ("value", "low", "high", "k", "n")
     flips = [
         {"decoder": line["decoder"], **{f"flips_{name}": line["flips"][name] for name in names}}
@@ -254,10 +254,8 @@ def write_audit(found: Audit, out: str | Path) -> Path:
         | {f"change_{name}": line["change"][name] for name in names[:3]}
         for line in found.flips
     ]
-    try:
+    with results_in(out) as out:
         write_table(out / "indices.csv", found.indices)
         write_table(out / "pixels.csv", found.pixels)
         write_table(out / "flips.csv", flips)
-    except OSError as problem:
-        raise RunError(f"{printable(out)} cannot be written: {problem.strerror}; use another --out") from None
     return out

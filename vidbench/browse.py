@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Run:
+class ShownRun:
     """One run folder as far as it can be read.
 
     Args:
@@ -92,7 +92,7 @@ class Run:
 # ---------------------------------------------------------------- reading run folders
 
 
-def read_run(folder: Path) -> Run:
+def read_shown(folder: Path) -> ShownRun:
     """A run with its figures, computed from its rows. Never raises for what is in the folder."""
     changed = max(modified(folder / "rows.jsonl"), modified(folder / "manifest.json"))
     facts = {"folder": folder, "changed": changed, "files": tuple(name for name in FILES if is_file(folder / name))}
@@ -111,8 +111,8 @@ def read_run(folder: Path) -> Run:
     except Exception as problem:  # one damaged folder must not hide the other runs
         log.warning("%s cannot be read: %s", folder, problem)
         what = "manifest.json is" if isinstance(problem, RunError) else "files are"
-        return Run(**facts, problem=f"Its {what} damaged; the log says how.")
-    return Run(**facts, manifest=manifest, labels=labels, metrics=metrics)
+        return ShownRun(**facts, problem=f"Its {what} damaged; the log says how.")
+    return ShownRun(**facts, manifest=manifest, labels=labels, metrics=metrics)
 
 
 def modified(path: Path) -> float:
@@ -138,7 +138,7 @@ class Results:
 
     def __init__(self, folder: str | os.PathLike):
         self.folder = Path(folder)
-        self._known: dict[str, tuple[tuple, Run]] = {}
+        self._known: dict[str, tuple[tuple, ShownRun]] = {}
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
@@ -150,7 +150,7 @@ class Results:
             return []
         return [name for name in folders if not name.startswith(".") and is_file(self.folder / name / "manifest.json")]
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[ShownRun]:
         """All runs, the one that changed last first."""
         names = self.names()
         with self._lock:
@@ -158,20 +158,20 @@ class Results:
             runs = [self._read(name) for name in names]
         return sorted(runs, key=lambda run: (-run.changed, run.name))
 
-    def run(self, name: str) -> Run | None:
+    def run(self, name: str) -> ShownRun | None:
         """The run of this name, or ``None`` where there is no such run folder."""
         if name not in self.names():
             return None
         with self._lock:
             return self._read(name)
 
-    def _read(self, name: str) -> Run:
+    def _read(self, name: str) -> ShownRun:
         folder = self.folder / name
         state = tuple(
             (info.st_mtime_ns, info.st_size) if info else None for info in map(status_of, files_of_run(folder))
         )
         if name not in self._known or self._known[name][0] != state:
-            self._known[name] = state, read_run(folder)
+            self._known[name] = state, read_shown(folder)
         return self._known[name][1]
 
     def open(self, name: str, file: str):
@@ -205,7 +205,7 @@ def status_of(path: Path) -> os.stat_result | None:
 # ---------------------------------------------------------------- what the pages show
 
 
-def line_of(run: Run) -> dict:
+def line_of(run: ShownRun) -> dict:
     """One run as plain values for the list and for the head of a comparison."""
     from markupsafe import Markup  # comes with jinja2, which report.render loads when it is called
 
@@ -232,7 +232,7 @@ def list_page(results: Results) -> str:
     return render({"runs": runs, "folder": str(results.folder), "most": MOST_COMPARED}, "browse_list.html.j2")
 
 
-def compare_page(runs: Sequence[Run]) -> str:
+def compare_page(runs: Sequence[ShownRun]) -> str:
     """Two or more readable runs side by side: figures with intervals, what differs in how they were made, classes."""
     lines = [line_of(run) for run in runs]
     content = {
@@ -252,13 +252,13 @@ def message_page(title: str, text: str) -> str:
     return render({"title": title, "text": text}, "browse_message.html.j2")
 
 
-def same_videos(runs: Sequence[Run]) -> bool:
+def same_videos(runs: Sequence[ShownRun]) -> bool:
     """Whether all runs list the same videos with the same labels, in the same order."""
     lists = {section(run.manifest, "dataset").get("records_sha256") for run in runs}
     return len(lists) == 1 and None not in lists
 
 
-def plot_of(runs: Sequence[Run]) -> dict | None:
+def plot_of(runs: Sequence[ShownRun]) -> dict | None:
     """Accuracy against measured cost, numbered in the order of the page; see ``compare.cost_plot``."""
     points = [
         SimpleNamespace(
@@ -269,7 +269,7 @@ def plot_of(runs: Sequence[Run]) -> dict | None:
     return cost_plot(points) if all(point.accuracy for point in points) else None
 
 
-def paired_counts(first: Run, second: Run) -> dict | None:
+def paired_counts(first: ShownRun, second: ShownRun) -> dict | None:
     """On how many videos both runs, one of them, or neither is right, and how sure the difference is.
 
     Counts the videos with a label that have a row in both runs: ``{n, both, first, second, neither, sentence}``;
@@ -290,7 +290,7 @@ def paired_counts(first: Run, second: Run) -> dict | None:
     }
 
 
-def class_table(runs: Sequence[Run]) -> dict | None:
+def class_table(runs: Sequence[ShownRun]) -> dict | None:
     """Accuracy of each class in every run, widest spread first; ``None`` where the runs' classes differ.
 
     Returns ``{lines: [{label, values, spread}], total}``; a value is a ``proportion`` over the listed videos, or
@@ -401,7 +401,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def name_of(quoted: str) -> str:
-    """A file's name from ``Run.url``."""
+    """A file's name from ``ShownRun.url``."""
     return os.fsdecode(unquote_to_bytes(quoted))
 
 

@@ -22,6 +22,7 @@ from vidbench.metrics import has_label, is_correct, is_counted, percent, summari
 from vidbench.records import ConfigError, Row, RunError
 from vidbench.report import cautions, clean, protocol_table, render, section
 from vidbench.review import Run, read_run
+from vidbench.runs import results_in
 from vidbench.scores import probabilities, view_seconds
 from vidbench.utils import atomic_writer, printable, write_table
 
@@ -414,17 +415,13 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
     Raises:
         RunError: the folder cannot be made or written to.
     """
-    out = Path(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    with results_in(out) as out:
         write_table(out / "runs.csv", [_run_line(entry) for entry in comparison.entries])
         write_table(out / "pairs.csv", [_pair_line(pair) for pair in comparison.pairs])
         write_table(out / "flips.csv", comparison.flips(), FLIP_COLUMNS)
         page = render(page_content(comparison), "compare.html.j2")
         with atomic_writer(out / "comparison.html", "w") as file:
             file.write(page)
-    except OSError as problem:
-        raise RunError(f"{printable(out)} cannot be written: {problem.strerror}; use another --out") from None
     return out / "comparison.html"
 
 

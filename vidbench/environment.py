@@ -23,10 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from vidbench import __version__
-from vidbench.records import VidbenchError
+from vidbench.records import DECODER_PACKAGES, DECODERS, VidbenchError
 from vidbench.utils import machine_facts, package_versions, printable
 
-DECODERS = {"pyav": "av", "opencv": "opencv-python", "torchcodec": "torchcodec", "decord": "decord"}
 LIBRARIES = {  # module → what it is here for
     "transformers": "VideoMAE, TimeSformer, ViViT",
     "tensorflow": "SavedModels of TF-Hub, TensorFlow checkpoints",
@@ -165,8 +164,8 @@ def try_decoder(name: str) -> list[Trial]:
     from vidbench.data.barcode import read_numbers, write_numbered
     from vidbench.data.decode import decoder_version, read_clip
 
-    if not _is_installed(DECODERS[name]):
-        return [Trial("decoder", name, "absent", f"pip install {DECODERS[name]}")]
+    if not _is_installed(DECODER_PACKAGES[name]):
+        return [Trial("decoder", name, "absent", f"pip install {DECODER_PACKAGES[name]}")]
     wanted = [0, 7, 20]
     with tempfile.TemporaryDirectory(prefix="vidbench-") as folder:
         path = write_numbered(Path(folder) / "numbered.mp4", 24)

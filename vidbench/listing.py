@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from vidbench.records import ConfigError
+from vidbench.records import RANDOM_NOTE, ConfigError
 from vidbench.report import frames_words, views_words
 from vidbench.utils import nearest_hint, printable
 
@@ -108,7 +108,7 @@ def _run_line(run) -> dict:
     line = line_of(run)
     figure = summary_line(run.metrics) if run.metrics else None
     if line["random"]:
-        figure = "random weights: no result"
+        figure = RANDOM_NOTE
     return {
         "name": run.name,
         "model": line["model"],

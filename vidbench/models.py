@@ -21,7 +21,7 @@ from vidbench.cards import cnn_rnn, i3d, mini, movinet, pytorchvideo, resnet3d, 
 from vidbench.cards.card import ModelCard, Reported, Weights
 from vidbench.checkpoints import StateDict, check_file, check_fit, check_hash, fetch, fit, load_state_dict_file
 from vidbench.forward import PRECISIONS, TorchNetwork, cache_folder, choose_device, tune
-from vidbench.records import ConfigError, InputSpec, WeightsError
+from vidbench.records import RANDOM_NOTE, ConfigError, InputSpec, WeightsError
 from vidbench.utils import machine_facts, nearest_hint, package_versions, printable, sha256_of_json, usable_cores
 
 __all__ = [
@@ -42,7 +42,6 @@ __all__ = [
 ]
 
 SHIPPED = Path(__file__).parent / "weights"
-RANDOM_NOTE = "random weights: no result"
 
 FAMILIES = (mini, torchvision, movinet, i3d, s3d, resnet3d, tsn, cnn_rnn, transformers, pytorchvideo)
 CARDS = {card.name: card for family in FAMILIES for card in family.CARDS}

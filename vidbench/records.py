@@ -203,6 +203,12 @@ class Clip:
     reason: str = ""
 
 
+# What a user calls a decoder, by the module that is imported and by the package that is installed for it.
+DECODER_MODULES = {"pyav": "av", "opencv": "cv2", "torchcodec": "torchcodec", "decord": "decord"}
+DECODER_PACKAGES = {"pyav": "av", "opencv": "opencv-python", "torchcodec": "torchcodec", "decord": "decord"}
+DECODERS = tuple(DECODER_MODULES)
+RANDOM_NOTE = "random weights: no result"
+
 MODALITIES = {"rgb": 3, "flow": 2, "rgb+flow": 5}  # channels of a view
 
 

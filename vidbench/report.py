@@ -7,7 +7,6 @@ HTML, and control and direction-changing characters are written out.
 
 from __future__ import annotations
 
-import base64
 import csv
 import re
 import shlex
@@ -19,9 +18,10 @@ import numpy as np
 from vidbench import diagrams, scores
 from vidbench import metrics as figures
 from vidbench.data import ledger as ledgers
+from vidbench.data.pictures import data_uri, encode_jpeg
 from vidbench.data.sample import middle_indices
 from vidbench.metrics import percent, summarise, summary_line
-from vidbench.records import PREDICTED, STATUSES, Row, RunError, UnreadableVideo
+from vidbench.records import PREDICTED, RANDOM_NOTE, STATUSES, Row, RunError, UnreadableVideo
 from vidbench.runs import read_json, read_rows
 from vidbench.utils import atomic_writer, plural, printable, spreadsheet_cell, usable_cores
 
@@ -33,7 +33,6 @@ NUM_FRAMES = 6  # of a film strip
 FRAME_WIDTH = 160  # pixels
 SKIPPED_SHOWN = 50  # of each status
 CLASSES_SHOWN = 30  # of those that lack videos
-RANDOM_NOTE = "random weights: no result"
 
 STAGES = {
     "decode": "reading files and decoding the frames wanted",
@@ -782,7 +781,4 @@ def thumbnail(frame: np.ndarray) -> dict:
     scale = min(1.0, FRAME_WIDTH / width, FRAME_WIDTH / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-    good, data = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 78])
-    if not good:
-        raise ValueError(f"a frame of {width} x {height} pixels cannot be encoded")
-    return {"width": size[0], "height": size[1], "uri": "data:image/jpeg;base64," + base64.b64encode(data).decode()}
+    return {"width": size[0], "height": size[1], "uri": data_uri(encode_jpeg(small, 78))}

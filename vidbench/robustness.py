@@ -9,9 +9,9 @@ import numpy as np
 
 from vidbench import intervals
 from vidbench.metrics import percent
-from vidbench.records import RunError
 from vidbench.report import render, section
-from vidbench.utils import atomic_writer, printable, write_table
+from vidbench.runs import results_in
+from vidbench.utils import atomic_writer, write_table
 from vidbench.variants import Variant, change_of, points, run_variants, single_frame_model
 
 
@@ -158,14 +158,11 @@ def write_study(found: Robustness, out: str | Path) -> Path:
     Raises:
         RunError: the folder cannot be written to.
     """
-    out = Path(out)
-    try:
+    with results_in(out) as out:
         write_table(out / "robustness.csv", csv_lines(found))
         page = render(page_content(found), "robustness.html.j2")
         with atomic_writer(out / "robustness.html", "w") as file:
             file.write(page)
-    except OSError as problem:
-        raise RunError(f"{printable(out)} cannot be written: {problem.strerror}; use another --out") from None
     return out / "robustness.html"
 
 

@@ -36,6 +36,17 @@ FREE_KEYS = {
 log = logging.getLogger(__name__)
 
 
+@contextlib.contextmanager
+def results_in(out: str | os.PathLike):
+    """A folder for results, made; ``RunError`` that names ``--out`` where the block cannot write to it."""
+    out = Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield out
+    except OSError as problem:
+        raise RunError(f"{printable(out)} cannot be written: {problem.strerror}; use another --out") from None
+
+
 def manifest_differences(old: dict, new: dict) -> list[tuple[str, object, object]]:
     """Keys that make two manifests different runs, as ``(section.key, old value, new value)``."""
     differences = []

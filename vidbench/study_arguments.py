@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vidbench.arguments import DECODERS, EvaluateConfig, temporal
+from vidbench.arguments import EvaluateConfig, temporal
 from vidbench.data.corrupt import STRENGTHS
 from vidbench.flags import Options, Program, one_of, option, parse_or_exit, path, text, whole
+from vidbench.records import DECODERS
 
 CHANGES = "what is changed"
 WHERE = "where results go"

@@ -10,8 +10,8 @@ import numpy as np
 
 from vidbench import compare, intervals
 from vidbench.metrics import percent
-from vidbench.records import RunError
 from vidbench.report import render, section
+from vidbench.runs import results_in
 from vidbench.utils import atomic_writer, printable, write_table
 from vidbench.variants import Variant, change_of, points, run_variants, single_frame_model
 
@@ -138,17 +138,14 @@ def write_study(found: Study, out: str | Path) -> Path:
     Raises:
         RunError: the folder cannot be written to.
     """
-    out = Path(out)
     lines = [{"name": "unchanged", "entry": found.plain.entry, "change": None}, *found.changes]
     lines += [found.single] if found.single else []
-    try:
+    with results_in(out) as out:
         write_table(out / "changes.csv", [_change_line(line) for line in lines])
         write_table(out / "classes.csv", [_class_line(line) for line in found.classes])
         page = render(page_content(found), "temporal.html.j2")
         with atomic_writer(out / "temporal.html", "w") as file:
             file.write(page)
-    except OSError as problem:
-        raise RunError(f"{printable(out)} cannot be written: {problem.strerror}; use another --out") from None
     return out / "temporal.html"
 
 

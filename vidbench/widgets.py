@@ -10,7 +10,6 @@ so that nothing has to be served and the same cell works in JupyterLab, VS Code 
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 import re
@@ -24,6 +23,7 @@ import numpy as np
 from vidbench import review, visualize
 from vidbench.data import sample
 from vidbench.data.decode import open_video, read_clip
+from vidbench.data.pictures import data_uri, encode_jpeg
 from vidbench.metrics import is_correct, percent, proportion
 from vidbench.records import STATUSES, ConfigError, Row, UnreadableVideo, VidbenchError, VideoRecord
 from vidbench.transcode import playable, walk
@@ -36,6 +36,7 @@ LIST_WIDTH = "380px"  # so that list and player fit beside each other on a lapto
 STORED_SIDE = 360  # pixels, short side of the frames that a player keeps
 THUMBNAIL_SIDE = 120  # pixels, short side of the frames of a strip
 TOP = 5
+QUALITY = 88  # of the JPEG frames that a player keeps
 RULES = {
     "clips": "neighbours at a frame rate",
     "dense": "neighbours, every n-th frame",
@@ -209,17 +210,7 @@ def score_table(ranked: Sequence[tuple[str, float]], truth: Sequence[str], name:
 
 def frame_img(jpeg: bytes, alt: str, width: int) -> str:
     """An ``<img>`` element that holds its picture; ``alt`` is escaped, ``width`` in CSS pixels."""
-    data = base64.b64encode(jpeg).decode()
-    return f'<img src="data:image/jpeg;base64,{data}" alt="{text(alt, 400)}" style="width: {width}px">'
-
-
-def encode_jpeg(pixels: np.ndarray) -> bytes:
-    """A uint8 (H, W, 3) RGB frame as JPEG."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
+    return f'<img src="{data_uri(jpeg)}" alt="{text(alt, 400)}" style="width: {width}px">'
 
 
 def shown_width(height: int, width: int) -> int:
@@ -329,12 +320,14 @@ def load_frames(source: str | Path | np.ndarray, frame_rate: float) -> Frames:
         num, height, width = source.shape[:3]
         step = -(-num // MOST_FRAMES)
         indices = np.arange(0, num, step)
-        jpegs = tuple(encode_jpeg(source[index]) for index in indices)
+        jpegs = tuple(encode_jpeg(source[index], QUALITY) for index in indices)
         return Frames(jpegs, indices, indices / frame_rate, num, height, width, _step_note(step))
     with open_video(source) as video:
         step = -(-video.table.num_frames // MOST_FRAMES)
         size = scaled_size(video.info.height, video.info.width, STORED_SIDE)
-        found = [(index, encode_jpeg(pixels), time) for index, pixels, time in walk(video, step=step, size=size)]
+        found = [
+            (index, encode_jpeg(pixels, QUALITY), time) for index, pixels, time in walk(video, step=step, size=size)
+        ]
         indices, jpegs, times = zip(*found)
         note = " ".join(filter(None, [_step_note(step), f"Damaged: {video.reason}." if video.reason else ""]))
         info = video.info

@@ -67,11 +67,11 @@ __all__ = [
     "describe_ledger",
     "fetch_states",
     "find_leaks",
-    "look_alikes",
     "make_ledger",
     "picture_hash",
-    "same_bytes",
+    "shared_bytes",
     "shared_names",
+    "shared_pictures",
     "write_leaks",
     "write_ledger",
 ]  # fmt: skip
@@ -89,7 +89,7 @@ DEPTHS = {
 NUM_CODES = 5  # pictures of a video that are looked at, first and last among them
 THUMBNAIL = (64, 64)  # pixels, height and width, stretched: twice what the hash needs
 FLAT = 4.0  # levels: the standard deviation of a picture with something in it is larger
-MOST_DIFFERENT = 10  # bits of 64; see ``look_alikes``
+MOST_DIFFERENT = 10  # bits of 64; see ``shared_pictures``
 LEAST_ALIKE = 3  # pictures of the five
 PAIRS_AT_ONCE = 1 << 16
 
@@ -136,7 +136,7 @@ def check_videos(
         records: the list; entries whose own status is not ``ok`` are passed on, and a file listed twice is read once.
         root: the folder that their paths are relative to.
         depth: one of ``DEPTHS``. Damage in pictures that nothing decoded stays unseen.
-        codes: also make perceptual hashes, for ``look_alikes``; needs at least the depth ``frames``.
+        codes: also make perceptual hashes, for ``shared_pictures``; needs at least the depth ``frames``.
         num_workers: processes, ``None`` for one a core; 0 reads in this one.
         journal: a file that keeps what was found. A later call with it reads only what is left, new or changed; a
             deeper check counts for a less deep one.
@@ -297,7 +297,7 @@ class Part:
         name: in messages, ``ucf101 train``.
         root: the folder that the records' paths are relative to.
         records: its list.
-        findings: what ``check_videos`` gave with ``codes``; needed for ``look_alikes`` only.
+        findings: what ``check_videos`` gave with ``codes``; needed for ``shared_pictures`` only.
         names_mean: parts with the same word here name a video alike; empty where names say nothing.
     """
 
@@ -350,10 +350,10 @@ def find_leaks(parts: Sequence[Part], *, compare: str = "pictures") -> list[Leak
     leaks = shared_names(parts, "same id", lambda record: record.video_id)
     leaks += shared_names(parts, "same source", lambda record: record.group)
     if compare != "names":
-        leaks += same_bytes(parts)
+        leaks += shared_bytes(parts)
     if compare == "pictures":
         sure = {frozenset((name, r.path) for name, r in leak.members) for leak in leaks if leak.kind == "same bytes"}
-        alike = look_alikes(parts)
+        alike = shared_pictures(parts)
         leaks += [leak for leak in alike if not any({(n, r.path) for n, r in leak.members} <= same for same in sure)]
     return leaks
 
@@ -368,7 +368,7 @@ def shared_names(parts: Sequence[Part], kind: str, name_of) -> list[Leak]:
     return [Leak(kind, key[1], tuple(members)) for key, members in found.items() if _crosses(members)]
 
 
-def same_bytes(parts: Sequence[Part]) -> list[Leak]:
+def shared_bytes(parts: Sequence[Part]) -> list[Leak]:
     """Files of different parts that hold the same bytes; only files of equal size are read."""
     members = [(part.name, part.root, r) for part in parts for r in part.records if r.status == "ok"]
     groups = equal_files([os.path.join(root, record.path) for _, root, record in members])
@@ -376,7 +376,7 @@ def same_bytes(parts: Sequence[Part]) -> list[Leak]:
     return [Leak("same bytes", f"{size} bytes", pairs) for size, pairs in found if _crosses(pairs)]
 
 
-def look_alikes(
+def shared_pictures(
     parts: Sequence[Part], most_different: int = MOST_DIFFERENT, least_alike: int = LEAST_ALIKE
 ) -> list[Leak]:
     """Pairs of videos of different parts that show the same, the likest first.

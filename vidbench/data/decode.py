@@ -37,12 +37,11 @@ from vidbench.data.video import (
     check_file,
     check_pixels,
 )
-from vidbench.records import Clip, ConfigError, UnreadableVideo, VideoInfo
+from vidbench.records import DECODER_MODULES, DECODER_PACKAGES, DECODERS, Clip, ConfigError, UnreadableVideo, VideoInfo
 from vidbench.utils import nearest_hint, printable
 
 __all__ = [
     "DECODERS",
-    "PACKAGES",
     "Indices",
     "Limits",
     "PacketTable",
@@ -58,8 +57,6 @@ __all__ = [
     "read_header",
 ]
 
-DECODERS = ("pyav", "opencv", "torchcodec", "decord")
-PACKAGES = {"pyav": "av", "opencv": "opencv-python", "torchcodec": "torchcodec", "decord": "decord"}
 _VIDEOS = {"pyav": PyAVVideo, "opencv": OpenCVVideo, "torchcodec": TorchCodecVideo, "decord": DecordVideo}
 
 PICTURE_TYPES = {1: "I", 2: "P", 3: "B"}  # FFmpeg's AVPictureType; what else there is belongs to old codecs
@@ -237,18 +234,17 @@ def decoder_version(name: str) -> str:
     if name not in DECODERS:
         raise ConfigError(f"unknown decoder {name!r}.{nearest_hint(name, DECODERS)}")
     _need(name)
-    version = f"{PACKAGES[name]} {metadata.version(PACKAGES[name])}"
+    version = f"{DECODER_PACKAGES[name]} {metadata.version(DECODER_PACKAGES[name])}"
     if name == "pyav":
         version += " libavcodec " + ".".join(map(str, av.library_versions["libavcodec"]))
     return version
 
 
 def _need(decoder: str) -> None:
-    module = {"pyav": "av", "opencv": "cv2"}.get(decoder, decoder)
-    if util.find_spec(module) is None:
+    if util.find_spec(DECODER_MODULES[decoder]) is None:
         raise ConfigError(
-            f"the decoder {decoder!r} needs the package {PACKAGES[decoder]}, which is not installed; "
-            f"run `pip install {PACKAGES[decoder]}` or use decoder='pyav'"
+            f"the decoder {decoder!r} needs the package {DECODER_PACKAGES[decoder]}, which is not installed; "
+            f"run `pip install {DECODER_PACKAGES[decoder]}` or use decoder='pyav'"
         )
 
 

@@ -5,6 +5,7 @@ A folder of ``img_00001.jpg, img_00002.jpg ...`` is a video. Lists of such folde
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import re
@@ -130,6 +131,22 @@ def video_stamp(path: str | os.PathLike) -> tuple[int, int]:
     except (OSError, ValueError, UnreadableVideo):
         return -1, -1
     return (facts.st_size, facts.st_mtime_ns) if stat.S_ISREG(facts.st_mode) else (-1, -1)
+
+
+def encode_jpeg(picture: np.ndarray, quality: int) -> bytes:
+    """A picture, uint8 (H, W, 3) RGB, as JPEG; ``quality`` 0 to 100; ``ValueError`` where it is too large for it."""
+    import cv2
+
+    good, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not good:
+        height, width, _ = picture.shape
+        raise ValueError(f"a frame of {width} x {height} pixels cannot be encoded")
+    return data.tobytes()
+
+
+def data_uri(jpeg: bytes) -> str:
+    """A JPEG as an address that holds it, for a page that refers to nothing outside itself."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
 class PictureVideo(Video):
