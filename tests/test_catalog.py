@@ -83,9 +83,9 @@ def test_a_card_agrees_with_itself(name):
 
 
 def test_every_layout_on_a_card_has_an_importer():
-    from vidbench.data import index
+    from vidbench.data.layouts import LAYOUTS
 
-    assert {card.layout for card in DATASETS.values()} == set(index._LAYOUTS)
+    assert {card.layout for card in DATASETS.values()} == set(LAYOUTS)
 
 
 def test_other_names_lead_to_the_same_card():

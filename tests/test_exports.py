@@ -13,10 +13,10 @@ import pytest
 from test_pictures import frames, write_frames
 
 from vidbench.arguments import LIST_FORMATS
-from vidbench.data import index
 from vidbench.data.catalog import DATASETS, load_labels
 from vidbench.data.exports import FORMATS, export, folder_plan
 from vidbench.data.index import load_records
+from vidbench.data.layouts import LAYOUTS
 from vidbench.records import AnnotationError, ConfigError, RunError, VideoRecord
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -312,7 +312,7 @@ def test_entries_that_are_wrong_themselves_are_left_out_and_counted(tmp_path):
 
 
 def test_every_importer_has_an_exporter():
-    layouts = set(index._LAYOUTS) - {"vidmini"}  # vidmini's lists have UCF101's form
+    layouts = set(LAYOUTS) - {"vidmini"}  # vidmini's lists have UCF101's form
     assert layouts <= set(FORMATS)
     assert tuple(FORMATS) == LIST_FORMATS
 

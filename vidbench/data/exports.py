@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidbench.data.catalog import find_dataset, quoted, read_labels
-from vidbench.data.index import IDENTIFIER, clean_path, dataset_labels, load_records
+from vidbench.data.index import dataset_labels, load_records
+from vidbench.data.layouts import IDENTIFIER
+from vidbench.data.lists import clean_path
 from vidbench.data.pictures import read_series
 from vidbench.data.split import write_splits
 from vidbench.data.survey import survey
