@@ -16,6 +16,7 @@ PACKAGE = ROOT / "vidbench"
 
 LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records intervals",
+    "published",
     "metrics flags plots.figure plots.words",
     "data.catalog data.sample data.web data.disk data.near data.ledger data.video data.ends",
     "calibration views power diagrams data.archives data.download data.pictures data.packets nets.padding plots",
@@ -24,6 +25,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "data.index data.decode",
     "data.process",
     "data.corrupt data.cache data.flow",
+    "protocol",
     "scores remote data.load data.stored data.order data.arriving nets cards.card",
     "data.held",
     "hubs hub_torch hub_transformers trained forward report review notebook data.survey data.fetch data.practice cards",
@@ -60,6 +62,8 @@ LIGHT += [
     "listing",
     "environment",
     "completion",
+    "published",
+    "protocol",
 ]
 ALONE = {"tensorflow": "hubs", "tensorflow_hub": "hubs", "ray": "distribute", "ipywidgets": "widgets"}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench import forward, hubs, models, predict, report, scores
+from vidbench import forward, hubs, models, predict, protocol, report, scores
 from vidbench.data import catalog, check, decode, flow, index, ledger, load
 from vidbench.data.pictures import video_stamp
 from vidbench.flags import shard_numbers
@@ -817,6 +817,7 @@ def finish(folder: Path, config, *, ran: bool) -> Outcome:
     dataset = facts.get("dataset", {})
     entries = ledger.run_ledger(rows, ledger.read_absent(folder, whole=not dataset.get("shard")))
     result["ledger"] = ledger.summarise_ledger(entries, result, dataset)
+    result["published"] = protocol.verdicts(facts, result, result["ledger"])
     write_json(folder / "metrics.json", result)
     ledger.write_videos(entries, folder)
     report.write_predictions_csv(

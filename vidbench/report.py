@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench import diagrams, scores
+from vidbench import diagrams, protocol, scores
 from vidbench import metrics as figures
 from vidbench.data import ledger as ledgers
 from vidbench.data.pictures import data_uri, encode_jpeg
@@ -137,6 +137,7 @@ def summary_text(manifest: dict, metrics: dict, page: Path | None = None, *, tim
     lines += ["; ".join(sure)] if sure else []
     lost = [_status_words(metrics), ledgers.bounds_words(metrics.get("ledger") or {})]
     lines += [f"{'skipped ' if lost[0] else 'coverage'}   {'; '.join(filter(None, lost))}"] if any(lost) else []
+    lines += [f"verdict    {words}" for words in verdict_words(metrics.get("published"))]
     lines += [f"speed      {words}" for words in bottleneck_words(manifest, timing)]
     warned = [note for note in cautions(manifest, metrics) if note["in_summary"]]
     lines += [f"{note['title'].upper()}: {note['text']}" for note in warned if note["kind"] == "stop"]
@@ -144,6 +145,14 @@ def summary_text(manifest: dict, metrics: dict, page: Path | None = None, *, tim
     lines += [f"note       {milder}"] if milder else []
     lines += [f"report     {page}"] if page else []
     return "\n".join(printable(line, 800) for line in lines)
+
+
+def verdict_words(found: Sequence[dict] | None) -> list[str]:
+    """The verdict on the published result whose protocol is closest, in one line; none where nothing was published."""
+    if not found:
+        return []
+    more = f" ({plural(len(found) - 1, 'more verdict', 'more verdicts')} in the report)" if len(found) > 1 else ""
+    return [protocol.sentence(found[0]) + more]
 
 
 def _sure_words(metrics: dict) -> list[str]:
@@ -380,6 +389,7 @@ def page_content(
     metrics = whole or summarise(rows, labels, unmapped=unmapped)
     matrix = figures.row_confusion(rows, labels)
     model, dataset = section(manifest, "model"), section(manifest, "dataset")
+    ledger = ledgers.summarise_ledger(ledgers.run_ledger(rows, absent), metrics, dataset)
     return {
         "run_name": manifest.get("run_name") or "run",
         "model": model.get("name") or "unknown model",
@@ -389,7 +399,8 @@ def page_content(
         "chance": 1 / len(labels) if len(labels) > 1 and not manifest.get("label_map") else None,
         "cautions": cautions(manifest, metrics),
         "unusable": unusable,
-        "ledger": ledger_tables(ledgers.summarise_ledger(ledgers.run_ledger(rows, absent), metrics, dataset)),
+        "ledger": ledger_tables(ledger),
+        "verdicts": verdict_lines(protocol.verdicts(manifest, metrics, ledger)),
         "reported": reported(model.get("reported")),
         "other_weights": model.get("published") is False,
         "protocol": protocol_table(manifest),
@@ -456,6 +467,28 @@ def clean(value):
 # ---------------------------------------------------------------- tables
 
 
+VERDICTS = {  # how it is shown, and what it means in a few words; vidbench.protocol has the whole of it
+    protocol.REPRODUCED: ("good", "the same protocol, the whole split, and a figure as close as can be told"),
+    protocol.CONSISTENT: ("fair", "nothing is known to differ, and the figure lies inside the interval"),
+    protocol.NOT_REPRODUCED: ("bad", "nothing is known to differ, and the figure lies outside the interval"),
+    protocol.NOT_COMPARABLE: ("apart", "the protocol differs, so that the figures are of different things"),
+}
+
+
+def verdict_lines(found: Sequence[dict]) -> list[dict]:
+    """Verdicts for the page: each with ``kind``, ``meaning``, its figure as ``shown``, and a ``link`` or ``None``."""
+    lines = []
+    for one in found:
+        kind, meaning = VERDICTS[one["verdict"]]
+        figure = f"{100 * one['top1']:.{one['digits']}f}"
+        lines.append({**one, "kind": kind, "meaning": meaning, "shown": figure, "link": _link(one["source"])})
+    return lines
+
+
+def _link(source: str) -> str | None:
+    return source if re.match(r"https?://[\w.-]+(/|$)", source) else None
+
+
 def reported(value) -> list[dict]:
     """What others published, each as ``{figures, facts, link}``; apart from ours because their protocol is theirs."""
     found = []
@@ -466,8 +499,7 @@ def reported(value) -> list[dict]:
         source = str(given.pop("source", ""))
         numbers = {key: given.pop(key) for key in ("top1", "top5") if isinstance(given.get(key), (int, float))}
         facts = {key.replace("_", " "): _value(entry) for key, entry in given.items()}
-        link = source if re.match(r"https?://[\w.-]+(/|$)", source) else None
-        found.append({"figures": numbers, "facts": facts, "source": source, "link": link})
+        found.append({"figures": numbers, "facts": facts, "source": source, "link": _link(source)})
     return found
 
 

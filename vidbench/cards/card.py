@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vidbench.published import results_of
 from vidbench.records import InputSpec
 
 
@@ -43,6 +44,13 @@ class Reported:
     on: str
     protocol: str
     source: str
+
+
+def reported_of(name: str) -> Reported | None:
+    """What was published about a card's weights under its own protocol; ``None`` where nothing was."""
+    for row in results_of(name):
+        return Reported(row.top1, row.top5, row.on, row.protocol, row.source)
+    return None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vidbench.cards.card import Golden, ModelCard, Reported, Weights
+from vidbench.cards.card import Golden, ModelCard, Weights, reported_of
 from vidbench.records import InputSpec
 
 _UNIT = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
@@ -20,14 +20,6 @@ _FLOW_NOTES = (
     "Published scores were measured with TV-L1 flow. Where OpenCV lacks it, DIS takes its place and the manifest says "
     "so: the score is then not to be compared."
 )
-_SCORES = {  # top-1 and top-5 on the kinetics400 test set
-    "rgb_imagenet": (71.1, 89.3),
-    "rgb_scratch": (68.4, 88.0),
-    "flow_imagenet": (63.4, 84.9),
-    "flow_scratch": (61.5, 83.4),
-    "two_stream_imagenet": (74.2, 91.3),
-    "two_stream_scratch": (71.6, 90.0),
-}
 _NOTES = (
     "The published protocol takes all 250 frames of a clip as one view; the network was trained with 64. --weights "
     "takes DeepMind's TensorFlow checkpoint (a folder or prefix), a SavedModel's folder, the PyTorch port's .pt, or "
@@ -68,11 +60,6 @@ def _golden(weights: str) -> Golden | None:
     return Golden(clips, float(norm), {name: float(logit) for logit, _, name in pairs}, f"{_AUTHORS} (out/ and data/)")
 
 
-def _reported(weights: str) -> Reported:
-    protocol = "1 view of all frames (250) at 25 fps, centre crop; the test set, not val"
-    return Reported(*_SCORES[weights], "kinetics400 test", protocol, _AUTHORS)
-
-
 def _i3d(weights: str, num_classes: int, params: int, *, file: str = "") -> ModelCard:
     """A stream: its weights are one file of the PyTorch port's, or a folder of DeepMind's."""
     folder = f"{_AUTHORS}/tree/master/data/checkpoints/{weights}{'_kin600' if num_classes == 600 else ''}"
@@ -86,7 +73,7 @@ def _i3d(weights: str, num_classes: int, params: int, *, file: str = "") -> Mode
         labels=f"kinetics{num_classes}",
         num_classes=num_classes,
         input=_FLOW_INPUT if flow else _INPUT,
-        reported=_reported(weights) if num_classes == 400 else None,
+        reported=reported_of(f"i3d.{weights}_k{num_classes}"),
         num_frames=(9, None),
         params=params,
         citation=_PAPER,
@@ -107,7 +94,7 @@ def _two_stream(pretraining: str) -> ModelCard:
         labels="kinetics400",
         num_classes=400,
         input=_BOTH_INPUT,
-        reported=_reported(weights),
+        reported=reported_of(f"i3d.{weights}_k400"),
         num_frames=(9, None),
         params=12689984 + 12668032,
         citation=_PAPER,

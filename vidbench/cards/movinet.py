@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from vidbench.cards.card import ModelCard, Reported, Weights
+from vidbench.cards.card import ModelCard, Weights, reported_of
 from vidbench.records import InputSpec
 
 _UNIT = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 _PAPER = "MoViNets: mobile video networks for efficient video recognition, https://arxiv.org/abs/2103.11511"
 _GARDEN = "https://storage.googleapis.com/tf_model_garden/vision/movinet"
-_README = "tensorflow/models official/projects/movinet/README.md"
 
 _TFLITE = Weights(
     "movinet_a0_stream_k600_int8.tflite",
@@ -27,13 +26,7 @@ _INT8 = ModelCard(
     labels="kinetics600",
     num_classes=600,
     input=_A0_INPUT,
-    reported=Reported(
-        65.0,
-        None,
-        "kinetics600",
-        "split and views not stated",
-        "https://www.tensorflow.org/lite/examples/video_classification/overview",
-    ),
+    reported=reported_of("movinet_a0_stream.k600_int8"),
     num_frames=(0, None),
     params=2723392,
     citation=_PAPER,
@@ -72,10 +65,6 @@ _FORMS = {  # frames, frames a second, pixels of the crop and of the short side 
     "a4": (80, 8.0, 290, 320),
     "a5": (120, 12.0, 320, 368),
 }
-_SCORES = {  # top-1 and top-5 on kinetics600 val
-    "base": ((72.28, 90.92), (76.69, 93.40), (78.62, 94.17), (81.79, 95.67), (83.48, 96.16), (84.27, 96.39)),
-    "stream": ((72.05, 90.63), (76.45, 93.25), (78.40, 94.05), (80.09, 94.84), (81.49, 95.66), (82.37, 95.79)),
-}
 _RESIZE = (
     "The short side before the crop is that of the authors' training configurations, official/projects/movinet/configs/"
     "yaml. No hash was published."
@@ -92,17 +81,11 @@ def _input(size: str, kind: str) -> InputSpec:
     return InputSpec(0 if stream else frames, rate, resize, (side, side), **_UNIT, sampling=sampling, layout="NTHWC")
 
 
-def _reported(size: str, kind: str) -> Reported:
-    frames, rate, side, _ = _FORMS[size]
-    protocol = f"one view a video, {frames} frames at {rate:g} fps over 10 s, 1 crop of {side} px"
-    return Reported(*_SCORES[kind][int(size[1])], "kinetics600 val", protocol, _README)
-
-
 def _published(size: str, kind: str, params: int) -> ModelCard:
-    name = f"movinet_{size}_{kind}"
-    stream = kind == "stream"
+    name, stream = f"movinet_{size}_{kind}", kind == "stream"
+    full_name = f"{name}.k600_float" if stream else f"{name}.k600"
     return ModelCard(
-        name=f"{name}.k600_float" if stream else f"{name}.k600",
+        name=full_name,
         build="vidbench.nets.movinet:MoViNet",
         kind="torch",
         weights=Weights(
@@ -114,7 +97,7 @@ def _published(size: str, kind: str, params: int) -> ModelCard:
         labels="kinetics600",
         num_classes=600,
         input=_input(size, kind),
-        reported=_reported(size, kind),
+        reported=reported_of(full_name),
         num_frames=(0, None) if stream else (1, None),
         params=params,
         citation=_PAPER,
@@ -140,7 +123,7 @@ def _tfhub(size: str, kind: str) -> ModelCard:
         labels="kinetics600",
         num_classes=600,
         input=_input(size, kind),
-        reported=_reported(size, kind),
+        reported=reported_of(f"movinet_{size}_{kind}.tfhub_k600"),
         num_frames=(0 if stream else 1, None),
         citation=_PAPER,
         notes=f"{_RESIZE} The score is the published one of these weights. Kaggle has A0 as {_KAGGLE}."
@@ -160,5 +143,5 @@ CARDS = (
     _published("a0", "stream", 3748031),
     _published("a1", "stream", 6447352),
     _published("a2", "stream", 7326962),
-    *(_tfhub(size, kind) for kind in _SCORES for size in _FORMS),
+    *(_tfhub(size, kind) for kind in ("base", "stream") for size in _FORMS),
 )

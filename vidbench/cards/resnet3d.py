@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vidbench.cards.card import ModelCard, Reported, Weights
+from vidbench.cards.card import ModelCard, Weights, reported_of
 from vidbench.records import InputSpec
 
-_README = "https://github.com/facebookresearch/video-nonlocal-net"
-_PAPER = "Non-local Neural Networks, https://arxiv.org/abs/1711.07971, tables 2 and 3"
-_PROTOCOL = "video level, 10 clips x 3 crops of 256 pixels, fully convolutional, softmax averaged"
 _ABSENT = "its authors published them as Caffe2 pickles, which could run code and are not opened here"
 
 
@@ -29,7 +26,7 @@ def _input(num_frames: int, stride: int) -> InputSpec:
     )
 
 
-def _card(architecture: str, clip: str, top1: float, top5: float, params: int, source: str, **options) -> ModelCard:
+def _card(architecture: str, clip: str, params: int, **options) -> ModelCard:
     num_frames, stride = map(int, clip.split("x"))
     options = {"stem_stride": 2 if num_frames >= 32 else 1, **options}
     return ModelCard(
@@ -40,7 +37,7 @@ def _card(architecture: str, clip: str, top1: float, top5: float, params: int, s
         labels="kinetics400",
         num_classes=400,
         input=_input(num_frames, stride),
-        reported=Reported(top1, top5, "kinetics400 val", _PROTOCOL, source),
+        reported=reported_of(f"{architecture}.kinetics400_{clip}"),
         num_frames=(7 if options["stem_stride"] == 2 else 2, None),
         params=params,
         citation="Non-local Neural Networks, https://arxiv.org/abs/1711.07971",
@@ -51,15 +48,14 @@ def _card(architecture: str, clip: str, top1: float, top5: float, params: int, s
     )
 
 
-def _pytorchvideo(kind: str, top1: float, top5: float, params: int) -> ModelCard:
+def _pytorchvideo(kind: str, params: int) -> ModelCard:
     """The same network, trained by others from nothing, in a file that can be read."""
     file = f"{kind.upper()}_8x8_R50.pyth"
-    source = "https://github.com/facebookresearch/pytorchvideo/blob/main/docs/source/model_zoo.md"
     return replace(
-        _card(f"resnet3d50_{kind}", "8x8", top1, top5, params, source, depth=50, inflate=int(kind == "i3d")),
+        _card(f"resnet3d50_{kind}", "8x8", params, depth=50, inflate=int(kind == "i3d")),
         name=f"resnet3d50_{kind}.kinetics400_8x8_pytorchvideo",
         weights=Weights(file, _ZOO + file, license="Apache-2.0 (pytorchvideo's code; not stated for the weights)"),
-        reported=Reported(top1, top5, "kinetics400 val", "video level, 10 clips x 3 crops of 256 pixels", source),
+        reported=reported_of(f"resnet3d50_{kind}.kinetics400_8x8_pytorchvideo"),
         notes="pytorchvideo gives no hash of the file. Its list of classes has the order here, but someone reports a "
         "permuted head: try a labelled clip first. The table does not say whether logits or softmax are averaged.",
         convert="vidbench.nets.resnet3d:from_pytorchvideo",
@@ -69,20 +65,20 @@ def _pytorchvideo(kind: str, top1: float, top5: float, params: int) -> ModelCard
 _ZOO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/"
 
 CARDS = (
-    _card("resnet3d50_i3d", "32x2", 73.6, 90.8, 28043472, _README, depth=50, inflate=1),
-    _card("resnet3d50_i3d", "8x8", 73.4, 90.9, 28043472, _README, depth=50, inflate=1),
-    _card("resnet3d50_c2d", "32x2", 72.0, 90.0, 24327632, _README, depth=50, inflate=0),
-    _card("resnet3d50_c2d", "8x8", 71.9, 90.0, 24327632, _README, depth=50, inflate=0),
-    _card("resnet3d50_i3d_nl5", "32x2", 74.9, 91.6, 35401936, _README, depth=50, inflate=1, non_local=5),
-    _card("resnet3d50_i3d_nl5", "8x8", 74.7, 91.6, 35401936, _README, depth=50, inflate=1, non_local=5),
-    _card("resnet3d50_c2d_nl5", "32x2", 73.9, 91.0, 31686096, _README, depth=50, inflate=0, non_local=5),
-    _card("resnet3d50_c2d_nl5", "8x8", 74.4, 91.4, 31686096, _README, depth=50, inflate=0, non_local=5),
-    _card("resnet3d50_c2d_nl10", "32x2", 74.3, 91.2, 39044560, _PAPER, depth=50, inflate=0, non_local=10),
-    _card("resnet3d101_i3d", "32x2", 74.4, 91.1, 51754192, _PAPER, depth=101, inflate=1),
-    _card("resnet3d101_i3d_3x3x3", "32x2", 74.1, 91.2, 63042768, _PAPER, depth=101, inflate=2),
-    _card("resnet3d101_c2d", "32x2", 73.1, 91.0, 43319760, _PAPER, depth=101, inflate=0),
-    _card("resnet3d101_i3d_nl5", "32x2", 76.0, 92.1, 59112656, _PAPER, depth=101, inflate=1, non_local=5),
-    _pytorchvideo("c2d", 71.46, 89.68, 24327632),
-    _pytorchvideo("i3d", 73.27, 90.70, 28043472),
-    _card("resnet3d101_c2d_nl5", "32x2", 75.1, 91.7, 50678224, _PAPER, depth=101, inflate=0, non_local=5),
+    _card("resnet3d50_i3d", "32x2", 28043472, depth=50, inflate=1),
+    _card("resnet3d50_i3d", "8x8", 28043472, depth=50, inflate=1),
+    _card("resnet3d50_c2d", "32x2", 24327632, depth=50, inflate=0),
+    _card("resnet3d50_c2d", "8x8", 24327632, depth=50, inflate=0),
+    _card("resnet3d50_i3d_nl5", "32x2", 35401936, depth=50, inflate=1, non_local=5),
+    _card("resnet3d50_i3d_nl5", "8x8", 35401936, depth=50, inflate=1, non_local=5),
+    _card("resnet3d50_c2d_nl5", "32x2", 31686096, depth=50, inflate=0, non_local=5),
+    _card("resnet3d50_c2d_nl5", "8x8", 31686096, depth=50, inflate=0, non_local=5),
+    _card("resnet3d50_c2d_nl10", "32x2", 39044560, depth=50, inflate=0, non_local=10),
+    _card("resnet3d101_i3d", "32x2", 51754192, depth=101, inflate=1),
+    _card("resnet3d101_i3d_3x3x3", "32x2", 63042768, depth=101, inflate=2),
+    _card("resnet3d101_c2d", "32x2", 43319760, depth=101, inflate=0),
+    _card("resnet3d101_i3d_nl5", "32x2", 59112656, depth=101, inflate=1, non_local=5),
+    _pytorchvideo("c2d", 24327632),
+    _pytorchvideo("i3d", 28043472),
+    _card("resnet3d101_c2d_nl5", "32x2", 50678224, depth=101, inflate=0, non_local=5),
 )

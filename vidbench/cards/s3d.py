@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidbench.cards.card import ModelCard, Reported, Weights
+from vidbench.cards.card import ModelCard, Weights, reported_of
 from vidbench.records import InputSpec
 
 _CITATION = "Rethinking spatiotemporal feature learning, https://arxiv.org/abs/1712.04851"
@@ -18,7 +18,7 @@ def _input(num_frames: int) -> InputSpec:
     return InputSpec(num_frames, 25.0, 256, (224, 224), mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
-def _authors(name: str, top1: float, top5: float, params: int, source: str, **options) -> ModelCard:
+def _authors(name: str, params: int, **options) -> ModelCard:
     return ModelCard(
         name=name,
         build="vidbench.nets.s3d:S3D",
@@ -27,9 +27,7 @@ def _authors(name: str, top1: float, top5: float, params: int, source: str, **op
         labels="kinetics400",
         num_classes=400,
         input=_input(64),
-        reported=Reported(
-            top1, top5, "kinetics400 val", "ImageNet before; views not stated where it is quoted", source
-        ),
+        reported=reported_of(name),
         num_frames=(9, None),
         params=params,
         citation=_CITATION,
@@ -51,9 +49,7 @@ _PORT = ModelCard(
     labels="kinetics400",
     num_classes=400,
     input=_input(250),
-    reported=Reported(
-        72.08, 90.35, "kinetics400 val", "one view of a whole clip at 25 fps", "https://github.com/kylemin/S3D"
-    ),
+    reported=reported_of("s3d_port.kinetics400"),
     num_frames=(13, None),
     params=8320048,
     citation=_CITATION,
@@ -62,7 +58,7 @@ _PORT = ModelCard(
 )
 
 CARDS = (
-    _authors("s3dg.kinetics400", 74.7, 93.4, 9518848, "the paper, quoted by others", gating=True),
-    _authors("s3d_slim.kinetics400", 72.2, 90.6, 8299520, "the paper, quoted by https://github.com/kylemin/S3D"),
+    _authors("s3dg.kinetics400", 9518848, gating=True),
+    _authors("s3d_slim.kinetics400", 8299520),
     _PORT,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidbench.cards.card import ModelCard, Reported, Weights
+from vidbench.cards.card import ModelCard, Weights, reported_of
 from vidbench.records import InputSpec
 
 _KINETICS_NORM = {"mean": (0.43216, 0.394666, 0.37645), "std": (0.22803, 0.22145, 0.216989)}
@@ -23,10 +23,8 @@ _SWIN_PAPER = "Video Swin Transformer, https://arxiv.org/abs/2106.13230"
 
 
 def _torchvision(
-    architecture, file, spec, top1, top5, params, citation, *, weights="kinetics400_v1", frames=(1, None), notes=""
+    architecture, file, spec, params, citation, *, weights="kinetics400_v1", frames=(1, None), notes=""
 ) -> ModelCard:
-    views = f"{spec.num_clips} clips of {spec.num_frames} frames at {spec.frame_rate:g} fps, 1 crop"
-    protocol = f"video level, {views}, softmax averaged" if spec.num_clips > 1 else f"clip level, {views}"
     return ModelCard(
         name=f"{architecture}.{weights}",
         build=f"torchvision.models.video:{architecture}",
@@ -40,7 +38,7 @@ def _torchvision(
         labels="kinetics400",
         num_classes=400,
         input=spec,
-        reported=Reported(top1, top5, "kinetics400 val", protocol, "torchvision 0.29 weights.meta"),
+        reported=reported_of(f"{architecture}.{weights}"),
         num_frames=frames,
         params=params,
         citation=citation,
@@ -49,15 +47,13 @@ def _torchvision(
 
 
 CARDS = (
-    _torchvision("r3d_18", "r3d_18-b3b3357e.pth", _RESNET, 63.2, 83.479, 33371472, _R3D_PAPER),
-    _torchvision("mc3_18", "mc3_18-a90a0ba3.pth", _RESNET, 63.96, 84.13, 11695440, _R3D_PAPER),
-    _torchvision("r2plus1d_18", "r2plus1d_18-91a641e6.pth", _RESNET, 67.463, 86.175, 31505325, _R3D_PAPER),
+    _torchvision("r3d_18", "r3d_18-b3b3357e.pth", _RESNET, 33371472, _R3D_PAPER),
+    _torchvision("mc3_18", "mc3_18-a90a0ba3.pth", _RESNET, 11695440, _R3D_PAPER),
+    _torchvision("r2plus1d_18", "r2plus1d_18-91a641e6.pth", _RESNET, 31505325, _R3D_PAPER),
     _torchvision(
         "s3d",
         "s3d-d76dad2f.pth",
         _S3D,
-        68.368,
-        88.05,
         8320048,
         "Rethinking spatiotemporal feature learning, https://arxiv.org/abs/1712.04851",
         frames=(14, None),
@@ -67,24 +63,18 @@ CARDS = (
         "mvit_v1_b",
         "mvit_v1_b-dbeb1030.pth",
         _MVIT,
-        78.477,
-        93.582,
         36610672,
         "Multiscale vision transformers, https://arxiv.org/abs/2104.11227",
         frames=(16, 16),
     ),
-    _torchvision(
-        "mvit_v2_s", "mvit_v2_s-ae3be167.pth", _MVIT, 80.757, 94.665, 34537744, _MVIT_V2_PAPER, frames=(16, 16)
-    ),
-    _torchvision("swin3d_t", "swin3d_t-7615ae03.pth", _SWIN, 77.715, 93.519, 28158070, _SWIN_PAPER),
-    _torchvision("swin3d_s", "swin3d_s-da41c237.pth", _SWIN, 79.521, 94.158, 49816678, _SWIN_PAPER),
-    _torchvision("swin3d_b", "swin3d_b_1k-24f7c7c6.pth", _SWIN, 79.427, 94.386, 88048984, _SWIN_PAPER),
+    _torchvision("mvit_v2_s", "mvit_v2_s-ae3be167.pth", _MVIT, 34537744, _MVIT_V2_PAPER, frames=(16, 16)),
+    _torchvision("swin3d_t", "swin3d_t-7615ae03.pth", _SWIN, 28158070, _SWIN_PAPER),
+    _torchvision("swin3d_s", "swin3d_s-da41c237.pth", _SWIN, 49816678, _SWIN_PAPER),
+    _torchvision("swin3d_b", "swin3d_b_1k-24f7c7c6.pth", _SWIN, 88048984, _SWIN_PAPER),
     _torchvision(
         "swin3d_b",
         "swin3d_b_22k-7c6ae6fa.pth",
         _SWIN,
-        81.643,
-        95.574,
         88048984,
         _SWIN_PAPER,
         weights="kinetics400_imagenet22k_v1",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidbench.cards.card import ModelCard, Reported, Weights
+from vidbench.cards.card import ModelCard, Weights, reported_of
 from vidbench.records import InputSpec
 
 _HUB = "https://huggingface.co/"
@@ -25,10 +25,8 @@ def _input(num_frames: int, rate: float | None, resize: int, crop: int, clips: i
     )  # fmt: skip
 
 
-def _transformer(name, spec, weights, params, citation, options, *, top, source, how, frames=None, notes="", **more):
+def _transformer(name, spec, weights, params, citation, options, *, frames=None, notes="", **more):
     labels = more.pop("labels", name.partition(".")[2].removesuffix("_short"))
-    dataset = more.pop("on", f"{labels} val")
-    reported = Reported(top[0], top[1], dataset, how, source) if top else None
     return ModelCard(
         name=name,
         build=_BUILD,
@@ -37,7 +35,7 @@ def _transformer(name, spec, weights, params, citation, options, *, top, source,
         labels=labels,
         num_classes=_CLASSES[labels],
         input=spec,
-        reported=reported,
+        reported=reported_of(name),
         num_frames=frames or (spec.num_frames, spec.num_frames),
         params=params,
         citation=citation,
@@ -59,13 +57,13 @@ _SIX_HEADS = (
     "this is why is likely, not proved). A folder that says 16 is refused; its weights file alone is built with 6."
 )
 _VIEWS = {
-    "kinetics400": (7.5, 5, "16 frames x stride 4, 5 clips x 3 crops"),
-    "somethingv2": (None, 2, "16 frames spread evenly, 2 clips x 3 crops"),
+    "kinetics400": (7.5, 5),
+    "somethingv2": (None, 2),
 }
 
 
-def _videomae(name: str, handle: str, size: dict, params: int, top, notes: str = "") -> ModelCard:
-    rate, clips, how = _VIEWS[name.partition(".")[2].removesuffix("_short")]
+def _videomae(name: str, handle: str, size: dict, params: int, notes: str = "") -> ModelCard:
+    rate, clips = _VIEWS[name.partition(".")[2].removesuffix("_short")]
     return _transformer(
         name,
         _input(16, rate, 224, 224, clips, 3, _IMAGENET_NORM, "probabilities"),
@@ -73,9 +71,6 @@ def _videomae(name: str, handle: str, size: dict, params: int, top, notes: str =
         params,
         "VideoMAE, https://arxiv.org/abs/2203.12602",
         {"model_type": "videomae", "image_size": 224, "patch_size": 16, "num_frames": 16, "tubelet_size": 2, **size},
-        top=top,
-        source="MCG-NJU/VideoMAE MODEL_ZOO.md",
-        how=f"{how}, softmax averaged",
         notes=" ".join(part for part in (notes, _STRIDE if rate else "", _NOT_READ) if part),
         convert="vidbench.hub_transformers:from_videomae",
     )
@@ -88,7 +83,7 @@ _V2_NOTES = (
 )
 
 
-def _videomae_v2(letter: str, word: str, size: dict, params: int, top1: float) -> ModelCard:
+def _videomae_v2(letter: str, word: str, size: dict, params: int) -> ModelCard:
     file = f"vit_{letter}_k710_dl_from_giant.pth"
     return _transformer(
         f"videomae2_{word}.kinetics710",
@@ -97,10 +92,6 @@ def _videomae_v2(letter: str, word: str, size: dict, params: int, top1: float) -
         params,
         "VideoMAE V2, https://arxiv.org/abs/2303.16727",
         {"model_type": "videomae", "layer_norm_eps": 1e-6, **size},
-        top=(top1, None),
-        source="OpenGVLab/VideoMAEv2 docs/MODEL_ZOO.md",
-        how="16 frames x stride 4, 5 clips x 3 crops",
-        on="kinetics400 val",
         notes=_V2_NOTES + _STRIDE,
         labels="kinetics710_videomaev2",
         convert="vidbench.hub_transformers:from_videomae",
@@ -108,20 +99,19 @@ def _videomae_v2(letter: str, word: str, size: dict, params: int, top1: float) -
 
 
 _VIDEOMAE = (
-    _videomae("videomae_base.kinetics400", "videomae-base-finetuned-kinetics", _BASE, 86534800, (81.5, 95.1),
+    _videomae("videomae_base.kinetics400", "videomae-base-finetuned-kinetics", _BASE, 86534800,
               "Pretrained for 1600 epochs; the hub's own page gives 80.9 / 94.7."),
     _videomae("videomae_base.kinetics400_short", "videomae-base-short-finetuned-kinetics", _BASE, 86534800,
-              (81.0, 94.8),
               "Pretrained for 800 epochs; which of the authors' two such rows it is (80.0 or 81.0) is not verified."),
-    _videomae("videomae_base.somethingv2", "videomae-base-finetuned-ssv2", _BASE, 86361006, (70.8, 92.4)),
-    _videomae("videomae_small.kinetics400", "videomae-small-finetuned-kinetics", _SMALL, 22033936, (79.0, 93.8),
+    _videomae("videomae_base.somethingv2", "videomae-base-finetuned-ssv2", _BASE, 86361006),
+    _videomae("videomae_small.kinetics400", "videomae-small-finetuned-kinetics", _SMALL, 22033936,
               _SIX_HEADS),
-    _videomae("videomae_small.somethingv2", "videomae-small-finetuned-ssv2", _SMALL, 21946926, (66.8, 90.3),
+    _videomae("videomae_small.somethingv2", "videomae-small-finetuned-ssv2", _SMALL, 21946926,
               _SIX_HEADS),
-    _videomae("videomae_large.kinetics400", "videomae-large-finetuned-kinetics", _LARGE, 304270736, (85.2, 96.8)),
-    _videomae("videomae_huge.kinetics400", "videomae-huge-finetuned-kinetics", _HUGE, 632119440, (86.6, 97.1)),
-    _videomae_v2("s", "small", _SMALL, 22153286, 83.7),
-    _videomae_v2("b", "base", _BASE, 86773190, 86.6),
+    _videomae("videomae_large.kinetics400", "videomae-large-finetuned-kinetics", _LARGE, 304270736),
+    _videomae("videomae_huge.kinetics400", "videomae-huge-finetuned-kinetics", _HUGE, 632119440),
+    _videomae_v2("s", "small", _SMALL, 22153286),
+    _videomae_v2("b", "base", _BASE, 86773190),
 )  # fmt: skip
 
 # ----------------------------------------------------------------------------------------------- TimeSformer
@@ -135,9 +125,8 @@ _TIMESFORMER_NOTES = (
 _TIMESFORMER_L = "There is no folder of it on the hub: save the authors' file in a browser and pass it with --weights. "
 
 
-def _timesformer(size: str, labels: str, frames: int, stride: int | None, image: int, params: int, top, where: str):
+def _timesformer(size: str, labels: str, frames: int, stride: int | None, image: int, params: int, where: str):
     on_hub = not where.startswith("https:")
-    how = f"{frames} frames {f'x stride {stride}' if stride else 'spread evenly'}, 1 clip x 3 crops"
     return _transformer(
         f"timesformer_{size}.{labels}",
         _input(frames, 30 / stride if stride else None, image, image, 1, 3, _PLAIN_NORM, "logits"),
@@ -150,9 +139,6 @@ def _timesformer(size: str, labels: str, frames: int, stride: int | None, image:
         params,
         _TIMESFORMER_PAPER,
         _timesformer_options("divided_space_time", image, frames),
-        top=top,
-        source="facebookresearch/TimeSformer README.md",
-        how=how,
         notes=_TIMESFORMER_NOTES
         + (_STRIDE + " " if stride else "")
         + (_NOT_READ if on_hub else _TIMESFORMER_L.strip()),
@@ -179,9 +165,6 @@ def _timesformer_untrained(size: str, attention: str, params: int, notes: str) -
         params,
         _TIMESFORMER_PAPER,
         _timesformer_options(attention, 224, 8),
-        top=None,
-        source="",
-        how="",
         notes=f"{notes} Nobody published weights for it: bring your own with --weights, or compare with random ones.",
         convert="vidbench.hub_transformers:from_timesformer",
     )
@@ -189,17 +172,17 @@ def _timesformer_untrained(size: str, attention: str, params: int, notes: str) -
 
 _DROPBOX = "https://www.dropbox.com/s/"
 _TIMESFORMER = (
-    _timesformer("base", "kinetics400", 8, 32, 224, 121566352, (77.9, 93.2), "timesformer-base-finetuned-k400"),
-    _timesformer("base", "kinetics600", 8, 32, 224, 121720152, (79.1, 94.4), "timesformer-base-finetuned-k600"),
-    _timesformer("base", "somethingv2", 8, None, 224, 121392558, (59.1, 85.6), "timesformer-base-finetuned-ssv2"),
-    _timesformer("hr", "kinetics400", 16, 16, 448, 122024080, (79.6, 94.0), "timesformer-hr-finetuned-k400"),
-    _timesformer("hr", "kinetics600", 16, 16, 448, 122177880, (81.8, 95.8), "timesformer-hr-finetuned-k600"),
-    _timesformer("hr", "somethingv2", 16, None, 448, 121850286, (61.8, 86.9), "timesformer-hr-finetuned-ssv2"),
-    _timesformer("large", "kinetics400", 96, 4, 224, 121633936, (80.6, 94.7),
+    _timesformer("base", "kinetics400", 8, 32, 224, 121566352, "timesformer-base-finetuned-k400"),
+    _timesformer("base", "kinetics600", 8, 32, 224, 121720152, "timesformer-base-finetuned-k600"),
+    _timesformer("base", "somethingv2", 8, None, 224, 121392558, "timesformer-base-finetuned-ssv2"),
+    _timesformer("hr", "kinetics400", 16, 16, 448, 122024080, "timesformer-hr-finetuned-k400"),
+    _timesformer("hr", "kinetics600", 16, 16, 448, 122177880, "timesformer-hr-finetuned-k600"),
+    _timesformer("hr", "somethingv2", 16, None, 448, 121850286, "timesformer-hr-finetuned-ssv2"),
+    _timesformer("large", "kinetics400", 96, 4, 224, 121633936,
                  _DROPBOX + "r1iuxahif3sgimo/TimeSformer_divST_96x4_224_K400.pyth?dl=0"),
-    _timesformer("large", "kinetics600", 96, 4, 224, 121787736, (82.2, 95.6),
+    _timesformer("large", "kinetics600", 96, 4, 224, 121787736,
                  _DROPBOX + "857rx6xeclxfhdg/TimeSformer_divST_96x4_224_K600.pyth?dl=0"),
-    _timesformer("large", "somethingv2", 64, None, 224, 121435566, (62.0, 87.5),
+    _timesformer("large", "somethingv2", 64, None, 224, 121435566,
                  _DROPBOX + "3f1rm2al8mhprwa/TimeSformer_divST_64_224_SSv2.pyth?dl=0"),
     _timesformer_untrained("joint", "joint_space_time", 86112400, "Each token attends to all, in space and time."),
     _timesformer_untrained("space", "space_only", 86106256, "Frames are looked at apart: blind to their order."),
@@ -216,9 +199,6 @@ _VIVIT = _transformer(
     88954000,
     "ViViT: a video vision transformer, https://arxiv.org/abs/2103.15691",
     {"model_type": "vivit", "image_size": 224, "num_frames": 32, "tubelet_size": (2, 16, 16), **_BASE},
-    top=(79.9, None),
-    source="google-research/scenic scenic/projects/vivit/README.md",
-    how="32 frames x stride 2, 4 clips x 3 crops",
     notes="Trained on pixels from -1 to 1. The library's processor scales to that and, where normalising is left on, "
     "once more, to -3 to 1; such a folder is refused by name. The short side of 256 is the processor's. How views are "
     f"averaged is not stated; logits here. {_STRIDE} {_NOT_READ}",
@@ -234,9 +214,6 @@ def _vjepa2(name: str, handle: str, frames: int, rate: float, crop: int, size: d
         params,
         "V-JEPA 2, https://arxiv.org/abs/2506.09985",
         {"model_type": "vjepa2", "crop_size": crop, "frames_per_clip": frames, **size},
-        top=None,
-        source="",
-        how="",
         frames=(2, None),
         notes="A frozen encoder with an attentive classifier. No published number is in our table. The rate is the "
         "authors' frame step at 30 frames a second; videos of Something-Something have 12, and how they resampled them "

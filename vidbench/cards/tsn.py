@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vidbench.cards.card import ModelCard, Reported, Weights
+from vidbench.cards.card import ModelCard, Weights, reported_of
 from vidbench.records import InputSpec
 
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _SEGMENTS = InputSpec(8, None, 256, (224, 224), **_IMAGENET, sampling="segments", layout="NTCHW")
 # Every eighth frame of a video with 30 frames per second.
 _DENSE = replace(_SEGMENTS, frame_rate=3.75, crop=(256, 256), sampling="dense", num_clips=10, num_crops=3)
-_SOURCE = "https://github.com/mit-han-lab/temporal-shift-module"
 _FOLDER = "https://hanlab18.mit.edu/projects/tsm/models/"
 _TSN = "Temporal Segment Networks, https://arxiv.org/abs/1608.00859"
 _TSM = "TSM: Temporal Shift Module, https://arxiv.org/abs/1811.08383"
 _ABSENT = "nobody published this network's; it is here to be trained"
 
 
-def _published(name: str, file: str, spec: InputSpec, top1: float, *, notes: str = "", **options) -> ModelCard:
+def _published(name: str, file: str, spec: InputSpec, *, notes: str = "", **options) -> ModelCard:
     shifted = options.get("shift", False)
-    count = f"{spec.num_clips} clip{'s' * (spec.num_clips > 1)} of {spec.num_frames} frames, {spec.num_crops} crop"
     return ModelCard(
         name=name,
         build="vidbench.nets.tsn:TSN",
@@ -29,7 +27,7 @@ def _published(name: str, file: str, spec: InputSpec, top1: float, *, notes: str
         labels="kinetics400",
         num_classes=400,
         input=spec,
-        reported=Reported(top1, None, "kinetics400 val", f"video level, {count}{'s' * (spec.num_crops > 1)}", _SOURCE),
+        reported=reported_of(name),
         num_frames=(spec.num_frames, spec.num_frames) if shifted else (1, None),
         params=24327632,
         citation=_TSM if shifted else _TSN,
@@ -66,26 +64,23 @@ _DENSE_NOTE = (
 )
 
 CARDS = (
-    _published("tsn_resnet50.kinetics400", "TSM_kinetics_RGB_resnet50_avg_segment5_e50.pth", _SEGMENTS, 68.8),
+    _published("tsn_resnet50.kinetics400", "TSM_kinetics_RGB_resnet50_avg_segment5_e50.pth", _SEGMENTS),
     _published(
         "tsm_resnet50.kinetics400",
         "TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e50.pth",
         _SEGMENTS,
-        71.2,
         shift=True,
     ),
     _published(
         "tsm_resnet50.kinetics400_16f",
         "TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment16_e50.pth",
         _16_FRAMES,
-        72.6,
         shift=True,
     ),
     _published(
         "tsm_resnet50.kinetics400_dense",
         "TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e100_dense.pth",
         _DENSE,
-        74.1,
         shift=True,
         notes=_DENSE_NOTE,
     ),
