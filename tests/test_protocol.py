@@ -6,20 +6,23 @@ import copy
 import csv
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vidbench import protocol
+from vidbench import protocol, runs
 from vidbench.arguments import EvaluateConfig
 from vidbench.cards.card import Reported
-from vidbench.evaluate import evaluate, spec_facts
+from vidbench.evaluate import choose, evaluate, spec_facts
 from vidbench.intervals import clustered_proportion, proportion
+from vidbench.metrics import summarise
 from vidbench.models import CARDS
 from vidbench.protocol import interval, sentence, verdicts
 from vidbench.published import find_result, published, recorded_with, results_of
-from vidbench.records import ConfigError
+from vidbench.records import ConfigError, RunError
+from vidbench.utils import sha256_of_file
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = CARDS["r3d_18.kinetics400_v1"]  # 63.2 % on kinetics400 val, its whole protocol stated
@@ -369,3 +372,130 @@ def test_a_run_a_subset_and_other_views_say_what_they_are_against_the_recorded_f
     rows = part.run_folder / "rows.jsonl"
     rows.write_bytes(rows.read_bytes()[:-30])  # torn: the last video is done again, and the words are the same
     assert run(limit=12)[0].summary.splitlines()[:7] == part.summary.splitlines()[:7]
+
+
+# ---------------------------------------------------------------- --protocol
+
+
+def config(**changed):
+    return EvaluateConfig(**{"model": CARD.name, "dataset": "kinetics400", "dry_run": True, **changed})
+
+
+def spec_of(**changed):
+    return choose(config(**changed)).spec
+
+
+def test_the_card_is_the_default_and_fast_is_one_view():
+    assert spec_of() == spec_of(protocol="card") == CARD.input
+    assert spec_of(protocol="fast") == dataclasses.replace(CARD.input, num_clips=1, num_crops=1)
+    assert spec_of(protocol="fast", num_clips=1, average="max").average == "max"
+    stream = CARDS["movinet_a0_stream.k600"]
+    assert spec_of(model=stream.name, dataset="kinetics600", protocol="fast") == stream.input
+
+
+def test_a_file_changes_what_it_names_and_a_flag_wins_over_it(tmp_path):
+    file = tmp_path / "views.json"
+    file.write_text('{"num_clips": 10, "num_crops": 3, "crop": 96, "resize": [130, 140], "frame_rate": null}')
+    changed = {"num_clips": 10, "num_crops": 3, "crop": (96, 96), "resize": (130, 140), "frame_rate": None}
+    assert spec_of(protocol=str(file)) == dataclasses.replace(CARD.input, **changed)
+    assert spec_of(protocol=str(file), num_clips=2).num_clips == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"num_clip": 2}', "has a field 'num_clip'. Did you mean 'num_clips'"),
+        ('{"num_clips": "2"}', 'num_clips must be a whole number from 1 to 1000, not "2"'),
+        ('{"num_crops": true}', "num_crops must be 1, 3 or 10, not true"),
+        ('{"frame_rate": 0}', "frame_rate must be a number above 0"),
+        ('{"frame_rate": NaN}', "frame_rate must be a number above 0"),
+        ('{"resize": [1, 2, 3]}', "resize must be pixels of the short side"),
+        ('{"mean": [0.5, "a", 0.5]}', "mean must be numbers, one a channel"),
+        ('{"std": [0.5, 0, 0.5]}', "std must be numbers above 0"),
+        ('{"sampling": "stream"}', "sampling must be clips or"),
+        ('{"average": ["max"]}', "average must be logits or"),
+        ("[1]", "holds no JSON object"),
+        ('{"num_clips": 2', "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
+        ('{"mean": [0.5, 0.5], "std": [1, 1]}', "mean and std must have 3 numbers each"),
+        ('{"crop": 200}', "a crop of (200, 200) does not fit into frames resized to (128, 171)"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path, text, message):
+    file = tmp_path / "views.json"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        config(protocol=str(file)).checked()
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("--protocol ")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_contradicts_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="--protocol fast is one view, and --num-clips 5 asks for more"):
+        config(protocol="fast", num_clips=5).checked()
+    with pytest.raises(ConfigError, match="it is card, fast or a JSON file"):
+        config(protocol=str(tmp_path / "quick")).checked()
+    (tmp_path / "views.json").write_text('{"num_clips": 2}')
+    stream = {"model": "movinet_a0_stream.k600", "dataset": "kinetics600"}
+    with pytest.raises(ConfigError, match="takes a whole video frame by frame: leave out num_clips"):
+        config(**stream, protocol=str(tmp_path / "views.json")).checked()
+    (tmp_path / "views.json").write_text('{"num_frames": 8}')
+    with pytest.raises(ConfigError, match=r"num_frames must be 16 for mvit_v1_b\.kinetics400_v1, not 8"):
+        config(model="mvit_v1_b", protocol=str(tmp_path / "views.json")).checked()
+    with pytest.raises(ConfigError, match="--target cannot be used: There is no published result"):
+        config(target="nothing-like-it").checked()
+
+
+def test_how_the_input_was_asked_for_is_written_down_and_is_no_other_run(tmp_path):
+    """Two views by a file and by a flag are the same run; the target is a question asked of it."""
+    file = tmp_path / "views.json"
+    file.write_text('{"num_clips": 2}')
+    values = {"model": "mini2d", "dataset": "vidmini", "data_dir": str(ROOT / "data" / "vidmini"), "device": "cpu"}
+    values |= {"num_workers": 0, "no_cache": True, "results_dir": str(tmp_path), "limit": 8, "precision": "fp32"}
+    first = evaluate(EvaluateConfig(**values, protocol=str(file), run_name="run"))
+    manifest_file = first.run_folder / "manifest.json"
+    kept = json.loads(manifest_file.read_text())["protocol"]
+    assert kept["asked"] == {"file": "views.json", "sha256": sha256_of_file(file)}
+    assert (kept["changed"], kept["target"]) == ({"num_clips": [1, 2]}, None)
+    assert "protocol   as views.json says, 2 clips x 1 crop = 2 views" in first.summary
+    asked = {"target": "r3d-18-kinetics400-v1-kinetics400", "report_only": True}
+    second = evaluate(EvaluateConfig(**values, num_clips=2, run_name="run", **asked))
+    assert "NOT COMPARABLE with published 63.2 % on kinetics400 val" in second.summary
+    assert json.loads(manifest_file.read_text())["protocol"]["target"] == asked["target"]
+    third = evaluate(EvaluateConfig(**values, num_clips=2, run_name="run", target="card"))
+    assert third.metrics == first.metrics
+    with pytest.raises(RunError, match=r"spec\.num_clips was 2, now it is 1"):
+        evaluate(EvaluateConfig(**values, protocol="fast", run_name="run", report_only=True))
+
+
+def test_a_dry_run_says_what_fast_is():
+    assert evaluate(config(model="mini2d", dataset="vidmini", protocol="fast", no_cache=True)).summary.splitlines()[
+        1
+    ] == ("protocol   fast: the card's own single view")
+    facts = {"protocol": {"asked": "fast", "changed": {"num_clips": [5, 1]}}}
+    assert protocol.asked_words(facts) == "fast: 1 of the card's 5 views"
+
+
+# ---------------------------------------------------------------- what is written down
+
+
+def test_the_page_of_the_run_format_names_every_key_and_which_may_change(tmp_path):
+    values = {"model": "mini2d", "dataset": "vidmini", "data_dir": str(ROOT / "data" / "vidmini"), "limit": 1}
+    values |= {"num_workers": 0, "no_cache": True, "results_dir": str(tmp_path), "device": "cpu", "precision": "auto"}
+    folder = evaluate(EvaluateConfig(**values)).run_folder
+    written, page = json.loads((folder / "manifest.json").read_text()), (ROOT / "docs" / "run_format.md").read_text()
+    assert f"**schema {runs.SCHEMA}**" in page
+    assert written["schema"] == runs.SCHEMA
+    lines = dict(re.findall(r"^\| (`[\w`, †]+) \| (.*) \|$", page, flags=re.M))
+    for section, value in written.items():
+        (head,) = [head for head in lines if f"`{section}`" in head]
+        assert (f"`{section}` †" in head) == (section in runs.FREE_SECTIONS), section
+        if section in runs.FREE_SECTIONS or not isinstance(value, dict) or section in ("spec", "decode"):
+            continue
+        for key in value:
+            assert f"`{key}`" in lines[head], f"{section}.{key} is not on the page"
+            assert (f"`{key}` †" in lines[head]) == ((section, key) in runs.FREE_KEYS), f"{section}.{key}"
+    metrics_part = page.split("## metrics.json")[1].split("##")[0]
+    for key in set(json.loads((folder / "metrics.json").read_text())) - set(summarise([], ["a"])):
+        assert f"`{key}`" in metrics_part, key

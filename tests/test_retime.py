@@ -181,7 +181,7 @@ def test_a_changed_run_is_off_card_by_name_and_no_other_run_continues_it(tmp_pat
     assert outcome.run_folder.name.endswith("-fps-3")
     assert manifest["protocol"] == {"on_card": False, "num_views": 1, "changed": {"temporal": [None, "fps:3"]}}
     assert "temporal fps:3" in outcome.summary
-    assert "not comparable with published figures" in outcome.summary
+    assert "not comparable with the card's published figure" in outcome.summary
     assert "--temporal fps:3" in " ".join(manifest["command"])
     with pytest.raises(RunError, match="temporal"):
         evaluate(EvaluateConfig(**options, run_name=outcome.run_folder.name, temporal="fps:4"))

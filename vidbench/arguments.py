@@ -33,6 +33,8 @@ from vidbench.flags import (
     texts,
     whole,
 )
+from vidbench.protocol import FLAGS, asked_input
+from vidbench.published import find_result
 from vidbench.records import DECODER_MODULES, DECODERS, ConfigError, VidbenchError
 from vidbench.remote import is_remote
 from vidbench.utils import nearest_hint, printable, try_to_write
@@ -253,6 +255,23 @@ class EvaluateConfig(Options):
         "without those it is random: everything runs, and the run says that it gives no result",
         group=WHAT,
         default=False,
+    )
+    protocol: str = option(
+        path,
+        "card (the views behind the published figure), fast (one view, and the run says so), or a JSON file of input "
+        "fields (docs/evaluation.md names them). Options below win over card and file; fast refuses more than one view",
+        group=INPUT,
+        metavar="card|fast|PATH",
+        default="card",
+    )
+    target: str | None = option(
+        text,
+        "published result to compare with, an id of vidbench/cards/published.csv, where the weights are those of that "
+        "result or were trained to reach it; the word card for those of the card again. Changes the verdict only",
+        group=INPUT,
+        metavar="ID",
+        default=None,
+        shown="default: those of the card's weights",
     )
     num_clips: int | None = option(
         whole(1, 1000),
@@ -1679,9 +1698,14 @@ def _check_input(config: EvaluateConfig) -> None:
     from vidbench import models
 
     card = models.find_card(config.model, config.weights)
+    if config.target not in (None, "card"):
+        with _about("target"):
+            find_result(config.target)
     if config.num_crops not in (None, 1, 3, 10):
         raise OptionError("num_crops", f"must be 1, 3 or 10, not '{config.num_crops}'")
     height, width = card.input.crop
+    if config.protocol != "card":
+        _check_protocol(config, card)
     if config.short_side is not None and config.short_side < max(height, width):
         raise OptionError(
             "short_side",
@@ -1695,6 +1719,23 @@ def _check_input(config: EvaluateConfig) -> None:
     if config.num_frames is not None and not fewest <= config.num_frames <= (most or config.num_frames):
         allowed = f"{fewest}" if fewest == most else f"from {fewest} to {most}" if most else f"at least {fewest}"
         raise OptionError("num_frames", f"must be {allowed} for {card.name}, not {config.num_frames}")
+
+
+def _check_protocol(config: EvaluateConfig, card) -> None:
+    """The input that a protocol file and the flags make together is one that the card's network can take."""
+    given = {name: getattr(config, name) for name in FLAGS} | {"resize": config.short_side}
+    spec, what = asked_input(card.input, config.protocol, given), quoted(config.protocol, 160)
+    fewest, most = card.num_frames
+    if not fewest <= spec.num_frames <= (most or spec.num_frames):
+        allowed = f"{fewest}" if fewest == most else f"from {fewest} to {most}" if most else f"at least {fewest}"
+        raise OptionError("protocol", f"{what}: num_frames must be {allowed} for {card.name}, not {spec.num_frames}")
+    sides = spec.resize if isinstance(spec.resize, tuple) else (spec.resize, spec.resize)
+    if any(crop > side for crop, side in zip(spec.crop, sides)):
+        raise OptionError(
+            "protocol", f"{what}: a crop of {spec.crop} does not fit into frames resized to {spec.resize}"
+        )
+    if {len(spec.mean), len(spec.std)} != {spec.channels}:
+        raise OptionError("protocol", f"{what}: mean and std must have {spec.channels} numbers each for {card.name}")
 
 
 def _check_files(config: EvaluateConfig) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -157,6 +158,7 @@ def evaluate(config, *, progress=None, engine=None) -> Outcome:
                 f"stopped after {len(run.rows)} of {len(plan.records)} videos; the same command continues in {folder}"
             )
             return Outcome(folder, done, EXIT_INTERRUPTED, {})
+        keep_target(folder, config.target)
         return finish(folder, config, ran=bool(left))
 
 
@@ -175,6 +177,7 @@ def report_again(config) -> Outcome:
         if name in new
     }
     refuse_differences(folder, shared, new)
+    keep_target(folder, config.target)
     return finish(folder, config, ran=False)
 
 
@@ -251,13 +254,9 @@ def shard_of(records: list[VideoRecord], shard: str | None, batch_size: int) -> 
 
 
 def override(spec: InputSpec, config) -> InputSpec:
-    """The card's input with the flags that were given; the card's own values where they were not."""
-    names = ("num_frames", "frame_rate", "num_clips", "num_crops", "average", "temporal", "corrupt")
-    given = {name: getattr(config, name) for name in names} | {"resize": config.short_side}
-    changed = {name: value for name, value in given.items() if value is not None}
-    if spec.sampling == "stream" and {"num_frames", "num_clips"} & set(changed):
-        raise ConfigError("this model takes a whole video frame by frame: leave out --num-frames and --num-clips")
-    return dataclasses.replace(spec, **changed)
+    """The card's input as ``--protocol`` changes it, and then the flags that were given."""
+    given = {name: getattr(config, name) for name in protocol.FLAGS} | {"resize": config.short_side}
+    return protocol.asked_input(spec, config.protocol, given)
 
 
 def make_label_map(choice, labels: tuple[str, ...], card) -> predict.LabelMap | None:
@@ -294,6 +293,7 @@ def run_folder(config) -> Path:
         return Path(config.results_dir) / config.run_name
     choice = choose(config)
     words = [choice.card.name, choice.dataset.name, choice.split]
+    words += [] if config.protocol == "card" else [re.sub(r"[^\w.-]+", "-", Path(config.protocol).stem)[:40]]
     words += [f"limit{config.limit}"] if config.limit else []
     words += [f"shard{config.shard.replace('/', 'of')}"] if config.shard else []
     words += [word.replace(":", "-") for word in (config.temporal, config.corrupt) if word]
@@ -365,7 +365,13 @@ def manifest(config, plan: Plan, device: str) -> dict:
         **facts,
         "label_map": plan.label_map.facts() if plan.label_map else None,
         "labels": list(plan.labels),
-        "protocol": {"on_card": plan.on_card, "num_views": plan.spec.num_views, "changed": changed_fields(plan)},
+        "protocol": {
+            "on_card": plan.on_card,
+            "num_views": plan.spec.num_views,
+            "changed": changed_fields(plan),
+            "asked": protocol.asked_facts(config.protocol),
+            "target": config.target if config.target != "card" else None,
+        },
         "command": command(config),
         "environment": {"packages": package_versions(), "machine": machine_facts(), "commit": git_commit(ROOT)},
     }
@@ -749,8 +755,10 @@ def describe_plan(config, plan: Plan, folder: Path) -> str:
     done = len(read_rows(folder / "rows.jsonl", plan.records)[0])
     left = sum(size > 0 for size in sizes[done:])
     off_card, megabytes = "" if plan.on_card else " (off its card)", sum(sizes) / 1e6
+    asked = {"asked": protocol.asked_facts(config.protocol), "changed": changed_fields(plan)}
     lines = [
         f"model      {plan.card.name}, {plan.spec.num_views} view(s) a video{off_card}",
+        *(f"protocol   {words}" for words in [protocol.asked_words({"protocol": asked})] if words),
         f"videos     {len(plan.records)} listed, {len(present)} present ({megabytes:.3g} MB), {done} already done",
         f"run folder {folder}",
     ]
@@ -801,6 +809,14 @@ def measure_cost(config, plan: Plan, records: list[VideoRecord]) -> tuple[float,
 
 
 # ---------------------------------------------------------------- the end
+
+
+def keep_target(folder: Path, target: str | None) -> None:
+    """Write into the manifest which published result ``--target`` names; leave it alone where none is named."""
+    facts, asked = read_json(folder / "manifest.json"), None if target == "card" else target
+    before = facts.get("protocol") or {}
+    if target is not None and before.get("target") != asked:
+        write_json(folder / "manifest.json", {**facts, "protocol": {**before, "target": asked}})
 
 
 def finish(folder: Path, config, *, ran: bool) -> Outcome:

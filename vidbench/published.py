@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidbench.records import ConfigError
-from vidbench.utils import nearest_hint, printable
+from vidbench.utils import nearest, nearest_hint, printable
 
 TABLE = Path(__file__).parent / "cards" / "published.csv"
 WEIGHTS = Path(__file__).parent / "weights"
@@ -141,8 +141,9 @@ def find_result(name: str) -> Published:
     """The row of an id; raises ``ConfigError``, with the nearest ids, for another."""
     rows = published()
     if name not in rows:
+        close = nearest(name, rows)
         raise ConfigError(
-            f"There is no published result {printable(name, 80)!r}.{nearest_hint(name, rows)} "
+            f"There is no published result {printable(name, 80)!r}.{nearest_hint(name, rows) if close else ''} "
             "vidbench/cards/published.csv has them all."
         )
     return rows[name]

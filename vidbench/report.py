@@ -185,7 +185,7 @@ def _protocol_words(manifest: dict) -> str:
     spec, decode, run = section(manifest, "spec"), section(manifest, "decode"), section(manifest, "run")
     frames = frames_words(spec)
     crop = "x".join(str(side) for side in _pair(spec.get("crop")))
-    words = [views_words(spec), frames, f"crop {crop}" if crop else ""]
+    words = [protocol.asked_words(manifest), views_words(spec), frames, f"crop {crop}" if crop else ""]
     words += [str(decode.get("decoder") or "")]
     words += [f"{run.get('precision', '')} on {run['device']}".strip() if run.get("device") else ""]
     return ", ".join(word for word in words if word)
@@ -271,7 +271,7 @@ def cautions(manifest: dict, metrics: dict) -> list[dict]:
     if isinstance(listed, int) and metrics["n_listed"] < listed:
         add("stop", "Not finished", f"only {metrics['n_listed']} of {listed} listed videos have a row so far")
     if protocol.get("on_card") is False:
-        add("warn", "Off card", f"{_changed_words(protocol)}; not comparable with published figures")
+        add("warn", "Off card", f"{_changed_words(protocol)}; not comparable with the card's published figure")
     if dataset.get("limit"):
         of = f" of {dataset['n_in_split']}" if dataset.get("n_in_split") else ""
         add("warn", "Subset", f"{metrics['n_listed']} videos{of}, drawn with seed {dataset.get('seed')}")
@@ -506,13 +506,14 @@ def reported(value) -> list[dict]:
 def protocol_table(manifest: dict) -> list[tuple[str, str]]:
     """How the figures were made, as ``(what, how)``; entries without a value are left out."""
     names = ("spec", "dataset", "decode", "run", "model", "protocol")
-    spec, dataset, decode, run, model, protocol = (section(manifest, name) for name in names)
+    spec, dataset, decode, run, model, asked = (section(manifest, name) for name in names)
     limits = section(decode, "limits") or decode
     table = {
         "Model": model.get("name"),
         "Weights": weights_words(model),
         "Data": _data_protocol(dataset),
         "Labels": _label_words(manifest),
+        "Asked for": protocol.asked_words(manifest),
         "Frames of a view": frames_words(spec),
         "Chosen": SAMPLING.get(spec.get("sampling"), spec.get("sampling")),
         "Optical flow": decode.get("flow"),
@@ -532,7 +533,7 @@ def protocol_table(manifest: dict) -> list[tuple[str, str]]:
         ),
         "Precision": " ".join(_value(run[name]) for name in ("precision", "memory_format") if run.get(name)),
         "Batch": f"{run['batch_size']} videos on {run.get('device', '?')}" if run.get("batch_size") else None,
-        "As on the model's card": {True: "yes", False: "no"}.get(protocol.get("on_card")),
+        "As on the model's card": {True: "yes", False: "no"}.get(asked.get("on_card")),
     }
     return [(name, str(text)) for name, text in table.items() if text]
 
@@ -653,6 +654,7 @@ def command(manifest: dict) -> str:
         "present-only": [] if dataset.get("present_only") else None,
         "label-map": section(manifest, "label_map").get("source"),
         **{name.replace("_", "-"): values[1] for name, values in changed.items() if _is_flag(name, values)},
+        "protocol": _protocol_flag(section(manifest, "protocol").get("asked")),
         "batch-size": run.get("batch_size"),
         "precision": run.get("precision"),
         "decoder": section(manifest, "decode").get("decoder"),
@@ -661,6 +663,12 @@ def command(manifest: dict) -> str:
     for name, value in flags.items():
         words += [] if value is None else [f"--{name}", *(value if isinstance(value, list) else [value])]
     return shlex.join(_value(word) for word in words)
+
+
+def _protocol_flag(asked) -> str | None:
+    if isinstance(asked, dict):
+        return asked.get("file")
+    return None if asked == "card" else asked
 
 
 def _is_flag(name: str, values) -> bool:

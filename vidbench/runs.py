@@ -30,6 +30,8 @@ FREE_KEYS = {
     ("model", "published"),
     ("dataset", "n_in_list"),  # of the list before it was divided; runs of earlier versions have none
     ("dataset", "list_sha256"),
+    ("protocol", "asked"),  # how the input was asked for; what it is stands in spec
+    ("protocol", "target"),  # what the run is compared with
     ("label_map", "columns"),  # follow from its source and hash; runs of earlier versions have none
 }
 
