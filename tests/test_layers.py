@@ -16,7 +16,7 @@ PACKAGE = ROOT / "vidbench"
 
 LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records intervals",
-    "published",
+    "published studies",
     "metrics flags plots.figure plots.words",
     "data.catalog data.sample data.web data.disk data.near data.ledger data.video data.ends",
     "calibration views power diagrams data.archives data.download data.pictures data.packets nets.padding plots",
@@ -64,6 +64,7 @@ LIGHT += [
     "completion",
     "published",
     "protocol",
+    "studies",
 ]
 ALONE = {"tensorflow": "hubs", "tensorflow_hub": "hubs", "ray": "distribute", "ipywidgets": "widgets"}
 

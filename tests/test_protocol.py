@@ -107,7 +107,8 @@ def test_a_card_and_its_row_agree_wherever_the_source_speaks():
             assert protocol.compare_protocols(row, facts)[0] == [], card.name
             assert card.reported == Reported(row.top1, row.top5, row.on, row.protocol, row.source)
             compared += 1
-    assert compared == sum(card.reported is not None for card in CARDS.values()) == 80
+    assert compared == sum(card.reported is not None for card in CARDS.values())
+    assert compared >= 90
 
 
 def test_cards_in_the_table_are_cards_of_ours():

@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
 from vidbench.compare import cost_of, cost_plot, differing_protocol
 from vidbench.metrics import summarise
 from vidbench.records import RunError
-from vidbench.report import cautions, dataset_labels, protocol_table, render, section
+from vidbench.report import cautions, closest_verdict, dataset_labels, protocol_table, render, script_source, section
 from vidbench.review import compare
 from vidbench.runs import read_json, read_rows
 from vidbench.utils import printable
@@ -40,7 +40,8 @@ FILES = {  # what is served of a run folder, and as what
     "manifest.json": "application/json",
 }
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    f"script-src {script_source()}; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
@@ -62,6 +63,7 @@ class ShownRun:
         manifest: the content of ``manifest.json``; empty where it cannot be read.
         labels: class names of the data.
         metrics: as ``metrics.summarise`` gives it; ``None`` where there are no rows yet.
+        verdict: on the published result that is closest, as ``report.closest_verdict`` gives it; ``None`` without one.
         problem: why the run cannot be read, or nothing.
     """
 
@@ -71,6 +73,7 @@ class ShownRun:
     manifest: dict = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     metrics: dict | None = None
+    verdict: dict | None = None
     problem: str = ""
 
     @property
@@ -102,6 +105,7 @@ def read_shown(folder: Path) -> ShownRun:
         rows, _ = read_rows(folder / "rows.jsonl")
         unmapped = section(manifest, "label_map").get("unmapped") or ()
         metrics = summarise(rows, labels, unmapped=unmapped) if rows else None
+        verdict = closest_verdict(folder, manifest, rows, metrics) if rows else None
         if metrics:
             (
                 cautions(manifest, metrics),
@@ -112,7 +116,7 @@ def read_shown(folder: Path) -> ShownRun:
         log.warning("%s cannot be read: %s", folder, problem)
         what = "manifest.json is" if isinstance(problem, RunError) else "files are"
         return ShownRun(**facts, problem=f"Its {what} damaged; the log says how.")
-    return ShownRun(**facts, manifest=manifest, labels=labels, metrics=metrics)
+    return ShownRun(**facts, manifest=manifest, labels=labels, metrics=metrics, verdict=verdict)
 
 
 def modified(path: Path) -> float:
@@ -222,6 +226,7 @@ def line_of(run: ShownRun) -> dict:
         "random": run.random,
         "metrics": metrics,
         "cost": cost_of(run.manifest) if metrics else None,
+        "verdict": run.verdict,
         "cautions": [item for item in cautions(run.manifest, metrics) if item["kind"] != "note"] if metrics else [],
     }
 

@@ -20,7 +20,7 @@ from vidbench import calibration, intervals, power
 from vidbench.ensemble import fit_weights, fused_right, given_weights
 from vidbench.metrics import has_label, is_correct, is_counted, percent, summarise
 from vidbench.records import ConfigError, Row, RunError
-from vidbench.report import cautions, clean, protocol_table, render, section
+from vidbench.report import cautions, clean, closest_verdict, protocol_table, render, section
 from vidbench.review import Run, read_run
 from vidbench.runs import results_in
 from vidbench.scores import probabilities, view_seconds
@@ -446,7 +446,14 @@ def _run_line(entry: Entry) -> dict:
     line |= {name: entry.accuracy[name] for name in ("value", "low", "high", "k", "n", "n_groups", "design_effect")}
     line |= {"mean_class_accuracy": figures["mean_class_accuracy"]["listed"], "macro_f1": figures["macro_f1"]}
     line |= {"n_skipped": figures["n_skipped"], "random_weights": str(entry.random).lower()}
+    verdict = _verdict(entry) or {}
+    line |= {"verdict": verdict.get("verdict"), "published": verdict.get("id"), "published_top1": verdict.get("top1")}
     return line | {name: cost.get(name) for name in ("seconds", "network", "device")}
+
+
+def _verdict(entry: Entry) -> dict | None:
+    run = entry.run
+    return closest_verdict(run.folder, run.manifest, run.rows, entry.figures)
 
 
 def _pair_line(pair: Pair) -> dict:
@@ -472,6 +479,7 @@ def page_content(comparison: Comparison) -> dict:
                 "macro_f1": entry.figures["macro_f1"],
                 "random": entry.random,
                 "cost": entry.cost,
+                "verdict": _verdict(entry),
                 "cautions": [item for item in cautions(entry.run.manifest, entry.figures) if item["kind"] != "note"],
             }
             for entry in entries

@@ -147,6 +147,47 @@ def per_class(rows: Sequence[Row], labels: Sequence[str]) -> list[dict]:
     return table
 
 
+def parent_matrix(matrix: np.ndarray, parents: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """A confusion matrix between categories of classes.
+
+    Args:
+        matrix: int64 (K, K + 1), as ``confusion_matrix`` gives it.
+        parents: the category of each of the K classes.
+
+    Returns:
+        Names of the P categories in the order of their first class, and int64 (P, P + 1); the last column again counts
+        skipped videos and answers that are no class.
+    """
+    names = list(dict.fromkeys(parents))
+    member = np.array([[parent == name for parent in parents] for name in names], np.int64)
+    square = member @ matrix[:, :-1] @ member.T
+    return names, np.column_stack([square, member @ matrix[:, -1]])
+
+
+def by_parent(matrix: np.ndarray, parents: Sequence[str]) -> list[dict]:
+    """What became of the videos of each category, those with the lowest accuracy first.
+
+    Returns:
+        ``{parent, num_classes, n, right, within, outside, lost, confused_with}``: ``right`` as ``proportion`` gives it,
+        of the class itself; counts of answers ``within`` the category that are another class of it, ``outside`` it, and
+        videos ``lost``; ``confused_with`` the other category most often said as ``{parent, count}``, or ``None``.
+    """
+    names, summed = parent_matrix(matrix, parents)
+    lines = []
+    for place, name in enumerate(names):
+        inside = [index for index, parent in enumerate(parents) if parent == name]
+        n, right = int(summed[place].sum()), int(sum(matrix[index, index] for index in inside))
+        if not n:
+            continue
+        others = summed[place, :-1].copy()
+        others[place] = 0
+        said = {"parent": names[int(others.argmax())], "count": int(others.max())} if others.any() else None
+        line = {"parent": name, "num_classes": len(inside), "n": n, "right": proportion(right, n)}
+        line |= {"within": int(summed[place, place]) - right, "outside": int(others.sum())}
+        lines.append({**line, "lost": int(summed[place, -1]), "confused_with": said})
+    return sorted(lines, key=lambda line: line["right"]["value"])
+
+
 def is_correct(row: Row, k: int) -> bool:
     """Whether a row is right at top-k; skipped rows and rows of unknown rank are not."""
     return row.predicted and 0 <= row.rank < k

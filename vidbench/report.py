@@ -7,7 +7,10 @@ HTML, and control and direction-changing characters are written out.
 
 from __future__ import annotations
 
+import base64
 import csv
+import functools
+import hashlib
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -15,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench import diagrams, protocol, scores
+from vidbench import diagrams, protocol, scores, studies
 from vidbench import metrics as figures
 from vidbench.data import ledger as ledgers
+from vidbench.data.catalog import parents_of
 from vidbench.data.pictures import data_uri, encode_jpeg
 from vidbench.data.sample import middle_indices
 from vidbench.metrics import percent, summarise, summary_line
@@ -25,9 +29,10 @@ from vidbench.records import PREDICTED, RANDOM_NOTE, STATUSES, Row, RunError, Un
 from vidbench.runs import read_json, read_rows
 from vidbench.utils import atomic_writer, plural, printable, spreadsheet_cell, usable_cores
 
+TEMPLATES = Path(__file__).parent / "templates"
 MAX_MATRIX = 40  # classes of a whole confusion matrix; with more, the most confused ones are shown
 NUM_CONFUSED = 20  # classes of that smaller matrix
-NUM_PAIRS = 30
+NUM_PAIRS = 30  # of the most frequent confusions; a third of it beside a whole matrix
 NUM_MISTAKES = 12
 NUM_FRAMES = 6  # of a film strip
 FRAME_WIDTH = 160  # pixels
@@ -351,7 +356,8 @@ def write_report(run_folder: Path, whole: dict | None = None) -> Path:
         ledgers.read_absent(folder, whole=not section(manifest, "dataset").get("shard")),
     )
     whole = whole or scores.figures(folder, manifest, rows, labels)
-    page = render(page_content(manifest, rows, labels, section(manifest, "timing"), unusable, absent, whole))
+    content = page_content(manifest, rows, labels, section(manifest, "timing"), unusable, absent, whole)
+    page = render({**content, "studies": [study_content(one) for one in studies.studies_of(folder, manifest)]})
     with atomic_writer(folder / "report.html", "w") as file:
         file.write(page)
     return folder / "report.html"
@@ -406,7 +412,9 @@ def page_content(
         "protocol": protocol_table(manifest),
         "classes": sorted(metrics["per_class"], key=lambda line: (line["listed"]["value"], -line["n"], line["index"])),
         "confusion": confusion(matrix, labels),
+        "parents": parent_content(matrix, labels),
         "pairs": confused_pairs(matrix, labels),
+        "studies": [],
         "mistakes": all_mistakes(confident_mistakes(rows), dataset.get("data_dir")),
         "n_mistakes": sum(is_mistake(row) for row in rows),
         "skipped": skipped(rows),
@@ -446,12 +454,32 @@ def probabilities(metrics: dict, manifest: dict) -> dict:
 def render(content: dict, template: str = "report.html.j2") -> str:
     """A page: one of ``templates/`` with every value cleaned and escaped."""
     import jinja2
+    from markupsafe import Markup
 
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    loader = jinja2.FileSystemLoader(TEMPLATES)
     strict = {"autoescape": True, "finalize": clean, "undefined": jinja2.StrictUndefined}
     jinja = jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, **strict)
-    jinja.filters |= {"percent": percent, "pct": lambda value: f"{100 * value:.1f}"}
-    return jinja.get_template(template).render(content) + "\n"
+    jinja.filters |= {"percent": percent, "pct": lambda value: f"{100 * value:.1f}", "points": points}
+    script = {"script": Markup(table_script()), "script_source": script_source()}
+    return jinja.get_template(template).render({**content, **script}) + "\n"
+
+
+def points(change: dict) -> str:
+    """``-40.3 [-51.0, -28.6]``: a difference in points, with its interval."""
+    return "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * change[name] for name in ("value", "low", "high")))
+
+
+@functools.cache
+def table_script() -> str:
+    """What sorts and filters the tables of a page: the only script in it."""
+    return (TEMPLATES / "table.js").read_text(encoding="utf-8")
+
+
+@functools.cache
+def script_source() -> str:
+    """The source that a Content-Security-Policy allows scripts from: those with the hash of ours, and no others."""
+    digest = hashlib.sha256(table_script().encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def clean(value):
@@ -483,6 +511,18 @@ def verdict_lines(found: Sequence[dict]) -> list[dict]:
         figure = f"{100 * one['top1']:.{one['digits']}f}"
         lines.append({**one, "kind": kind, "meaning": meaning, "shown": figure, "link": _link(one["source"])})
     return lines
+
+
+def closest_verdict(folder: Path, manifest: dict, rows: Sequence[Row], metrics: dict) -> dict | None:
+    """The verdict on the published result whose protocol is closest, as ``verdict_lines`` has it; ``None`` without one.
+
+    Raises:
+        RunError: what is known of absent videos is damaged.
+    """
+    dataset = section(manifest, "dataset")
+    absent = ledgers.read_absent(folder, whole=not dataset.get("shard"))
+    ledger = ledgers.summarise_ledger(ledgers.run_ledger(rows, absent), metrics, dataset)
+    return next(iter(verdict_lines(protocol.verdicts(manifest, metrics, ledger))), None)
 
 
 def _link(source: str) -> str | None:
@@ -735,6 +775,31 @@ def most_confused_classes(square: np.ndarray, number: int) -> np.ndarray:
             break
         chosen |= {true: None, said: None}
     return np.array(list(chosen) or range(min(number, len(square))), np.int64)
+
+
+def parent_content(matrix: np.ndarray, labels: Sequence[str]) -> dict | None:
+    """Confusion between the categories that a dataset's authors put its classes into; ``None`` where there are none.
+
+    Returns:
+        ``{lines, matrix}``: ``lines`` as ``metrics.by_parent`` gives them, ``matrix`` as ``confusion`` does, in which
+        an answer of the same category is right.
+    """
+    parents = parents_of(labels)
+    if parents is None or not matrix[:, :-1].sum():
+        return None
+    names, summed = figures.parent_matrix(matrix, parents)
+    return {"lines": figures.by_parent(matrix, parents), "matrix": confusion(summed, names)}
+
+
+def study_content(study: dict) -> dict:
+    """A study as the page shows it: of corruptions a table ``{name: {severity: line}}``."""
+    if study["kind"] == "temporal":
+        return {"needing": "some", "num_classes": "all", **study}
+    table: dict[str, dict] = {}
+    for line in study["lines"]:
+        table.setdefault(line["name"], {})[line["severity"]] = line
+    levels = sorted({line["severity"] for line in study["lines"]})
+    return {**study, "table": table, "levels": levels}
 
 
 def _pairs_by_count(square: np.ndarray) -> list[tuple[int, int]]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench import intervals
+from vidbench import intervals, studies
 from vidbench.metrics import percent
-from vidbench.report import render, section
+from vidbench.report import points, render, section, write_report
 from vidbench.runs import results_in
 from vidbench.utils import atomic_writer, write_table
-from vidbench.variants import Variant, change_of, points, run_variants, single_frame_model
+from vidbench.variants import Variant, change_of, run_variants, single_frame_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,9 @@ def mean_words(found: Robustness) -> str:
 
 
 def write_study(found: Robustness, out: str | Path) -> Path:
-    """Write ``robustness.csv`` and ``robustness.html`` into a folder; gives the page's path.
+    """Write ``robustness.csv``, ``robustness.html`` and ``study.json`` into a folder; gives the page's path.
+
+    The report of the run on unchanged videos is made again, with the table in it.
 
     Raises:
         RunError: the folder cannot be written to.
@@ -163,7 +165,19 @@ def write_study(found: Robustness, out: str | Path) -> Path:
         page = render(page_content(found), "robustness.html.j2")
         with atomic_writer(out / "robustness.html", "w") as file:
             file.write(page)
+        studies.write_study(out, "robustness", found.plain.entry.run.manifest, facts(found))
+        write_report(found.plain.entry.run.folder)
     return out / "robustness.html"
+
+
+def facts(found: Robustness) -> dict:
+    """What the report of a run shows of the study: the model's own table, and the mean corruption error in words."""
+    lines = [
+        {"name": line["corruption"], "severity": level, **studies.figures(cell["accuracy"], cell["change"])}
+        for line in found.models[0]["lines"]
+        for level, cell in zip(found.severities, line["cells"])
+    ]
+    return {"lines": lines, "plain": studies.figures(found.models[0]["plain"])["accuracy"], "mean": mean_words(found)}
 
 
 def csv_lines(found: Robustness) -> list[dict]:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench import compare, intervals
+from vidbench import compare, intervals, studies
 from vidbench.metrics import percent
-from vidbench.report import render, section
+from vidbench.report import points, render, section, write_report
 from vidbench.runs import results_in
 from vidbench.utils import atomic_writer, printable, write_table
-from vidbench.variants import Variant, change_of, points, run_variants, single_frame_model
+from vidbench.variants import Variant, change_of, run_variants, single_frame_model
 
 MOVING = ("shuffle", "reverse")  # changes of order alone: every frame is still there
 
@@ -133,7 +133,9 @@ def text(found: Study) -> str:
 
 
 def write_study(found: Study, out: str | Path) -> Path:
-    """Write ``changes.csv``, ``classes.csv`` and ``temporal.html`` into a folder; gives the page's path.
+    """Write ``changes.csv``, ``classes.csv``, ``temporal.html`` and ``study.json`` into a folder; gives the page.
+
+    The report of the run on unchanged videos is made again, with the table in it.
 
     Raises:
         RunError: the folder cannot be written to.
@@ -146,7 +148,21 @@ def write_study(found: Study, out: str | Path) -> Path:
         page = render(page_content(found), "temporal.html.j2")
         with atomic_writer(out / "temporal.html", "w") as file:
             file.write(page)
+        studies.write_study(out, "temporal", found.plain.entry.run.manifest, facts(found))
+        write_report(found.plain.entry.run.folder)
     return out / "temporal.html"
+
+
+def facts(found: Study) -> dict:
+    """What the report of a run shows of the study."""
+    lines = [{"name": "unchanged", **studies.figures(found.plain.entry.accuracy)}]
+    for line in found.changes:
+        lines.append({"name": line["name"], **studies.figures(line["entry"].accuracy, line["change"])})
+    if found.single:
+        name = f"{found.single['name']}, single frames, unchanged"
+        lines.append({"name": name, **studies.figures(found.single["entry"].accuracy, found.single["change"])})
+    needing = sum(line["needs_time"] for line in found.classes)
+    return {"lines": lines, "needing": needing, "num_classes": len(found.classes)}
 
 
 def _change_line(line: dict) -> dict:

@@ -110,8 +110,3 @@ def change_of(first: compare.Entry, other: compare.Entry, places=None) -> dict:
     if places is None:
         return intervals.paired_difference(first.right, other.right, groups)
     return intervals.paired_difference(first.right[places], other.right[places], [groups[place] for place in places])
-
-
-def points(change: dict) -> str:
-    """``-40.3 [-51.0, -28.6]``: a difference in points, with its interval."""
-    return "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * change[name] for name in ("value", "low", "high")))

@@ -553,6 +553,25 @@ def load_aliases(name: str) -> dict[str, str]:
     return {alias: known for where, alias, known, _ in _shipped_rows("aliases") if where == name}
 
 
+def parents_of(labels: list[str] | tuple[str, ...]) -> tuple[str, ...] | None:
+    """The category of each class, where ``labels/parents.csv`` has one for all of them; ``None`` otherwise.
+
+    UCF101's five and HMDB51's five types are those of their authors' pages (``page`` of the two cards); vidmini's are
+    the pairs that differ by the direction of time, and appearance.
+
+    >>> parents_of(load_labels("hmdb51"))[:2]
+    ('Body movements with an object', 'Body movements')
+    """
+    known: dict[str, dict[str, str]] = {}
+    for where, name, parent in _shipped_rows("parents"):
+        known.setdefault(where, {})[name] = parent
+    for parents in known.values():
+        if labels and all(label in parents for label in labels):
+            found = tuple(parents[label] for label in labels)
+            return found if len(set(found)) > 1 else None
+    return None
+
+
 @dataclass(frozen=True)
 class Join:
     """A class of one list and one of another, under different names, that show the same action.
