@@ -17,10 +17,10 @@ PACKAGE = ROOT / "vidbench"
 LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records intervals",
     "published studies",
-    "metrics flags plots.figure plots.words",
+    "metrics flags plots.figure plots.words data.members data.parts",
     "data.catalog data.sample data.web data.disk data.near data.ledger data.video data.ends",
-    "calibration views power diagrams data.archives data.download data.pictures data.packets nets.padding plots",
-    "ensemble data.lists data.strict data.journal data.split data.mini data.barcode data.retime tflite",
+    "calibration views power diagrams data.tars data.download data.pictures data.packets nets.padding plots",
+    "ensemble data.archives data.lists data.strict data.journal data.split data.mini data.barcode data.retime tflite",
     "data.layouts data.foreign nets.inflate nets.backbone nets.i3d checkpoints gpu runs progress",
     "data.index data.decode",
     "data.process",
