@@ -23,7 +23,7 @@ import pytest
 
 from vidbench.data import download as module
 from vidbench.data.archives import stream_members
-from vidbench.data.download import Wanted, download, download_many, open_stream
+from vidbench.data.download import download, open_stream
 from vidbench.data.web import Patience, checked_url, retry_after
 from vidbench.records import FetchError
 
@@ -47,7 +47,7 @@ class Server:
     def __init__(self, files: dict[str, bytes], *, certificate=None):
         self.files, self.log, self.cuts = files, [], []
         self.ranges, self.validator, self.headers, self.moved = True, True, {}, {}
-        self.pause_s, self.sent, self.busy, self.most_busy, self.lock = 0.0, 0, 0, 0, threading.Lock()
+        self.pause_s, self.sent = 0.0, 0
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -57,16 +57,10 @@ class Server:
                 pass
 
             def do_GET(self):
-                with outer.lock:
-                    outer.busy += 1
-                    outer.most_busy = max(outer.busy, outer.most_busy)
                 try:
                     outer.answer(self)
                 except OSError:
                     self.close_connection = True
-                finally:
-                    with outer.lock:
-                        outer.busy -= 1
 
         class Quiet(http.server.ThreadingHTTPServer):
             def handle_error(self, *_):
@@ -606,45 +600,6 @@ def test_a_stopped_download_keeps_its_part(server, tmp_path):
     progress = lambda done, total: stop.set()  # noqa: E731
     refused(lambda: download(f"{server.url}/a.bin", tmp_path / "a", stop=stop, progress=progress), "stopped", "kept")
     assert 0 < (tmp_path / "a.part").stat().st_size < 300_001
-
-
-# ---------------------------------------------------------------- several at once
-
-
-def test_several_files_come_at_once_and_one_failure_stops_none(tmp_path):
-    files = {f"/{n}.bin": noise(200_000 + n, seed=n) for n in range(6)}
-    seen = []
-    with Server(files) as server:
-        server.pause_s = 0.05
-        wanted = [Wanted(server.url + path, tmp_path / path[1:], size=len(data)) for path, data in files.items()]
-        wanted.insert(2, Wanted(f"{server.url}/gone", tmp_path / "gone", size=5))
-        results = download_many(wanted, workers=3, progress=lambda *now: seen.append(now), patience=HASTY)
-        assert 2 <= server.most_busy <= 4  # one that has just ended may still be counted
-    assert [getattr(result, "num_bytes", None) for result in results] == [
-        200_000,
-        200_001,
-        None,
-        *range(200_002, 200_006),
-    ]
-    assert results[2].http_status == 404
-    assert all((tmp_path / path[1:]).read_bytes() == data for path, data in files.items())
-    whole = sum(map(len, files.values()))
-    assert seen[-1] == (whole, whole + 5)
-    assert seen == sorted(seen)
-
-
-def test_a_full_disk_stops_all(tmp_path, monkeypatch):
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage._replace(free=10))
-    with Server({f"/{n}": noise(1000, n) for n in range(9)}) as server:
-        wanted = [Wanted(f"{server.url}/{n}", tmp_path / str(n)) for n in range(9)]
-        refused(lambda: download_many(wanted, workers=1), "make room")
-        assert len(server.log) == 1
-
-
-def test_one_target_for_two_files_is_a_mistake(tmp_path):
-    with pytest.raises(ValueError, match="same target"):
-        download_many([Wanted("http://h/a", tmp_path / "x"), Wanted("http://h/b", tmp_path / "y" / ".." / "x")])
 
 
 # ---------------------------------------------------------------- reading without storing

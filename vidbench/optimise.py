@@ -11,8 +11,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-OPTIMIZERS = ("adamw", "sgd")
-SCHEDULES = ("cosine", "onecycle", "step", "plateau", "constant")
 STEPS = (0.6, 0.85)  # parts of training after which ``step`` divides the rate by ten
 NORMS = (nn.modules.batchnorm._BatchNorm,)
 NEVER = 10**12  # epochs between two steps that Lightning makes of a plateau's schedule

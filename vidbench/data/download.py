@@ -58,17 +58,6 @@ class Downloaded:
     url: str = ""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """One file for ``download_many``; see ``download`` for the fields."""
-
-    url: str
-    target: Path
-    sha256: str | None = None
-    size: int | None = None
-    mirrors: tuple[str, ...] = ()
-
-
 def download(
     url: str,
     target: str | os.PathLike,
@@ -103,81 +92,16 @@ def download(
     Raises:
         FetchError: the file cannot be had, is not the one promised, or does not fit on the disk.
     """
-    wanted = Wanted(url, Path(target), sha256, size, tuple(mirrors))
+    target = Path(target)
+    goal = _goal(sha256, size, most_bytes, target, progress)
+    addresses = [checked_url(address) for address in (url, *mirrors)]
     with contextlib.closing(Link(ca_bundle, patience or Patience(), stop)) as link:
-        return _download(link, wanted, most_bytes, progress)
-
-
-def _download(link: Link, wanted: Wanted, most_bytes: int, progress: Callable | None) -> Downloaded:
-    target = Path(wanted.target)
-    goal = _goal(wanted.sha256, wanted.size, most_bytes, target, progress)
-    addresses = [checked_url(address) for address in (wanted.url, *wanted.mirrors)]
-    with writing(target, KEPT):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    with _held(target):
-        if found := _already_there(goal):
-            return found
-        return _first_that_gives(addresses, target.name, lambda address: _download_from(link, address, goal))
-
-
-def download_many(
-    wanted: Sequence[Wanted],
-    *,
-    workers: int = 4,
-    ca_bundle: str | os.PathLike | None = None,
-    most_bytes: int = MOST_BYTES,
-    progress: Callable[[int, int | None], None] | None = None,
-    patience: Patience | None = None,
-) -> list[Downloaded | FetchError]:
-    """Fetch several files at the same time; one that cannot be had does not stop the others.
-
-    Args:
-        wanted: the files; no two with one target.
-        workers: connections at a time.
-        ca_bundle: as for ``download``.
-        most_bytes, patience: as for ``download``.
-        progress: called with (bytes of all files on disk, their size or ``None`` while one is unknown), never by
-            two threads at once.
-
-    Returns:
-        For each file, in the order given, what ``download`` returned or the error it raised.
-
-    Raises:
-        FetchError: this machine's disk is in the way (full, say); the parts stay.
-    """
-    from concurrent.futures import ThreadPoolExecutor
-
-    if len({os.path.abspath(item.target) for item in wanted}) < len(wanted):
-        raise ValueError("two of the files wanted have the same target")
-    stop, total, spoilt = threading.Event(), _Total(wanted, progress), []
-
-    own, links = threading.local(), []  # each thread keeps its connections from file to file
-
-    def one(number: int, item: Wanted) -> Downloaded | FetchError:
-        try:
-            if not hasattr(own, "link"):
-                own.link = Link(ca_bundle, patience or Patience(), stop)
-                links.append(own.link)
-            return _download(own.link, item, most_bytes, lambda done, size: total.update(number, done, size))
-        except FetchError as problem:
-            if problem.spoils == "all" and not stop.is_set():
-                spoilt.append(problem)
-                stop.set()
-            return problem
-
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        try:
-            results = list(pool.map(one, range(len(wanted)), wanted))
-        except BaseException:  # Ctrl-C: the threads end at their next piece
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        finally:
-            for link in links:
-                link.close()
-    if spoilt:
-        raise spoilt[0]
-    return results
+        with writing(target, KEPT):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        with _held(target):
+            if found := _already_there(goal):
+                return found
+            return _first_that_gives(addresses, target.name, lambda address: _download_from(link, address, goal))
 
 
 def open_stream(
@@ -457,21 +381,6 @@ def _first_that_gives(addresses: list[str], name: str, fetch: Callable):
         f"None of {len(problems)} addresses gives {printable(name, 100)}: {reasons}",
         http_status=problems[0].http_status,
     )
-
-
-class _Total:
-    """Adds up the progress of several files."""
-
-    def __init__(self, wanted: Sequence[Wanted], progress: Callable | None):
-        self.sizes, self.done = [item.size for item in wanted], [0] * len(wanted)
-        self.progress, self.lock = progress, threading.Lock()
-
-    def update(self, number: int, done: int, size: int | None) -> None:
-        if not self.progress:
-            return
-        with self.lock:
-            self.done[number], self.sizes[number] = done, size
-            self.progress(sum(self.done), None if None in self.sizes else sum(self.sizes))
 
 
 # ---------------------------------------------------------------- a file that is read and not stored
