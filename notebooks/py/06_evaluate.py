@@ -405,4 +405,4 @@ accuracy_bars({f"{name}: {part}": value for name, parts in both.items() for part
 #    them. Do the accuracies agree with those of this chapter, within their intervals?
 
 # %% [markdown] tags=["next"]
-# [Solutions](solutions/06_evaluate_solutions.ipynb) · Next: [9. Modern models](09_modern_models.ipynb)
+# [Solutions](solutions/06_evaluate_solutions.ipynb) · Next: [7. Does it need time](07_does_it_need_time.ipynb)
