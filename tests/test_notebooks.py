@@ -410,7 +410,7 @@ def test_a_chapter_out_of_order_is_refused(changes, problem):
 def test_a_chapter_of_too_many_cells_is_refused():
     notebook, chapter = chapter_of()
     notebook.cells[5:5] = [new_code_cell("pass") for _ in range(40)]
-    assert any("cells; 30 to 60" in found for found in tool.order_problems(notebook, chapter))
+    assert any("cells; 30 to 75" in found for found in tool.order_problems(notebook, chapter))
 
 
 def test_a_pair_out_of_step_is_refused():

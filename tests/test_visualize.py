@@ -17,7 +17,7 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
 
-from vidbench import visualize
+from vidbench import calibration, visualize
 from vidbench.data.sample import middle_indices
 from vidbench.metrics import confusion_matrix, proportion, summarise, wilson
 from vidbench.plots import pictures
@@ -67,6 +67,7 @@ EVERY = {
     "accuracy_bars": lambda: visualize.accuracy_bars({"x": (3, 4), "y": (0, 0)}, chance=0.5),
     "change_bars": lambda: visualize.change_bars({"A_b$c": {"value": -0.4, "low": -0.5, "high": -0.1}}),
     "per_class_bars": lambda: visualize.per_class_bars([{"label": "A_b$c", "listed": proportion(2, 5)}]),
+    "reliability": lambda: visualize.reliability(calibration.reliability([0.2, 0.9, 0.95], [False, True, True])),
     "confusion": lambda: visualize.confusion([[3, 1, 0], [0, 2, 0], [0, 0, 0]], LABELS),
     "histogram": lambda: visualize.histogram([1.5, 2.5, 2.6], unit="s"),
     "class_balance": lambda: visualize.class_balance([VideoRecord("v", "v.mp4", "A_b$c", 0, "test")]),
@@ -538,6 +539,19 @@ def test_accuracy_bars_carry_wilson_intervals_and_n():
     assert "Chance is 25.0 %" in figure.alt
 
 
+def test_a_reliability_diagram_puts_each_bin_at_its_score_and_its_share_of_right_answers():
+    bins = calibration.reliability([0.51, 0.52, 0.53, 0.97], [True, False, False, True])
+    figure = visualize.reliability(bins)
+    (axes,) = figure.axes
+    points = [line for line in axes.lines if line.get_marker() == "o"]
+    places = [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in points]
+    assert np.allclose(places, [(52, 100 / 3), (97, 100)])
+    assert points[0].get_markersize() > points[1].get_markersize()
+    low, high = wilson(1, 3)
+    assert any(np.allclose(line.get_ydata(), [100 * low, 100 * high]) for line in axes.lines)
+    assert "52 %: 33 % of 3 right; 97 %: 100 % of 1 right" in figure.alt
+
+
 def row(index, label, said, status="ok") -> Row:
     names = ["a", "b", "c"]
     top = ((said, names.index(said), 0.9),) if status == "ok" else ()
@@ -712,6 +726,8 @@ MISTAKES = [
     (lambda: visualize.accuracy_bars({"x": (0.75, 4)}), r"x: give whole numbers.*not \(0.75, 4\)"),
     (lambda: visualize.accuracy_bars({"x": (1, 4)}, chance=8), "chance must be a fraction"),
     (lambda: visualize.change_bars({}), "at least one name"),
+    (lambda: visualize.reliability([]), "at least one bin"),
+    (lambda: visualize.reliability([{"n": 3}]), "needs bins with n, confidence, accuracy, low, high"),
     (lambda: visualize.change_bars({"x": (1, 2)}), "x: give value, low and high, not"),
     (lambda: visualize.change_bars({"x": {"value": 30, "low": 20, "high": 40}}), "within -1 and 1, not 20"),
     (lambda: visualize.change_bars({"x": {"value": 0.3, "low": 0.4, "high": 0.5}}), "low <= value <= high must hold"),

@@ -30,7 +30,7 @@ from vidbench.plots.figure import (
 )
 from vidbench.plots.pictures import class_sheet, contact_sheet, film_strip, heat_overlay, side_by_side
 from vidbench.plots.sampling import PICTURE_COLOURS, UNKNOWN, gop_diagram, sampling_diagram
-from vidbench.plots.scores import accuracy_bars, change_bars, confusion, per_class_bars, score_bars
+from vidbench.plots.scores import accuracy_bars, change_bars, confusion, per_class_bars, reliability, score_bars
 
 __all__ = [
     "BLUE",
@@ -66,6 +66,7 @@ __all__ = [
     "histogram",
     "named_points",
     "per_class_bars",
+    "reliability",
     "resolution_scatter",
     "sampling_diagram",
     "score_bars",

@@ -15,7 +15,7 @@
 # purpose to see what happens to it, and compares two models so that the answer could also have been *we do not know*.
 
 # %% [markdown] tags=["links"]
-# **Time** 50 minutes · **You need** nothing but the kit · **Download** none · **Device** CPU will do
+# **Time** 70 minutes · **You need** nothing but the kit · **Download** none · **Device** CPU will do
 #
 # [Open in Colab](https://colab.research.google.com/github/OWNER/vidbench/blob/main/notebooks/06_evaluate.ipynb) · [Syllabus](README.md) · [Solutions](solutions/06_evaluate_solutions.ipynb)
 
@@ -31,6 +31,7 @@ if importlib.util.find_spec("vidbench") is None:  # in Colab, say: fetch the kit
     sys.path.insert(0, "kit/vidbench")
 
 # %% tags=["imports"]
+import json
 import logging
 import shutil
 from collections import Counter
@@ -47,7 +48,7 @@ from vidbench.models import CARDS
 from vidbench.notebook import open_dataset, scratch_folder
 from vidbench.report import cautions, protocol_table
 from vidbench.review import Verdict, compare, read_run, rescore
-from vidbench.visualize import accuracy_bars, confusion, histogram, per_class_bars
+from vidbench.visualize import accuracy_bars, confusion, histogram, per_class_bars, reliability
 from vidbench.widgets import error_browser, run_comparison
 
 # %% tags=["parameters"]
@@ -212,6 +213,46 @@ histogram(best, unit="%", bins=np.arange(0, 101, 10), groups=groups, title="scor
 # a pair. Here scores are informative. That has to be measured for each model; scores of large networks are often too
 # high.
 #
+# ## Is a score a probability?
+#
+# If it were, then of all answers with one score just that share would be right. A **reliability diagram** draws the one
+# against the other: bins of scores from left to right, larger points for more videos, and an interval for each.
+
+# %%
+found = json.loads((whole.folder / "metrics.json").read_text())["calibration"]
+print(f"expected calibration error {found['ece']:.1%}, n={found['n']}")
+reliability(found["reliability"])
+
+# %% [markdown]
+# On the mini set nearly all videos lie in two of the points, the toss-ups and the sure ones, and both are close to the
+# line. The other points hold a few videos each, and their intervals say how little that is. The **expected calibration
+# error** is the mean distance from the line; with few videos it is above zero by chance alone, so it is no figure to
+# compare models by.
+#
+# Where scores are off, all logits can be divided by one number, the **temperature**, which changes no answer, only how
+# sure it is. It is fitted on half of the videos. What will it do to the other half?
+
+# %%
+scaling = found["temperature"] or {"temperature": float("nan"), "before": {}, "after": {}}
+print(f"temperature {scaling['temperature']:.2f}")
+pd.DataFrame({name: scaling[name] for name in ("before", "after")}).T.round(3)
+
+# %% [markdown]
+# Here the calibration error shrinks, while the other two, which also ask whether true classes get high scores, become a
+# little worse: a temperature fitted on so few videos follows their chances. Calibrate with many videos, and never with
+# those whose figures you report.
+#
+# Even scores that are no probabilities can be good for something: to keep silent when unsure. Take only the surest
+# share of the answers. How fast should the accuracy fall as more are given?
+
+# %%
+ranked = sorted((row for row in whole.rows if row.predicted), key=lambda row: -row.top[0][2])
+accuracy_bars({f"surest {share} %": counts(ranked[: len(ranked) * share // 100]) for share in (25, 50, 75, 100)})
+
+# %% [markdown]
+# On the mini set the surest quarter holds hardly a mistake: those are mostly appearance classes. A system that may ask a
+# person for the rest gains more from this order than from a point of accuracy.
+#
 # ## What is lost must stay in the count
 #
 # Files break. Links die, downloads stop half way, servers answer with an error page that is saved under the video's
@@ -298,6 +339,29 @@ table = {name: [value.top1, value.on, value.protocol] for name, value in list(kn
 pd.DataFrame(table, ["top-1 (%)", "on", "protocol"]).T
 
 # %% [markdown]
+# ## More views
+#
+# Many of these figures come from several clips of each video and several crops of each clip, whose scores are averaged.
+# Each such **view** costs as much as the first. Is it worth it? A run with many views holds the smaller ones too, so
+# the **view ladder** needs no further run: 5 clips and 3 crops also tell what fewer of them would have given.
+
+# %%
+many = run_of("views", MODEL, num_clips=5, num_crops=3, **OPTIONS)
+rungs = json.loads((many.folder / "metrics.json").read_text())["view_ladder"]
+ladder = {f"{rung['num_clips']} clips x {rung['num_crops']} crops": rung["top1"] for rung in rungs}
+accuracy_bars({name: (value["k"], value["n"]) for name, value in ladder.items()})
+
+# %% [markdown]
+# Before you name a winner: these are the same videos, so the question is on how many the answers differ.
+
+# %%
+print(compare(whole.rows, many.rows).sentence("one view", "all views"))
+
+# %% [markdown]
+# On the mini set nothing is shown to be gained, for all that work. Its videos are short, and one clip of the whole
+# picture holds the action. Where one clip can miss it, in long videos, more clips help more; the ladder says when to
+# stop climbing. But a figure from many views belongs beside others from as many, never beside one from a single view.
+#
 # A run that was stopped goes on where it was: the same command continues it, and ends with the same bytes. When all
 # rows are there, it only reads them:
 
@@ -391,7 +455,9 @@ accuracy_bars({f"{name}: {part}": value for name, parts in both.items() for part
 # * Draw first, look later: whoever tries seeds chooses the result.
 # * Every listed video stays in the count. A figure over readable videos alone can rise because hard ones were lost;
 #   report the coverage.
-# * Top-k, classes and the confusion matrix say how a model is wrong; its scores' worth has to be measured.
+# * Top-k, classes and the confusion matrix say how a model is wrong. What its scores promise has to be measured, on many
+#   videos; their order is useful even where the promise is not kept.
+# * More views cost in proportion; the ladder says what they bring.
 # * Two figures compare when their protocols agree. Two models compare best on the same videos, where they disagree.
 # * *Better* is not *why*: that takes videos whose truth is known.
 #

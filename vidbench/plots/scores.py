@@ -291,6 +291,47 @@ def _draw_changes(figure: AltFigure, lines, told, axis: str) -> None:
 
 
 @styled
+def reliability(bins: Sequence[Mapping]) -> AltFigure:
+    """A reliability diagram: how often answers of a score are right, with 95 % intervals, against the score.
+
+    Points on the diagonal keep their promise; below it scores are too high, above it too low. A larger point stands
+    for more videos.
+
+    Args:
+        bins: ``{n, confidence, accuracy, low, high}`` each, fractions, as ``calibration.reliability`` gives them.
+
+    Raises:
+        ConfigError: no bin, or one without these numbers.
+    """
+    names = ("n", "confidence", "accuracy", "low", "high")
+    try:
+        lines = [tuple(float(one[name]) for name in names) for one in bins]
+    except (TypeError, ValueError, KeyError):
+        raise ConfigError(f"reliability needs bins with {', '.join(names)}.") from None
+    if not lines:
+        raise ConfigError("reliability needs at least one bin with a video in it.")
+    told = [f"{100 * c:.0f} %: {100 * a:.0f} % of {n:.0f} right" for n, c, a, _, _ in lines]
+    alt = f"Share of right answers against the mean score of {plural(len(lines), 'bin')}. {'; '.join(told)}."
+    figure = AltFigure((0.62 * WIDTH, 3.3), alt=alt)
+    _draw_reliability(axes_at(figure, 0.6, 0.45, 0.62 * WIDTH - 0.8, 2.55), lines)
+    text_at(figure, 0.6, 3.08, "dashed: scores that keep their promise", color=ORANGE, fontsize=8)
+    return figure
+
+
+def _draw_reliability(axes, lines) -> None:
+    most = max(n for n, *_ in lines)
+    axes.plot([0, 100], [0, 100], color=ORANGE, ls="--", lw=1.2)
+    for n, confidence, accuracy, low, high in lines:
+        axes.plot([100 * confidence] * 2, [100 * low, 100 * high], color=INK, lw=1.1)
+        axes.plot(100 * confidence, 100 * accuracy, "o", color=BLUE, ms=4 + 7 * math.sqrt(n / most), clip_on=False)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 100)
+    axes.grid()
+    axes.set_xlabel("score of the best class (%)")
+    axes.set_ylabel("right answers (%)")
+
+
+@styled
 def confusion(matrix, labels: Sequence[str], *, normalise: bool = True) -> AltFigure:
     """True classes in rows, given classes in columns; the diagonal blue, mistakes orange.
 
