@@ -409,7 +409,7 @@ def test_a_chapter_out_of_order_is_refused(changes, problem):
 
 def test_a_chapter_of_too_many_cells_is_refused():
     notebook, chapter = chapter_of()
-    notebook.cells[5:5] = [new_code_cell("pass") for _ in range(40)]
+    notebook.cells[5:5] = [new_code_cell("pass") for _ in range(60)]
     assert any("cells; 30 to 75" in found for found in tool.order_problems(notebook, chapter))
 
 

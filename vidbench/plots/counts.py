@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from vidbench.plots.figure import BLUE, DASHES, INK, LINE, MUTED, ORANGE, SERIES, WIDTH, AltFigure, axes_at, styled
 from vidbench.plots.words import check_num, listing, numbers, plain, short
@@ -216,6 +217,7 @@ def _draw_balance(figure: AltFigure, parts, order, named: bool) -> None:
         axes.set_yticks(places, [short(label, 28) for label in order])
         axes.tick_params(left=False)
         axes.set_xlim(0, start.max() * 1.08)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("videos")
     else:
         axes.set_xlim(-0.5, len(order) - 0.5)

@@ -160,6 +160,7 @@ MARKERS = "osD^vP"
 
 def _name_points(axes, points) -> None:
     """Names beside their points, where there is room: clear of other points, of names before, and inside the axes."""
+    axes.autoscale_view()  # else the limits would change when it is drawn, and the places of all words with them
     renderer, taken = axes.figure.canvas.get_renderer(), []
     marks = axes.transData.transform([(x, y) for x, y, _ in points])
     for x, y, name in points:
