@@ -337,7 +337,7 @@ pd.DataFrame(told, columns=["planted", "state", "reason"])
 
 # %% [markdown]
 # Each word says what to do. What is not hosted will not come from here however often one asks; what failed may be asked for again, with `--retry-failed`. The
-# deleted one is told as not fetched, since nobody can know that it was here; the same fetch brings it back. **Which classes lack videos?**
+# deleted one counts as not fetched, since nobody can know that it was here; the same fetch brings it back. **Which classes lack videos?**
 
 # %%
 lacking = [line for line in by_class(ledger) if line["ok"] < line["listed"]]

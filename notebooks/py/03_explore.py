@@ -154,7 +154,7 @@ contact_sheet(moments, [name for pair in zip(names, names, names) for name in pa
 # On the mini set that question has an exact answer. Some classes can be told from any frame; the others come in pairs that differ by
 # the direction of time alone, and there nobody who sees a single frame, and is not told
 # when it was taken, can do better than toss a coin. On real data the same is true of
-# *opening* and *closing*, and of far fewer classes than one would think. A later chapter of the [syllabus](README.md) measures it.
+# *opening* and *closing*, and of far fewer classes than one would think: that is measured in [chapter 7](07_does_it_need_time.ipynb).
 #
 # ## Watch some
 #
@@ -329,7 +329,7 @@ contact_sheet([pixels[0] for pixels in (frames, *copies.values())], ["the test v
 
 # %% [markdown]
 # No two of these files have a name or their bytes in common, and the frame rate differs too. `find_leaks` compares names and sources, then bytes, then pictures: five of each video, each
-# boiled down to a few bits that hardly change when a picture is scaled or darkened. Two videos are told when three pictures of one have their like in
+# boiled down to a few bits that hardly change when a picture is scaled or darkened. Two videos are reported when three pictures of one have their like in
 # the other. It is what `python scripts/check.py NAME --leaks` does. Which of the three will it find, and what else?
 
 # %%
@@ -344,7 +344,7 @@ members = {record.video_id for leak in leaks for _, record in leak.members}
 pd.Series({name: name in members for name in copies}, name="found").to_frame()
 
 # %% [markdown]
-# The small, dark copy and the half are found, and on the mini set nothing else is told: that two clips were drawn in one place is not enough. The mirrored one
+# The small, dark copy and the half are found, and on the mini set nothing else is reported: that two clips were drawn in one place is not enough. The mirrored one
 # stays hidden: its pictures are other pictures, to a hash. So an empty list of leaks is no
 # proof, and the group split keeps its place as the first line of defence. On real data the search finds more than copies. In UCF101's first official
 # split two clips of one basketball game, with the same score on the screen, stand in training and in test under two group numbers.

@@ -348,7 +348,7 @@ pd.DataFrame(table, ["top-1 (%)", "on", "protocol"]).T
 # %%
 many = run_of("views", MODEL, num_clips=5, num_crops=3, **OPTIONS)
 rungs = json.loads((many.folder / "metrics.json").read_text())["view_ladder"]
-ladder = {f"{rung['num_clips']} clips x {rung['num_crops']} crops": rung["top1"] for rung in rungs}
+ladder = {f"clips {rung['num_clips']}, crops {rung['num_crops']}": rung["top1"] for rung in rungs}
 accuracy_bars({name: (value["k"], value["n"]) for name, value in ladder.items()})
 
 # %% [markdown]

@@ -359,7 +359,7 @@ counted = {
            "G a video": cost.macs_of_video / 1e9}
     for name, cost in costs.items()
 }  # fmt: skip
-pd.DataFrame(counted).T.round(1)
+pd.DataFrame(counted).T.round(1).astype({"views": int})
 
 # %% [markdown]
 # Both together make a chart that every paper has. Before you look: which network would you expect at its upper left, where accuracy is high and cost is low?
@@ -420,7 +420,8 @@ pd.DataFrame({name: {"parameters (k)": c.params / 1e3, "multiply-adds (M)": c.ma
 # %% [markdown]
 # On classes of appearance the two are close; on classes of order the network of single frames fails, and it is not even the cheaper one. No amount of attention *within* frames would
 # have saved it. The question that decides is not convolution or attention but whether, and how far, a network sees across time, and whether your classes need that.
-# What the intervals are worth is the subject of [chapter 6](06_evaluate.ipynb); [chapter 5](05_predict.ipynb) looks into the pairs.
+# What the intervals are worth is the subject of [chapter 6](06_evaluate.ipynb); [chapter 5](05_predict.ipynb) looks into the pairs, and
+# [chapter 7](07_does_it_need_time.ipynb) takes time away from a network piece by piece.
 #
 # ## A network that has learnt the real thing
 #
