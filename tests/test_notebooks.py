@@ -584,7 +584,8 @@ def test_what_the_course_imports_is_installed_by_its_extra():
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
             imported |= {module.split(".")[0] for module in modules}
-    elsewhere = {"vidbench", "tensorflow", "tensorflow_hub", "tflite_runtime", "lightning"}  # extras tensorflow, train
+    # what further extras bring
+    elsewhere = {"vidbench", "tensorflow", "tensorflow_hub", "tflite_runtime", "lightning", "ray"}
     others = imported - set(sys.stdlib_module_names) - elsewhere
     assert {installs.get(name, name).replace("_", "-").lower() for name in others} <= names
 
