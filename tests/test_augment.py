@@ -5,8 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
-from vidbench.augment import NEVER, SCALES, Augmentation, MultiScaleCrop, mirror_classes, mix_clips, training_view
+from vidbench.augment import (
+    NEVER,
+    SCALES,
+    Augmentation,
+    ColorJitter,
+    MultiScaleCrop,
+    mirror_classes,
+    mix_clips,
+    shift_hue,
+    training_view,
+)
 from vidbench.data.catalog import load_labels
 from vidbench.data.stored import Timing, draw_positions, middle_positions, stored_indices, stored_spec
 from vidbench.records import InputSpec
@@ -160,6 +172,28 @@ def test_drawn_positions_are_in_range_in_order_and_differ(sampling, num_stored):
         assert len({tuple(positions) for positions in drawn}) > 10
     if sampling in ("clips", "dense", "stream") and num_stored == 33:
         assert all((np.diff(positions) == 1).all() for positions in drawn)
+
+
+@pytest.mark.parametrize("turn", [-0.5, -0.07, 0.0, 0.02, 0.5])
+def test_a_turned_hue_is_torchvisions(turn):
+    clip = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 3, 61, 83), np.uint8))
+    clip[:, :, :9] = clip[:, :1, :9]  # greys, which have no hue
+    expected = v2.functional.adjust_hue(tv_tensors.Video(clip), turn)
+    apart = (shift_hue(clip, turn).int() - expected.int()).abs()
+    assert apart.max() <= 1
+    assert (apart > 0).float().mean() < 1e-3
+    assert (turn == 0) == bool((expected == clip).all())
+
+
+def test_colours_change_by_the_draws_of_torchvisions_jitter():
+    clip = tv_tensors.Video(torch.from_numpy(np.random.default_rng(1).integers(0, 256, (3, 3, 31, 43), np.uint8)))
+    for seed in range(5):
+        views = []
+        for kind in (ColorJitter, v2.ColorJitter):
+            torch.manual_seed(seed)
+            views.append(kind(0.4, 0.4, 0.4, 0.1)(clip).int())
+        assert (views[0] - views[1]).abs().max() <= 2  # a level of hue, brightened
+        assert (views[1] != clip).any()
 
 
 NEIGHBOURS = InputSpec(6, 12.5, 40, (24, 32), (0.5,) * 3, (0.25,) * 3, sampling="clips")

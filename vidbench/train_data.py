@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from vidbench.data.cache import ClipCache
 from vidbench.data.decode import Limits
 from vidbench.data.load import ViewReader
 from vidbench.data.split import random_splits
-from vidbench.data.stored import read_stored
+from vidbench.data.stored import read_stored, stored_key
 from vidbench.records import AnnotationError, ConfigError, InputSpec, UnreadableVideo, VideoRecord
 from vidbench.samplers import EpochOrder, RankBatches
 from vidbench.utils import printable
@@ -210,8 +209,8 @@ class TrainingClips(Dataset):
             seed,
         )
         self.stored, self.spec, self.mirrored, self.scores = stored, spec, mirror_classes(labels), scores
-        cache = None if cache_dir is None else ClipCache(cache_dir)
-        self._read = functools.partial(read_stored, spec=stored, decoder=decoder, cache=cache)
+        self.cache, self.decoder = None if cache_dir is None else ClipCache(cache_dir), decoder
+        self._keys: dict[int, str | None] = {}
 
     def __len__(self) -> int:
         return len(self.records)
@@ -219,7 +218,7 @@ class TrainingClips(Dataset):
     def __getitem__(self, place: tuple[int, int, int]) -> tuple:
         epoch, number, turn = place
         record = self.records[number]
-        frames = self._read(self.root / record.path).pixels[0]
+        frames = self._frames(number)
         rng = np.random.default_rng([self.seed, epoch, number, turn] if turn else [self.seed, epoch, number])
         clip, label = training_view(
             frames, record.label_index, self.spec, self.num_frames, self.how, self.mirrored, rng, turn
@@ -227,6 +226,14 @@ class TrainingClips(Dataset):
         if self.scores is None:
             return clip, label
         return clip, label, torch.from_numpy(self._scores(number, mirrored=label != record.label_index))
+
+    def _frames(self, number: int) -> np.ndarray:
+        """The kept frames of a video, which is itself read only for the first view of it."""
+        path, known = self.root / self.records[number].path, self._keys
+        if self.cache and number not in known:
+            known[number] = stored_key(path, self.stored, self.cache, self.decoder)
+        how = {"decoder": self.decoder, "cache": self.cache, "key": known.get(number)}
+        return read_stored(path, self.stored, **how).pixels[0]
 
     def _scores(self, number: int, mirrored: bool) -> np.ndarray:
         scores = self.scores[number].copy()

@@ -141,6 +141,21 @@ def middle_positions(spec: InputSpec, num_stored: int, num_frames: int) -> np.nd
     return fit(start + np.arange(num_frames), num_stored, "repeat")
 
 
+def stored_key(path: str | os.PathLike, spec: InputSpec, cache: ClipCache, decoder: str = "pyav") -> str | None:
+    """The name of the cache's entry for the kept frames of a video; the file is read for it.
+
+    Args:
+        path, decoder: as for ``vidbench.data.load.read_views``.
+        spec: from ``stored_spec``.
+        cache: the clip cache.
+    """
+    return cache.key(path, _geometry(spec), decoder_version(decoder))
+
+
+def _geometry(spec: InputSpec) -> dict:
+    return {"stored": {name: getattr(spec, name) for name in SHAPING}}
+
+
 def read_stored(
     path: str | os.PathLike,
     spec: InputSpec,
@@ -148,12 +163,14 @@ def read_stored(
     decoder: str = "pyav",
     limits: Limits | None = None,
     cache: ClipCache | None = None,
+    key: str | None = None,
 ) -> Views:
     """The kept frames of one video, whole pictures resized as the card says, not cropped.
 
     Args:
         path, decoder, limits, cache: as for ``vidbench.data.load.read_views``.
         spec: from ``stored_spec``.
+        key: from ``stored_key``, where it is known; it takes longer than the cache does.
 
     Returns:
         Views whose pixels are uint8 (1, M, h, w, 3); M, h and w depend on the video.
@@ -161,8 +178,7 @@ def read_stored(
     Raises:
         UnreadableVideo: the file gives no usable frame; its ``status`` says why.
     """
-    geometry = {"stored": {name: getattr(spec, name) for name in SHAPING}}
-    key = cache.key(path, geometry, decoder_version(decoder)) if cache else None
+    key = key or (stored_key(path, spec, cache, decoder) if cache else None)
     if key and (found := cache.get(key)):
         return Views(found[0], np.array(found[1]["indices"])[None], VideoInfo(**found[1]["info"]))
     start = time.thread_time()
@@ -175,6 +191,6 @@ def read_stored(
         raise UnreadableVideo("too_large", f"its frames take {pixels.nbytes / 2**20:.0f} MB")
     if key:
         side = {"indices": clip.indices.tolist(), "info": dataclasses.asdict(clip.info)}
-        cache.put(key, pixels, side, geometry)
+        cache.put(key, pixels, side, _geometry(spec))
     seconds = {"decode": decoded - start, "transform": time.thread_time() - decoded}
     return Views(pixels, clip.indices[None], clip.info, clip.status, clip.reason, seconds)
