@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidbench import protocol, runs
+from vidbench import models, protocol, report, runs
 from vidbench.arguments import EvaluateConfig
 from vidbench.cards.card import Reported
 from vidbench.evaluate import choose, evaluate, spec_facts
@@ -370,9 +370,33 @@ def test_a_run_a_subset_and_other_views_say_what_they_are_against_the_recorded_f
     assert (found["verdict"], found["limits"][0]) == ("CONSISTENT", "a subset of 12 videos")
     _, found = run(limit=12, num_clips=3, run_name="three")
     assert found["differs"] == [{"field": "clips", "published": "1", "run": "3"}]
-    rows = part.run_folder / "rows.jsonl"
-    rows.write_bytes(rows.read_bytes()[:-30])  # torn: the last video is done again, and the words are the same
-    assert run(limit=12)[0].summary.splitlines()[:7] == part.summary.splitlines()[:7]
+    rows, words = part.run_folder / "rows.jsonl", part.summary.splitlines()[:7]
+    lines = rows.read_bytes().splitlines(keepends=True)
+    for damaged in (b"".join(lines)[:-30], b"".join([*lines[:9], b'{"index": 9}\n', *lines[10:]])):
+        rows.write_bytes(damaged)  # a torn last row, a bad one in the middle: nothing is said of a part of the rows
+        with pytest.raises(RunError, match=r"of 12 rows; run the same command without --report-only"):
+            run(limit=12, report_only=True)
+        page = report.write_report(part.run_folder).read_text()
+        assert "NOT COMPARABLE" in page
+        assert "of 12 rows so far" in page
+        assert run(limit=12)[0].summary.splitlines()[:7] == words  # what is missing was done again
+
+
+def test_a_network_that_gives_nan_is_named_in_the_verdict_and_left_out_of_no_count(tmp_path, monkeypatch):
+    submit = models.Model.submit
+
+    def first_is_nan(self, pixels, batch_size):
+        found = submit(self, pixels, batch_size)()
+        found[0] = np.full_like(found[0], np.nan)
+        return lambda: found
+
+    monkeypatch.setattr(models.Model, "submit", first_is_nan)
+    values = {"model": "mini2d", "dataset": "vidmini", "data_dir": str(ROOT / "data" / "vidmini"), "device": "cpu"}
+    values |= {"num_workers": 0, "no_cache": True, "results_dir": str(tmp_path), "limit": 8, "batch_size": 4}
+    outcome = evaluate(EvaluateConfig(**values, precision="fp32"))
+    found = outcome.metrics["published"][0]
+    assert (found["verdict"], found["n"], found["n_unread"]) == ("CONSISTENT", 8, 0)
+    assert "the network gave NaN or infinity for 2 videos, counted as wrong" in outcome.summary
 
 
 # ---------------------------------------------------------------- --protocol
