@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from vidbench import arguments
 from vidbench.arguments import EVALUATE, OLD_FLAGS, EvaluateConfig, parse_evaluate, parse_train
 from vidbench.flags import expand, flag_of, make_parser, parse, switch
-from vidbench.records import ConfigError
+from vidbench.records import DECODER_MODULES, ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted([ROOT / "scripts/config.txt", *(ROOT / "scripts/configs").glob("*.txt")])
@@ -146,7 +145,7 @@ def test_options_that_a_model_cannot_follow_are_refused():
 
 
 def test_a_decoder_that_is_not_installed_is_refused(monkeypatch):
-    monkeypatch.setitem(arguments.DECODER_MODULES, "decord", "no_such_module_here")
+    monkeypatch.setitem(DECODER_MODULES, "decord", "no_such_module_here")
     refused(r"^--decoder decord is not installed here; pyav is", decoder="decord")
 
 
@@ -214,11 +213,21 @@ def test_notes_go_to_standard_error_and_a_mistake_ends_with_status_2(capsys):
     assert said.err.startswith("evaluate.py: --dataset must be given, on the command line or in a file such as @")
 
 
+def value_in(file: Path, flag: str) -> str:
+    """What a configuration gives for an option, or nothing."""
+    words = [word.text for word in expand([f"@{file}"])]
+    return words[words.index(flag) + 1] if flag in words else ""
+
+
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_configuration_can_be_used(file, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     if file.stem.startswith("train-"):
-        assert parse_train([f"@{file}"]).run_name == file.stem
+        words = [f"@{file}"]
+        if (before := value_in(file, "--weights")).startswith("results/"):  # the checkpoint of a training before it
+            first = file.with_name(f"{Path(before).parent.name}.txt")
+            words += ["--model", value_in(first, "--model"), "--weights", "random"]
+        assert parse_train(words).run_name == file.stem
     else:
         assert parse_evaluate([f"@{file}", "--dry-run"]).dry_run
     assert capsys.readouterr().err == ""

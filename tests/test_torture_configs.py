@@ -14,7 +14,7 @@ OK, REFUSE = "ok", "refused-with-clear-error"
 SAYS = {
     "unknown_option.txt": r":12: unknown option '--bathc_size'\. Did you mean '--batch-size'",
     "abbreviation.txt": r":8: unknown option '--batch'\. Did you mean '--batch-size'",
-    "bad_int.txt": r":8: --batch-size must be a whole number from 1 to 4096, not 'eight'",
+    "bad_int.txt": r":8: --batch-size must be a whole number from 1 to 4096, or 'auto', not 'eight'",
     "float_int.txt": r":8: --batch-size must be a whole number .* not '8.5'",
     "negative_batch.txt": r":8: --batch-size .* not '-8'",
     "zero_batch.txt": r":8: --batch-size .* not '0'",
