@@ -21,8 +21,7 @@ from vidbench.ensemble import fit_weights, fused_right, given_weights
 from vidbench.metrics import has_label, is_correct, is_counted, percent, summarise
 from vidbench.records import ConfigError, Row, RunError
 from vidbench.report import cautions, clean, closest_verdict, protocol_table, render, section
-from vidbench.review import Run, read_run
-from vidbench.runs import results_in
+from vidbench.runs import Run, read_run, results_in
 from vidbench.scores import probabilities, view_seconds
 from vidbench.utils import atomic_writer, printable, write_table
 

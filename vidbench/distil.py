@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from vidbench import models, scores
 from vidbench.records import ConfigError, InputSpec, VideoRecord
-from vidbench.review import Run, read_run
+from vidbench.runs import Run, read_run
 from vidbench.utils import printable
 
 SMALLEST = 1e-8  # probability of a stored score, so that its logarithm is finite

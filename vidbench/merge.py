@@ -18,8 +18,7 @@ from vidbench.compare import read_finished
 from vidbench.data import ledger
 from vidbench.data.index import records_fingerprint
 from vidbench.records import Row, RunError, VideoRecord
-from vidbench.review import Run
-from vidbench.runs import RunFolder, manifest_differences
+from vidbench.runs import Run, RunFolder, manifest_differences
 from vidbench.scores import open_logits
 from vidbench.utils import printable, write_json
 

@@ -23,8 +23,31 @@ import filelock
 from vidbench.intervals import paired_difference, proportion
 from vidbench.metrics import has_label, is_correct, percent
 from vidbench.records import ConfigError, Row, RunError
-from vidbench.runs import read_json, read_rows
+from vidbench.runs import Run, read_json, read_run
 from vidbench.utils import nearest_hint, printable, sha256_of_json, write_json
+
+__all__ = [
+    "FILE",
+    "NAMES_A_CLASS",
+    "ORDERS",
+    "SCHEMA",
+    "SHOWN",
+    "VERDICTS",
+    "WAIT_S",
+    "Comparison",
+    "Rescored",
+    "Run",
+    "Verdict",
+    "choose_rows",
+    "compare",
+    "is_wrong",
+    "pair_of",
+    "rank_among",
+    "read_run",
+    "read_verdicts",
+    "rescore",
+    "save_verdict",
+]
 
 SCHEMA = 1
 FILE = "verdicts.json"
@@ -70,52 +93,6 @@ class Verdict:
     label: str | None = None
     note: str = ""
     when: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A run folder, read.
-
-    Args:
-        folder: where it lies.
-        manifest: content of its ``manifest.json``.
-        rows: one a listed video that was done, in listed order.
-        labels: class names of the dataset, in index order.
-    """
-
-    folder: Path
-    manifest: dict
-    rows: tuple[Row, ...]
-    labels: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """The run's name by its manifest, else that of its folder."""
-        return str(self.manifest.get("run_name") or self.folder.name)
-
-    @property
-    def num_listed(self) -> int:
-        """How many videos the run is over, by its manifest; rows so far where that does not say."""
-        dataset = self.manifest.get("dataset")
-        listed = dataset.get("n_listed") if isinstance(dataset, dict) else None
-        return listed if isinstance(listed, int) else len(self.rows)
-
-
-def read_run(folder: str | Path) -> Run:
-    """Read a run folder; runs no model.
-
-    Raises:
-        RunError: no run folder, or one without a single row.
-    """
-    folder = Path(folder)
-    manifest = read_json(folder / "manifest.json")
-    labels = manifest.get("labels")
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise RunError(f"{folder}/manifest.json lists no classes; make the run again with scripts/evaluate.py")
-    rows, _ = read_rows(folder / "rows.jsonl")
-    if not rows:
-        raise RunError(f"{folder} has no rows yet; run scripts/evaluate.py first")
-    return Run(folder, manifest, tuple(rows), tuple(labels))
 
 
 # ---------------------------------------------------------------- the file of verdicts

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
@@ -126,6 +127,52 @@ def _scan(path: Path, records: list[VideoRecord] | None) -> tuple[list[Row], lis
         ends.append((ends[-1] if ends else 0) + len(line) + 1)
     unusable = len([line for line in lines[len(rows) :] if line])
     return rows, ends, unusable
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run folder, read.
+
+    Args:
+        folder: where it lies.
+        manifest: content of its ``manifest.json``.
+        rows: one a listed video that was done, in listed order.
+        labels: class names of the dataset, in index order.
+    """
+
+    folder: Path
+    manifest: dict
+    rows: tuple[Row, ...]
+    labels: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The run's name by its manifest, else that of its folder."""
+        return str(self.manifest.get("run_name") or self.folder.name)
+
+    @property
+    def num_listed(self) -> int:
+        """How many videos the run is over, by its manifest; rows so far where that does not say."""
+        dataset = self.manifest.get("dataset")
+        listed = dataset.get("n_listed") if isinstance(dataset, dict) else None
+        return listed if isinstance(listed, int) else len(self.rows)
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read a run folder; runs no model.
+
+    Raises:
+        RunError: no run folder, or one without a single row.
+    """
+    folder = Path(folder)
+    manifest = read_json(folder / "manifest.json")
+    labels = manifest.get("labels")
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise RunError(f"{folder}/manifest.json lists no classes; make the run again with scripts/evaluate.py")
+    rows, _ = read_rows(folder / "rows.jsonl")
+    if not rows:
+        raise RunError(f"{folder} has no rows yet; run scripts/evaluate.py first")
+    return Run(folder, manifest, tuple(rows), tuple(labels))
 
 
 class RunFolder:
