@@ -40,12 +40,14 @@ from itertools import cycle
 import numpy as np
 import pandas as pd
 
+from vidbench import protocol
 from vidbench.arguments import EvaluateConfig
 from vidbench.data import mini
 from vidbench.evaluate import evaluate
 from vidbench.metrics import is_correct, percent, proportion, row_confusion, summarise, summary_line, wilson
 from vidbench.models import CARDS
 from vidbench.notebook import open_dataset, scratch_folder
+from vidbench.published import published
 from vidbench.report import cautions, protocol_table
 from vidbench.review import Verdict, compare, read_run, rescore
 from vidbench.visualize import accuracy_bars, confusion, histogram, per_class_bars, reliability
@@ -362,6 +364,43 @@ print(compare(whole.rows, many.rows).sentence("one view", "all views"))
 # picture holds the action. Where one clip can miss it, in long videos, more clips help more; the ladder says when to
 # stop climbing. But a figure from many views belongs beside others from as many, never beside one from a single view.
 #
+# ## Is it what was published?
+#
+# Suppose a paper, or a card, names a figure for the weights that you have run. Yours is another one. Is something wrong?
+# For the mini models the published figure is the one that was recorded when they were trained. Four runs of this
+# chapter used the same weights: which of them can confirm it, and which can contradict it?
+
+# %%
+runs = {"eight clips": few, "whole split": whole, "damaged copy": broken, "many views": many}
+for name, run in runs.items():
+    told = json.loads((run.folder / "metrics.json").read_text())["published"]
+    print(f"{name}: {protocol.sentence(told[0]) if told else 'nothing was published about these weights'}\n")
+
+# %% [markdown]
+# Each run gets one of four words. **REPRODUCED** takes everything: the same protocol, the whole split, and a figure as
+# close as can be told. **CONSISTENT** says only that nothing contradicts: the interval of eight clips is so wide that
+# hardly any claim would fall outside. **NOT COMPARABLE** names what differs, here the views, and says nothing about
+# figures. The fourth, **NOT REPRODUCED**, needs a run of the same protocol whose interval leaves the figure out: that is
+# the word that makes a look at the pipeline worth its time.
+#
+# Much depends on what the source says. The kit keeps a table of published results; what share of them state each
+# part of their protocol?
+
+# %%
+results = list(published().values())
+parts = {"frames": "num_frames", "frame rate": "rate", "clips": "num_clips", "crops": "num_crops", "crop size": "crop"}
+parts |= {"mean": "mean", "averaging": "average", "number of videos": "num_videos"}
+stated = {word: sum(getattr(row, name) not in (None, "", ()) for row in results) for word, name in parts.items()}
+accuracy_bars({word: (count, len(results)) for word, count in stated.items()}, what="share that state it")
+
+# %% [markdown]
+# What nobody states can neither agree nor differ, so most published figures can at best be consistent. (How views are
+# averaged matters only where there are several, which is so for most rows of this table.) If you publish a figure,
+# publish all of these lines.
+#
+# `--protocol card` runs what the card says, `--protocol fast` takes one view and says so, and `--protocol FILE` sets
+# single fields; [the guide](../docs/evaluation.md) has examples, and `--target` names another row of the table.
+#
 # A run that was stopped goes on where it was: the same command continues it, and ends with the same bytes. When all
 # rows are there, it only reads them:
 
@@ -458,6 +497,7 @@ accuracy_bars({f"{name}: {part}": value for name, parts in both.items() for part
 # * Top-k, classes and the confusion matrix say how a model is wrong. What its scores promise has to be measured, on many
 #   videos; their order is useful even where the promise is not kept.
 # * More views cost in proportion; the ladder says what they bring.
+# * A published figure is reproduced by its own protocol on the whole split; anything less is consistent at best.
 # * Two figures compare when their protocols agree. Two models compare best on the same videos, where they disagree.
 # * *Better* is not *why*: that takes videos whose truth is known.
 #
