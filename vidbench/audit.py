@@ -19,9 +19,10 @@ from vidbench.data.barcode import read_numbers, write_numbered
 from vidbench.data.sample import indices_for
 from vidbench.metrics import percent
 from vidbench.records import ConfigError, UnreadableVideo
+from vidbench.report import points
 from vidbench.runs import results_in
 from vidbench.utils import printable, write_table
-from vidbench.variants import change_of, points, run_variants
+from vidbench.variants import change_of, run_variants
 
 NUM_NUMBERED = 48  # pictures in each numbered video
 UNEVEN_S = np.cumsum(np.r_[0.0, np.tile([0.02, 0.06, 0.04, 0.11], NUM_NUMBERED)])[:NUM_NUMBERED]

@@ -633,7 +633,9 @@ def _status_of(main: Callable[[], int], name: str) -> int:
     except Exception as problem:
         if isinstance(problem, OSError) and problem.errno in NO_ROOM:
             print(
-                f"{name}: {problem.strerror}: {printable(problem.filename or 'a file being written')}", file=sys.stderr
+                f"{name}: {problem.strerror}: {printable(problem.filename or 'a file of the results')}; make room and "
+                "run the same command again",
+                file=sys.stderr,
             )
             return FAILED
         traceback.print_exc()

@@ -20,6 +20,7 @@ part of the name, so datasets that share a video share its entry, and entries fr
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import logging
@@ -144,7 +145,7 @@ class ClipCache:
             with atomic_writer(side_path, "w") as file:
                 file.write(text)
         except OSError as problem:
-            log.warning("the clip cache takes no more: %s", printable(problem))
+            _warn_once(str(self.folder), printable(problem))
             return False
         return True
 
@@ -503,3 +504,8 @@ def _sha256_of_rules() -> str:
         with contextlib.suppress(OSError):
             digest.update((Path(__file__).parent / name).read_bytes())
     return digest.hexdigest()
+
+
+@functools.cache  # a process says it once for a folder and a reason, not for each clip
+def _warn_once(folder: str, reason: str) -> None:
+    log.warning("the clip cache %s takes no more, and clips are decoded anew: %s", folder, reason)
