@@ -16,7 +16,7 @@ from test_evaluate import MODEL, RESULTS, ROOT, bytes_of, config, mixed_folder, 
 
 from vidbench import engines, evaluate
 from vidbench.data.load import read_views
-from vidbench.distribute import Decoder, OnRay, Predictor, pack_views, unpack_views
+from vidbench.distribute import Decoder, OnRay, Predictor, _raise_told, pack_views, unpack_views
 from vidbench.records import ConfigError, RunError, UnreadableVideo, VideoInfo, Views, WeightsError
 from vidbench.runs import read_json, read_rows
 
@@ -30,11 +30,11 @@ def on_ray(tmp_path, address, **changed):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two machines of one core each, played by this one; a lost one is noticed within seconds."""
+    """Two machines of one core each, played by this one; a lost one is noticed within seconds, a slow one is kept."""
     pytest.importorskip("ray", reason="needs the extra ray")
     from ray.cluster_utils import Cluster
 
-    seen = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500, "health_check_timeout_ms": 2000,
+    seen = {"health_check_initial_delay_ms": 5000, "health_check_period_ms": 1000, "health_check_timeout_ms": 20000,
             "health_check_failure_threshold": 3}  # fmt: skip
     one = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 150 * 2**20}
     try:
@@ -92,19 +92,6 @@ def test_two_machines_give_the_rows_of_one_and_continue_what_it_began(cluster, t
     assert engines.run(on_ray(tmp_path, cluster.address, **wanted)).metrics == outcome.metrics
 
 
-@pytest.mark.slow
-def test_a_machine_lost_in_the_middle_costs_no_row(cluster, tmp_path, alone):
-    def lose():
-        victim = next(node for node in cluster.list_all_nodes() if node is not cluster.head_node)
-        cluster.remove_node(victim, allow_graceful=False)
-
-    progress = Progress(10, lose)
-    outcome = engines.run(on_ray(tmp_path, cluster.address), progress=progress)
-    assert progress.act is None
-    assert bytes_of(outcome.run_folder) == alone
-    cluster.add_node(num_cpus=1, object_store_memory=150 * 2**20)
-
-
 def command(*extra: str) -> list[str]:
     values = {"model": FAST["model"], "dataset": "vidmini", "data-dir": str(ROOT / "data" / "vidmini"), "limit": "60",
               "batch-size": "2", "device": "cpu", "precision": "fp32", "engine": "ray", "run-name": "run"}  # fmt: skip
@@ -145,6 +132,35 @@ def test_a_mistake_is_one_sentence_before_anything_is_written(cluster, tmp_path)
     assert not (tmp_path / "results" / "run").exists()
 
 
+@pytest.mark.slow
+def test_a_folder_that_goes_away_ends_the_job_with_one_sentence(cluster, tmp_path, mixed_folder, monkeypatch, capfd):  # noqa: F811
+    begin = OnRay.begin
+
+    def away(self, run):
+        begin(self, run)
+        mixed_folder.rename(tmp_path / "elsewhere")
+
+    monkeypatch.setattr(OnRay, "begin", away)
+    wanted = {"dataset": "folder", "data_dir": str(mixed_folder), "label_map": "names", "limit": None}
+    with pytest.raises(
+        RunError, match=r"has no folder .*videos: every machine of the cluster needs the videos"
+    ) as told:
+        engines.run(on_ray(tmp_path, cluster.address, **wanted))
+    assert "Traceback" not in str(told.value) + capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_machine_lost_in_the_middle_costs_no_row(cluster, tmp_path, alone):
+    def lose():
+        victim = next(node for node in cluster.list_all_nodes() if node is not cluster.head_node)
+        cluster.remove_node(victim, allow_graceful=False)
+
+    progress = Progress(10, lose)
+    outcome = engines.run(on_ray(tmp_path, cluster.address), progress=progress)
+    assert progress.act is None
+    assert bytes_of(outcome.run_folder) == alone
+
+
 # ---------------------------------------------------------------- without one
 
 
@@ -160,7 +176,11 @@ def test_an_address_without_a_cluster_is_named_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"ray_address": "somewhere"}, "--ray-address must be auto, HOST:PORT or ray://HOST:PORT, not 'somewhere'"),
+        ({"ray_address": "somewhere"}, "--ray-address must be auto or HOST:PORT, not 'somewhere'"),
+        (
+            {"ray_address": "ray://head:10001"},
+            "Ray Data does not run over ray://. Make this machine part of the cluster",
+        ),
         ({"engine": "local", "ray_address": "auto"}, "--ray-address is for --engine ray, which was not given"),
         ({"num_workers": 0}, "--num-workers must be at least 1 with --engine ray"),
         ({"device": "cuda:1"}, "--device must be auto, cpu or cuda with --engine ray"),
@@ -227,12 +247,14 @@ def test_a_machine_without_the_videos_or_with_other_versions_is_named(tmp_path, 
     decoder, predictor, records = actors(tmp_path, mixed_folder)
     with decoder.reader:
         decoder.expected = {"decoder": "pyav 0.1"}
+        (found,) = predictor(decoder(table_of(records[:3]))).to_pylist()
         with pytest.raises(RunError, match=r"has another decoder than this machine: .*, not pyav 0\.1; install"):
-            decoder(table_of(records[:3]))
+            _raise_told(found["problem"])
         decoder.expected = {}
         mixed_folder.rename(tmp_path / "elsewhere")
+        (found,) = predictor(decoder(table_of(records[:3]))).to_pylist()
         with pytest.raises(RunError, match=r"has no folder .*videos: every machine of the cluster needs the videos"):
-            decoder(table_of(records[:3]))
+            _raise_told(found["problem"])
         mixed_folder.mkdir()  # mounted, but another one
         (found,) = predictor(decoder(table_of(records[:3]))).to_pylist()
     rows = [json.loads(line) for line in found["rows"].splitlines()]

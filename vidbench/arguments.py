@@ -109,9 +109,14 @@ def _known(parse, value) -> str:
 
 
 def ray_address(value) -> str:
-    """Where a Ray cluster answers: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``."""
-    if not isinstance(value, str) or not re.fullmatch(r"auto|(ray://)?[\w.\-]+:[0-9]{1,5}", value):
-        raise ValueError(f"must be auto, HOST:PORT or ray://HOST:PORT, not {quoted(value)}")
+    """Where a Ray cluster answers: ``auto`` or ``HOST:PORT``."""
+    if isinstance(value, str) and value.startswith("ray://"):
+        raise ValueError(
+            "must be auto or HOST:PORT: Ray Data does not run over ray://. Make this machine part of the cluster (ray "
+            "start --address HOST:6379 --num-cpus 0) and give auto"
+        )
+    if not isinstance(value, str) or not re.fullmatch(r"auto|[\w.\-]+:[0-9]{1,5}", value):
+        raise ValueError(f"must be auto or HOST:PORT, not {quoted(value)}")
     return value
 
 
@@ -388,8 +393,8 @@ class EvaluateConfig(Options):
     )
     ray_address: str | None = option(
         ray_address,
-        "with --engine ray: the cluster to use, as HOST:PORT, ray://HOST:PORT or auto (the one that this machine "
-        "belongs to). Every machine of it needs the videos, the weights and vidbench in the same places",
+        "with --engine ray: the cluster to use, as HOST:PORT or auto (the one that this machine belongs to). Every "
+        "machine of it needs the videos, the weights and vidbench in the same places",
         group=HOW,
         metavar="ADDRESS",
         default=None,

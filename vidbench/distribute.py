@@ -24,7 +24,16 @@ from vidbench import evaluate, models
 from vidbench.data import decode, load
 from vidbench.devices import TUNED_ON, Meter, Tally, first_tuning, write_tuning
 from vidbench.hubs import is_address
-from vidbench.records import ConfigError, Row, RunError, UnreadableVideo, VidbenchError, VideoRecord, Views
+from vidbench.records import (
+    ConfigError,
+    Row,
+    RunError,
+    UnreadableVideo,
+    VidbenchError,
+    VideoRecord,
+    Views,
+    WeightsError,
+)
 from vidbench.runs import RunFolder, encode_row
 from vidbench.utils import printable, usable_cores
 
@@ -78,9 +87,9 @@ class OnRay:
         """
         if self.connected:
             return
+        _start_or_join(self.config.ray_address)
         import ray
 
-        _start_or_join(self.config.ray_address)
         self.connected = True
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
         if not nodes:
@@ -99,20 +108,21 @@ class OnRay:
 
     def prepare(self) -> None:
         """Load the model on one machine of the cluster, so that a mistake shows before anything is written."""
-        import ray
-
         if self.pilot is not None:
             return
         self.connect()
+        import ray  # reads its variables when it is imported, so not before they are set
+
         parts = {"num_cpus": PREDICTOR_CPUS, "num_gpus": int(self.device == "cuda")}
+        parts |= {"max_restarts": 3, "max_task_retries": 3}  # its machine may be lost as any other
         self.pilot = ray.remote(**parts)(Predictor).remote(*self._arguments())
         self.tally = self._ask(self.pilot.tally.remote())
 
     def begin(self, run: RunFolder) -> None:
         """Write down the weights and, once in the life of a run, how the network runs best."""
+        self.prepare()
         import ray
 
-        self.prepare()
         evaluate.check_weights(self.tally, run)
         if "precision" not in run.manifest["run"]:
             size = self.config.batch_size
@@ -149,6 +159,7 @@ class OnRay:
                 clock.seconds.setdefault("start", time.monotonic() - self.began)
                 rows, logits = [], []
                 for found in table.to_pylist():
+                    _raise_told(found["problem"])
                     part = [Row.from_json(json.loads(line)) for line in found["rows"].splitlines()]
                     self._refuse_unseen(part, found["machine"])
                     rows += part
@@ -220,10 +231,12 @@ def _start_or_join(address: str | None) -> None:
         with _silent_stderr():  # Ray's C++ part says there that it is going to be quiet
             ray.init(address or "local", **quiet, **own)
     except Exception as problem:  # Ray raises that itself where a busy machine is slow to start its processes
-        where = f"at {address}" if address else "on this machine"
+        where = (
+            f"at {address} (one that asks for a token needs RAY_AUTH_MODE=token here)" if address else "on this machine"
+        )
         raise ConfigError(f"No Ray cluster can be used {where}: {printable(problem, 200)}") from None
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    for name in ("ray", "ray.data"):  # what goes wrong is raised; their logs lie in Ray's folder too
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @contextlib.contextmanager
@@ -244,7 +257,7 @@ def _refuse_silence(address: str) -> None:
     """Raise ``ConfigError`` where nothing answers: Ray itself would try for minutes."""
     if address == "auto":
         return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), ANSWER_S).close()
     except (OSError, OverflowError) as problem:
@@ -274,9 +287,10 @@ def _our_errors():
                 raise cause.with_traceback(None) from None
         if isinstance(problem, ray.exceptions.RayTaskError):
             raise  # a mistake of ours keeps its traceback
+        words = printable(" ".join(str(problem).split()), 400)
         raise RunError(
-            f"The Ray cluster cannot go on ({type(problem).__name__}: {printable(problem, 200)}); what was written "
-            "stays, and the same command continues."
+            f"The Ray cluster cannot go on ({type(problem).__name__}: {words}); what was written stays, and the same "
+            "command continues."
         ) from None
 
 
@@ -306,6 +320,41 @@ def _refuse_other_versions(config, plan: evaluate.Plan, expected: dict) -> None:
             )
 
 
+class _Telling:
+    """A part of an actor's work whose error travels as data: Ray would keep its words and lose its kind.
+
+    Args:
+        problem: what went wrong before, as JSON, or ``None``.
+    """
+
+    def __init__(self, problem: str | None = None):
+        self.problem, self.row = problem, {}
+
+    def __enter__(self) -> _Telling:
+        return self
+
+    def __exit__(self, kind, problem, _) -> bool:
+        if isinstance(problem, VidbenchError):
+            self.problem = json.dumps([kind.__name__, str(problem)])
+        return isinstance(problem, VidbenchError)
+
+    def table(self, always: dict, texts: tuple[str, ...], bytes_: tuple[str, ...]):
+        """What is known, as a table of one row with the same columns whatever went wrong."""
+        import pyarrow
+
+        columns = {name: pyarrow.array([value], pyarrow.string()) for name, value in always.items()}
+        columns |= {name: pyarrow.array([self.row.get(name)], pyarrow.string()) for name in texts}
+        columns |= {name: pyarrow.array([self.row.get(name)], pyarrow.large_binary()) for name in bytes_}
+        return pyarrow.table({**columns, "problem": pyarrow.array([self.problem], pyarrow.string())})
+
+
+def _raise_told(problem: str | None) -> None:
+    """Raise what an actor told, as an error of the same kind."""
+    if problem is not None:
+        name, words = json.loads(problem)
+        raise {"ConfigError": ConfigError, "WeightsError": WeightsError}.get(name, RunError)(words)
+
+
 class Decoder:
     """An actor that reads a batch of videos at a time, in an isolated worker of its own.
 
@@ -322,8 +371,13 @@ class Decoder:
 
     def __call__(self, table):
         """A batch's records, as a table of one row, with the pixels of its videos, as a table of one row."""
-        import pyarrow
+        (records,) = table.column("records").to_pylist()
+        with _Telling() as told:
+            pixels, facts = self._read(records)
+            told.row = {"facts": facts, "pixels": pixels}
+        return told.table({"records": records, "machine": socket.gethostname()}, ("facts",), ("pixels",))
 
+    def _read(self, records: str) -> tuple[bytes, str]:
         if self.expected:
             _refuse_other_versions(self.config, self.plan, self.expected)
             self.expected = {}
@@ -332,17 +386,7 @@ class Decoder:
                 f"{socket.gethostname()} has no folder {printable(self.plan.root)}: every machine of the cluster needs "
                 "the videos in the same place"
             )
-        (records,) = table.column("records").to_pylist()
-        found = [views for _, views in self.reader.stream(_unpack_records(records))]
-        pixels, facts = pack_views(found)
-        return pyarrow.table(
-            {
-                "records": [records],
-                "facts": [facts],
-                "pixels": pyarrow.array([pixels], pyarrow.large_binary()),
-                "machine": [socket.gethostname()],
-            }
-        )
+        return pack_views([views for _, views in self.reader.stream(_unpack_records(records))])
 
 
 class Predictor:
@@ -388,25 +432,23 @@ class Predictor:
 
     def __call__(self, table):
         """A table of one batch's pixels as a table of its rows and logits."""
-        import pyarrow
+        (line,) = table.drop_columns(["pixels"]).to_pylist()
+        with _Telling(line["problem"]) as told:
+            if told.problem is None:
+                told.row = self._predict(line, table.column("pixels")[0].as_buffer())
+        return told.table({"machine": line["machine"]}, ("took",), ("rows", "logits"))
 
+    def _predict(self, line: dict, pixels) -> dict:
         self._refuse_to_start()
-        (line,) = table.select(["records", "facts", "machine"]).to_pylist()
         records = dict(_unpack_records(line["records"]))
-        found = unpack_views(table.column("pixels")[0].as_buffer(), line["facts"])
         clock = evaluate.StageClock()
         meter = Meter(self.model, clock)
         plan = dataclasses.replace(self.plan, records=records)  # looked up by number
-        rows, logits = evaluate.begin_batch(list(zip(records, found)), plan, self.model, self.config, clock)()
+        batch = list(zip(records, unpack_views(pixels, line["facts"])))
+        rows, logits = evaluate.begin_batch(batch, plan, self.model, self.config, clock)()
         self._keep_memory()
-        return pyarrow.table(
-            {
-                "rows": pyarrow.array([b"".join(encode_row(row) for row in rows)], pyarrow.large_binary()),
-                "logits": pyarrow.array([logits.astype("<f4").tobytes()], pyarrow.large_binary()),
-                "took": [json.dumps(meter.took())],
-                "machine": [line["machine"]],
-            }
-        )
+        lines = b"".join(encode_row(row) for row in rows)
+        return {"rows": lines, "logits": logits.astype("<f4").tobytes(), "took": json.dumps(meter.took())}
 
     def _refuse_to_start(self) -> None:
         if self.problem is not None:
