@@ -2,18 +2,24 @@
 
     python benchmarks/evaluation.py speed --dataset vidmini --data-dir data/vidmini --model mini_r2plus1d.vidmini_v1
     python benchmarks/evaluation.py memory --videos 100 1000
+    python benchmarks/evaluation.py cached --sources KINETICS --videos 400
+    python benchmarks/evaluation.py ray --sources KINETICS --videos 500
 
 ``speed`` reads all videos without a network, runs the network without reading, and evaluates, in
 turn, ``--rounds`` times in one process, and prints the ratio of the evaluation's wall time to
 (CPU seconds of reading + CPU seconds of forward) / cores. ``memory`` evaluates lists of different
-lengths, each in a process of its own, and prints the peak resident memory.
+lengths, each in a process of its own, and prints the peak resident memory. ``cached`` evaluates twice, the second time
+from the clip cache. ``ray`` evaluates with and without Ray, and takes from both what one batch alone takes: start-up.
+With ``--sources`` the videos below a folder are copied until there are ``--videos``.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -47,14 +53,25 @@ def forward_alone(model, pixels, config) -> float:
     return time.process_time() - began
 
 
+def cpu_seconds() -> float:
+    """Of this process and of the workers that have ended: what other programs do hardly changes it."""
+    import resource
+
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
 def speed(args) -> None:
     from vidbench import evaluate as module
     from vidbench import forward, models
     from vidbench.arguments import EvaluateConfig
     from vidbench.utils import usable_cores
 
-    cores, ratios = usable_cores(), []
+    cores, ratios, busy_ratios = usable_cores(), [], []
     with tempfile.TemporaryDirectory() as folder:
+        if args.sources:
+            args.data_dir = str(copied(args.sources, args.videos, Path(folder) / "videos"))
+            args.dataset, args.label_map = "folder", "names"
         base = {
             "model": args.model, "weights": args.weights, "dataset": args.dataset, "data_dir": args.data_dir,
             "no_cache": True, "device": "cpu", "results_dir": folder, "precision": "fp32", "split": args.split,
@@ -75,24 +92,95 @@ def speed(args) -> None:
             if turn:
                 read_s, pixels = reading_alone(plan, config)
             forward_s = forward_alone(model, pixels, config)
-            began = time.monotonic()
+            began, busy = time.monotonic(), cpu_seconds()
             module.evaluate(EvaluateConfig(**base, run_name=f"turn{turn}"))
-            wall = time.monotonic() - began
+            wall, cpu = time.monotonic() - began, cpu_seconds() - busy
             ratios.append(wall / ((read_s + forward_s) / cores))
+            busy_ratios.append(cpu / (read_s + forward_s))
             print(
-                f"round {turn + 1}: read {read_s:.2f} CPU s, forward {forward_s:.2f} CPU s, "
-                f"evaluation {wall:.2f} s wall, ratio {ratios[-1]:.3f}",
+                f"round {turn + 1}: read {read_s:.2f} CPU s, forward {forward_s:.2f} CPU s, evaluation {wall:.2f} s "
+                f"wall, ratio {ratios[-1]:.3f}; its CPU {cpu:.2f} s, ratio {busy_ratios[-1]:.3f}; load "
+                f"{os.getloadavg()[0]:.1f}",
                 flush=True,
             )
     print(
         f"{args.model} on {len(plan.records)} videos of {args.dataset}, {cores} cores: median ratio "
         f"{statistics.median(ratios):.3f} [{min(ratios):.3f}, {max(ratios):.3f}], {len(ratios)} rounds"
     )
+    told(busy_ratios, "CPU seconds of the evaluation, its workers and report included, over those of its halves")
+
+
+def copied(sources: Path, count: int, folder: Path) -> Path:
+    """A dataset of classes with so many videos: copies of those below a folder, under names of vidmini's classes."""
+    found = sorted(path for path in sources.rglob("*") if path.suffix in (".mp4", ".avi", ".webm"))
+    for number in range(count):
+        source = found[number % len(found)]
+        target = folder / ("SitDown", "StandUp")[number % 2] / f"{number:05d}{source.suffix}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    return folder
+
+
+def seconds_of(args, folder: Path, name: str, **changed) -> float:
+    """Wall seconds of an evaluation in this process."""
+    from vidbench import engines
+    from vidbench.arguments import EvaluateConfig
+
+    values = {
+        "model": args.model, "dataset": "folder", "data_dir": str(folder / "videos"), "label_map": "names",
+        "results_dir": str(folder / "results"), "run_name": name, "device": "cpu", "precision": "fp32",
+        "max_skipped": 1.0, "batch_size": args.batch_size, "no_cache": True, **changed,
+    }  # fmt: skip
+    began = time.monotonic()
+    engines.run(EvaluateConfig(**values))
+    return time.monotonic() - began
+
+
+def told(ratios: list[float], what: str) -> None:
+    print(
+        f"{what}: median {statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}], {len(ratios)} rounds"
+    )
+
+
+def cached(args) -> None:
+    """The first run over the second, which finds every clip in the cache."""
+    ratios = []
+    for number in range(args.rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder)
+            copied(args.sources, args.videos, place / "videos")
+            if not number:
+                seconds_of(args, place, "warm", limit=args.batch_size)  # libraries are loaded
+            cache = {"no_cache": False, "cache_dir": str(place / "clips")}
+            first, second = (seconds_of(args, place, name, **cache) for name in ("first", "second"))
+            ratios.append(first / second)
+            print(f"round {number + 1}: {first:.2f} s, then {second:.2f} s; load {os.getloadavg()[0]:.1f}", flush=True)
+    told(ratios, f"first over second run, {args.videos} videos")
+
+
+def ray(args) -> None:
+    """Ray over local, each without what one batch takes."""
+    ratios = []
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        copied(args.sources, args.videos, place / "videos")
+        seconds_of(args, place, "warm", limit=args.batch_size)
+        for number in range(args.rounds):
+            whole, start = {}, {}
+            for engine in ("local", "ray"):
+                start[engine] = seconds_of(args, place, f"{engine}{number}-one", engine=engine, limit=args.batch_size)
+                whole[engine] = seconds_of(args, place, f"{engine}{number}", engine=engine)
+            ratios.append((whole["ray"] - start["ray"]) / (whole["local"] - start["local"]))
+            print(
+                f"round {number + 1}: local {whole['local']:.1f} s, of which one batch {start['local']:.1f}; ray "
+                f"{whole['ray']:.1f} s, of which one batch {start['ray']:.1f}; ratio {ratios[-1]:.2f}; load "
+                f"{os.getloadavg()[0]:.1f}",
+                flush=True,
+            )
+    told(ratios, f"ray over local, start-up apart, {args.videos} videos")
 
 
 def memory(args) -> None:
-    import shutil
-
     sources = sorted((ROOT / "data" / "vidmini").rglob("*.mp4"))
     peaks = {}
     for count in args.videos:
@@ -130,13 +218,22 @@ def main() -> None:
     one.add_argument("--limit", type=int)
     one.add_argument("--num-clips", type=int)
     one.add_argument("--present-only", action="store_true")
+    one.add_argument("--sources", type=Path)
+    one.add_argument("--videos", type=int, default=400)
     one.add_argument("--batch-size", type=int, default=8)
     one.add_argument("--rounds", type=int, default=7)
     two = commands.add_parser("memory")
     two.add_argument("--videos", type=int, nargs="+", default=[100, 1000])
     two.add_argument("--model", default="mini_r2plus1d.vidmini_v1")
+    for name in ("cached", "ray"):
+        more = commands.add_parser(name)
+        more.add_argument("--sources", type=Path, required=True)
+        more.add_argument("--videos", type=int, default=500)
+        more.add_argument("--model", default="mini2d.vidmini_v1")
+        more.add_argument("--batch-size", type=int, default=8)
+        more.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    {"speed": speed, "memory": memory}[args.command](args)
+    {"speed": speed, "memory": memory, "cached": cached, "ray": ray}[args.command](args)
 
 
 if __name__ == "__main__":
