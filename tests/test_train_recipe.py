@@ -271,3 +271,20 @@ def test_the_surest_videos_of_a_run_come_first(training, stored):
 def test_recipes_that_cannot_be_are_one_sentence(training, options, error, words):
     with pytest.raises(error, match=words):
         train(training(**options))
+
+
+def test_a_table_of_weights_reaches_the_batches(training, tmp_path):
+    from vidbench.train import make_loader
+    from vidbench.train_task import make_task, who_trains
+
+    config = training(epochs=1, batch_size=4)
+    task = make_task(config.checked())
+    kept = train_data.Stored(task.sides.train, [], 0, [1.0] * len(task.sides.train))
+    chosen = [record.path for record in kept.records[::3]]
+    lines = [f"{record.path},{float(record.path in chosen)}" for record in kept.records]
+    (tmp_path / "weights.csv").write_text("\n".join(["path,weight", *lines]) + "\n")
+    config = training(epochs=1, batch_size=4, video_weights=str(tmp_path / "weights.csv")).checked()
+    loader = make_loader(config, task, kept, None, who_trains(config), "cpu")
+    drawn = [number for batch in loader.batch_sampler for _, number, _ in batch]
+    assert len(drawn) == len(kept.records) // 4 * 4
+    assert {kept.records[number].path for number in drawn} <= set(chosen)
