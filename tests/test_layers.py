@@ -34,8 +34,9 @@ LAYERS = [  # a module imports only from the lines above its own
     "evaluate export probe samplers distil",
     "devices",
     "distribute serve cells browse variants doctor train_data answer environment",
-    "widgets arguments run_arguments merge temporal robustness audit train_task listing",
-    "study_arguments ask_arguments completion learner engines",
+    "widgets option_kinds run_arguments merge temporal robustness audit train_task listing",
+    "evaluate_arguments train_arguments data_arguments",
+    "arguments study_arguments ask_arguments completion learner engines",
     "trainer",
     "first_steps",
     "train",
@@ -44,6 +45,7 @@ LAYERS = [  # a module imports only from the lines above its own
 ]
 # Said to be light: --help, decoding workers and a notebook's first cell import them.
 LIGHT = ["vidbench", "records", "utils", "flags", "metrics", "arguments", "models", "progress", "report", "data.*"]
+LIGHT += ["option_kinds", "evaluate_arguments", "train_arguments", "data_arguments"]
 LIGHT += [
     "review",
     "transcode",

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vidbench.arguments import device, weights
 from vidbench.flags import (
     Options,
     Program,
@@ -20,6 +19,7 @@ from vidbench.flags import (
     text,
     whole,
 )
+from vidbench.option_kinds import device, weights
 from vidbench.records import DECODERS
 from vidbench.run_arguments import paths
 

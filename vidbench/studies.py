@@ -26,7 +26,7 @@ def write_study(out: str | Path, kind: str, manifest: Mapping, facts: Mapping) -
     """Write ``study.json`` into a study's folder.
 
     Args:
-        out: the study's folder, made where it is not there.
+        out: the study's folder, which is there.
         kind: one of ``KINDS``.
         manifest: of the run on unchanged videos.
         facts: ``lines``, each with ``name``, ``accuracy`` and ``change``, and what else the report shows.

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vidbench.arguments import EvaluateConfig, temporal
 from vidbench.data.corrupt import STRENGTHS
+from vidbench.evaluate_arguments import EvaluateConfig
 from vidbench.flags import Options, Program, one_of, option, parse_or_exit, path, text, whole
+from vidbench.option_kinds import temporal
 from vidbench.records import DECODERS
 
 CHANGES = "what is changed"

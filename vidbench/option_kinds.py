@@ -1,0 +1,149 @@
+"""Kinds of options that several programs share, and checks of what they name."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import os
+import re
+
+from vidbench.data.corrupt import parse_corrupt
+from vidbench.data.retime import parse_temporal
+from vidbench.flags import OptionError, Options, check_folder, path, quoted, whole
+from vidbench.records import DECODER_MODULES, ConfigError, VidbenchError
+from vidbench.remote import is_remote
+from vidbench.utils import printable
+
+LABEL_MAPS = ("names", "known")
+WHAT = "what is evaluated"
+HOW = "how the work is done (changes speed, not which videos are listed)"
+READING = "how videos are read"
+RESULTS = "where results go"
+LISTED = "what is listed"
+
+
+def device(value) -> str:
+    """``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``."""
+    if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", value):
+        raise ValueError(f"must be auto, cpu, cuda, cuda:N or mps, not {quoted(value)}")
+    return value
+
+
+def batch_size(value) -> int | str:
+    """``auto``, or a whole number."""
+    return value if value == "auto" else whole(1, 4096, "auto")(value)
+
+
+def devices(value) -> tuple[str, ...]:
+    """``all``, or several devices, a GPU by its number or its name; commas or spaces between them."""
+    words = [word for item in ((value,) if isinstance(value, str) else value) for word in str(item).split(",")]
+    named = tuple(f"cuda:{int(word)}" if re.fullmatch(r"[0-9]{1,3}", word) else word for word in words)
+    if named == ("all",) or (named and all(re.fullmatch(r"cpu|cuda:[0-9]{1,3}", word) for word in named)):
+        return named
+    raise ValueError(f"must be all, or GPUs such as 0,1, not {quoted(','.join(words))}")
+
+
+devices.several = True
+
+
+def folder_name(value) -> str:
+    """A name for one folder: no separators, and nothing that a file system or a shell takes another way."""
+    if not isinstance(value, str) or not re.fullmatch(r"(?![.\-])[^\x00-\x1f\x7f/\\:*?$\"<>|]{1,120}(?<![. ])", value):
+        raise ValueError(f"must be a plain folder name without / or other special characters, not {quoted(value)}")
+    return value
+
+
+def label_map(value) -> str:
+    """``names``, ``known``, or the path of a CSV file."""
+    return value if value in LABEL_MAPS else path(value)
+
+
+def temporal(value) -> str:
+    """A change of time; see ``vidbench.data.retime``."""
+    return _known(parse_temporal, value)
+
+
+def corrupt(value) -> str:
+    """A corruption; see ``vidbench.data.corrupt``."""
+    return _known(parse_corrupt, value)
+
+
+def _known(parse, value) -> str:
+    try:
+        parse(value)
+    except ConfigError as problem:
+        raise ValueError("must be" + str(problem).partition("must be")[2]) from None
+    return value
+
+
+def weights(value) -> str:
+    """``random``, or a path."""
+    return value if value == "random" else path(value)
+
+
+def num_frames(value) -> int | None:
+    """A number from 1, or the word all."""
+    return None if value in ("all", None) else whole(1, 100_000, "all")(value)
+
+
+def with_card_defaults(config: Options) -> Options:
+    """A configuration with full names of model and dataset, their usual split and folder; else ``OptionError``."""
+    from vidbench import models
+    from vidbench.data import catalog
+
+    with about("model"):
+        card = models.find_card(config.model, config.weights)
+    with about("dataset"):
+        dataset = catalog.find_dataset(config.dataset)
+    split = config.split or dataset.default_split
+    if dataset.splits and split not in dataset.splits:
+        raise OptionError(
+            "split", f"must be one of {', '.join(dataset.splits)} for {dataset.name}, not {quoted(split)}"
+        )
+    if not 1 <= config.fold <= max(1, dataset.folds):
+        raise OptionError("fold", f"must be from 1 to {max(1, dataset.folds)} for {dataset.name}, not {config.fold}")
+    data_dir = config.data_dir or str(dataset.default_dir)
+    return dataclasses.replace(config, model=card.name, dataset=dataset.name, split=split, data_dir=data_dir)
+
+
+def check_weights(value: str | None) -> None:
+    """A file or folder; a TensorFlow checkpoint's prefix, which is no file itself; or a SavedModel's address."""
+    from vidbench.hubs import is_address
+
+    if value not in (None, "random") and not os.path.exists(f"{value}.index") and not is_address(value):
+        check_exists("weights", value, ("random",))
+
+
+def check_exists(name: str, value: str, words: tuple[str, ...]) -> None:
+    """Raises ``OptionError`` for the option ``name`` where its path is not there; ``words`` may stand for one."""
+    if not os.path.exists(value):
+        also = f", nor is it the word {' or '.join(map(repr, words))}" if words else ""
+        raise OptionError(name, f"{quoted(value, 160)} does not exist{also} ({started_at(value)})")
+
+
+def started_at(value: str) -> str:
+    """From where a path is looked for, for a message."""
+    return "an absolute path" if os.path.isabs(value) else f"looked for from {printable(os.getcwd(), 160)}"
+
+
+def check_decoder(config: Options) -> None:
+    """Raises ``OptionError`` where the decoder of a configuration is not installed."""
+    if importlib.util.find_spec(DECODER_MODULES[config.decoder]) is None:
+        raise OptionError("decoder", f"{config.decoder} is not installed here; pyav is, and is exact")
+
+
+def check_folders(config: Options) -> None:
+    """Raises ``OptionError`` where results or clips cannot be written to the folders of a configuration."""
+    names = () if is_remote(config.results_dir) else ("results_dir",)
+    for name in names if config.no_cache else (*names, "cache_dir"):
+        check_folder(name, getattr(config, name))
+
+
+@contextlib.contextmanager
+def about(name: str):
+    """Turn an error of a lookup into one about the option that asked for it."""
+    try:
+        yield
+    except VidbenchError as problem:
+        raise OptionError(name, f"cannot be used: {problem}") from None

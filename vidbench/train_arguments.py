@@ -1,0 +1,501 @@
+"""Options of ``scripts/train.py``."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidbench.flags import (
+    OptionError,
+    Options,
+    Program,
+    fraction,
+    number,
+    one_of,
+    option,
+    parse_or_exit,
+    path,
+    quoted,
+    switch,
+    text,
+    texts,
+    whole,
+)
+from vidbench.option_kinds import (
+    HOW,
+    READING,
+    RESULTS,
+    about,
+    check_decoder,
+    check_folders,
+    check_weights,
+    device,
+    folder_name,
+    weights,
+    with_card_defaults,
+)
+from vidbench.records import DECODERS
+
+INPUT_TRAINED = "what the network sees; the checkpoint keeps it"
+TRAINED = "what is trained"
+AUGMENTED = "what chance does to training views"
+DRAWN = "which videos and views an epoch takes"
+RECIPE = "how the weights move"
+FIRST = "first steps, instead of training"
+
+
+def amount(high: float):
+    """A number from 0, which often means none, to ``high``."""
+
+    def check(value) -> float:
+        with contextlib.suppress(TypeError, ValueError):
+            if not isinstance(value, bool) and 0 <= float(value) <= high:
+                return float(value)
+        raise ValueError(f"must be a number from 0 to {high:g}, not {quoted(value)}")
+
+    return check
+
+
+given_weights = weights  # within the class below, weights is an option
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Options):
+    """What ``vidbench.train.train`` does: the flags of ``scripts/train.py``, with underscores.
+
+    Raises:
+        ConfigError: a value out of its range; the message says which are in it.
+    """
+
+    model: str | None = option(
+        text,
+        "the network, named architecture.weights or architecture. It gets a last layer with the dataset's classes",
+        group=TRAINED,
+        metavar="NAME",
+        default=None,
+        shown="required without a checkpoint of train.py",
+    )
+    weights: str | None = option(
+        weights,
+        "what training begins with: a file or folder of weights, or the word random",
+        group=TRAINED,
+        metavar="PATH",
+        default=None,
+        shown="default: the card's own, downloaded where they are not shipped",
+    )
+    backbone_weights: str | None = option(
+        text,
+        "weights of the image network inside, in place of --weights: a file, or a name that torchvision publishes, "
+        "such as IMAGENET1K_V1",
+        group=TRAINED,
+        metavar="PATH",
+        default=None,
+        shown="default: none",
+    )
+    network: tuple[str, ...] = option(
+        texts,
+        "options of the network's own, such as backbone=resnet50 dropout=0.5. It then has no published weights",
+        group=TRAINED,
+        metavar="NAME=VALUE",
+        default=(),
+        shown="default: as on the card",
+    )
+    dataset: str = option(text, "the dataset, as for evaluate.py", group=TRAINED, metavar="NAME")
+    data_dir: str | None = option(
+        path, "the dataset's folder", group=TRAINED, metavar="DIR", default=None, shown="default: as on its card"
+    )
+    annotations: str | None = option(
+        path, "annotation file that lists the videos", group=TRAINED, metavar="FILE", default=None,
+        shown="default: found in the data folder",
+    )  # fmt: skip
+    split: str = option(text, "the split that trains", group=TRAINED, metavar="NAME", default="train")
+    fold: int = option(whole(1, 99), "official division, where there are several", group=TRAINED, default=1)
+    classes: tuple[str, ...] | None = option(
+        texts,
+        "train on videos of these classes only. The network still has all of the dataset's",
+        group=TRAINED,
+        metavar="CLASS",
+        default=None,
+        shown="default: all",
+    )
+    limit: int | None = option(
+        whole(2, 10**9), "train on N videos, drawn by --seed from all classes alike", group=TRAINED, default=None,
+        shown="default: all",
+    )  # fmt: skip
+    present_only: bool = option(
+        switch,
+        "leave listed videos without a file out, of training and of validation, instead of counting them",
+        group=TRAINED,
+        default=False,
+    )
+    val_split: str | None = option(
+        text,
+        "the split that validates. Choosing an epoch by the split that papers report makes its score too good",
+        group=TRAINED,
+        metavar="NAME",
+        default=None,
+        shown="default: val where the dataset has one, else a part of the training split, by source",
+    )
+    val_share: float = option(fraction, "that part, as 0.1 or 10%", group=TRAINED, metavar="SHARE", default=0.15)
+    allow_leak: bool = option(
+        switch,
+        "let videos of one source train and validate. The score is then too good, which this is to show",
+        group=TRAINED,
+        default=False,
+    )
+    num_frames: int | None = option(
+        whole(1, 10000), "frames in a clip", group=INPUT_TRAINED, default=None, shown="default: the card's"
+    )
+    frame_rate: float | None = option(
+        number(0, 1000, "frames per second"), "frames per second of a clip", group=INPUT_TRAINED, metavar="FPS",
+        default=None, shown="default: the card's",
+    )  # fmt: skip
+    short_side: int | None = option(
+        whole(8, 8192), "pixels of a frame's short side before the crop", group=INPUT_TRAINED, metavar="PIXELS",
+        default=None, shown="default: the card's",
+    )  # fmt: skip
+    crop: int | None = option(
+        whole(8, 8192), "pixels of the square that the network sees", group=INPUT_TRAINED, metavar="PIXELS",
+        default=None, shown="default: the card's",
+    )  # fmt: skip
+    stored_frames: int | None = option(
+        whole(1, 10000),
+        "frames kept of each training video, from which epochs draws. More show more of a long video and take disk",
+        group=INPUT_TRAINED,
+        default=None,
+        shown="default: twice --num-frames and at least 32, or 300 where the card names a rate",
+    )
+    min_scale: float = option(
+        number(0, 1, "share of the area"),
+        "smallest share of the picture that a random crop takes; 1 takes a crop of the view's own size",
+        group=AUGMENTED, metavar="SHARE", default=0.5,
+    )  # fmt: skip
+    multi_scale: bool = option(
+        switch,
+        "crop at one of five places and four sizes (1, 7/8, 3/4 and 0.66 of the picture, height and width up to one "
+        "step apart), as TSN was trained, in place of --min-scale",
+        group=AUGMENTED,
+        default=False,
+    )
+    no_flip: bool = option(
+        switch,
+        "never mirror a clip. Otherwise half of them are, and classes that name left or right are exchanged, or left "
+        "as they are where the other one is no class",
+        group=AUGMENTED,
+        default=False,
+    )
+    jitter: float = option(
+        amount(1), "changes of brightness, contrast and saturation, 0 to 1",
+        group=AUGMENTED, metavar="X", default=0.2,
+    )  # fmt: skip
+    rotation: int = option(whole(0, 180), "largest angle in degrees", group=AUGMENTED, default=0)
+    rand_augment: int = option(whole(0, 30), "magnitude of RandAugment; 0 leaves it out", group=AUGMENTED, default=0)
+    erase: float = option(fraction, "chance of a blanked rectangle", group=AUGMENTED, metavar="SHARE", default=0.0)
+    mixup: float = option(
+        amount(100), "alpha of MixUp between clips; 0 leaves it out", group=AUGMENTED,
+        metavar="ALPHA", default=0.0,
+    )  # fmt: skip
+    cutmix: float = option(
+        amount(100), "alpha of CutMix between clips; 0 leaves it out", group=AUGMENTED,
+        metavar="ALPHA", default=0.0,
+    )  # fmt: skip
+    max_stride: int = option(
+        whole(1, 100),
+        "a view takes each k-th frame, k drawn from 1 to N; for networks that take neighbouring frames",
+        group=AUGMENTED,
+        default=1,
+    )
+    speed: float = option(
+        number(0, 8, "times"),
+        "play a clip up to X times faster or slower. A network whose frames are spread over the whole video sees it "
+        "slower only",
+        group=AUGMENTED, metavar="X", default=1.0,
+    )  # fmt: skip
+    drop_frames: float = option(
+        fraction, "chance that a frame gets lost and the one before it stands still", group=AUGMENTED,
+        metavar="SHARE", default=0.0,
+    )  # fmt: skip
+    views_per_video: int = option(whole(1, 1000), "views that an epoch takes of each video", group=DRAWN, default=1)
+    even_views: bool = option(
+        switch,
+        "views at --views-per-video places spread evenly over a video, in place of random ones",
+        group=DRAWN,
+        default=False,
+    )
+    balanced: bool = option(
+        switch, "draw each class alike often, rare ones' videos several times an epoch", group=DRAWN, default=False
+    )
+    video_weights: str | None = option(
+        path,
+        "how often each video is drawn: a CSV file with the columns path and weight. With --balanced, within its class",
+        group=DRAWN, metavar="FILE", default=None, shown="default: all alike",
+    )  # fmt: skip
+    curriculum: str | None = option(
+        path,
+        "begin with the easiest third of each class: 'length' for the shortest videos, or a run folder of evaluate.py "
+        "for those of which its model is surest",
+        group=DRAWN, metavar="WHAT", default=None, shown="default: all from the start",
+    )  # fmt: skip
+    curriculum_epochs: int | None = option(
+        whole(1, 100000), "epochs until all videos are drawn; each takes a greater part", group=DRAWN, default=None,
+        shown="default: half of --epochs",
+    )  # fmt: skip
+    epochs: int = option(whole(1, 100000), "passes over the training videos", group=RECIPE, default=10)
+    batch_size: int = option(whole(1, 4096), "clips in a batch", group=RECIPE, default=8)
+    accumulate: int = option(
+        whole(1, 4096), "batches that make one step. Memory stays that of one batch", group=RECIPE, default=1
+    )
+    optimizer: str = option(one_of("adamw", "sgd"), "adamw or sgd", group=RECIPE, metavar="NAME", default="adamw")
+    learning_rate: float = option(
+        number(0, 100, "rate"), "highest learning rate", group=RECIPE, metavar="RATE", default=1e-3
+    )
+    weight_decay: float = option(
+        amount(10), "weight decay, of all but norms and biases", group=RECIPE, metavar="X", default=0.05
+    )
+    schedule: str = option(
+        one_of("cosine", "onecycle", "step", "plateau", "constant"),
+        "cosine, onecycle, step (a tenth after 60 and again after 85 % of the steps), plateau (a half when validation "
+        "has not improved for five epochs) or constant",
+        group=RECIPE,
+        metavar="NAME",
+        default="cosine",
+    )
+    warmup_epochs: float = option(
+        amount(1e5), "epochs in which the rate rises from 0; not for onecycle and plateau",
+        group=RECIPE, metavar="N", default=0.5,
+    )  # fmt: skip
+    clip_norm: float = option(
+        amount(1e6), "largest norm of the gradient; 0 for any", group=RECIPE, metavar="X", default=1.0
+    )
+    label_smoothing: float = option(fraction, "label smoothing", group=RECIPE, metavar="SHARE", default=0.1)
+    focal: float = option(
+        amount(10), "gamma of the focal loss; 0 for cross-entropy", group=RECIPE, metavar="GAMMA",
+        default=0.0,
+    )  # fmt: skip
+    class_weights: bool = option(
+        switch, "weigh classes in the loss so that rare ones count as much as others", group=RECIPE, default=False
+    )
+    teacher: str | None = option(
+        path,
+        "learn from a teacher's scores too: a run folder of evaluate.py on the split that trains, a checkpoint of "
+        "train.py, or a model's name. A network sees the same clips and takes its time in each step",
+        group=RECIPE, metavar="WHAT", default=None, shown="default: none",
+    )  # fmt: skip
+    teacher_weights: str | None = option(
+        given_weights, "weights of a teacher that is given by name", group=RECIPE, metavar="PATH", default=None,
+        shown="default: the card's own",
+    )  # fmt: skip
+    distil: float = option(fraction, "share of the teacher in the loss", group=RECIPE, metavar="SHARE", default=0.5)
+    temperature: float = option(
+        number(0, 1000, "times"), "divides the teacher's and the network's scores before they are compared",
+        group=RECIPE, metavar="T", default=2.0,
+    )  # fmt: skip
+    freeze: str = option(
+        one_of("nothing", "backbone", "norms", "partial-norms"),
+        "nothing, backbone (the image network inside; where there is none, all but the last layer), norms (all batch "
+        "normalisation) or partial-norms (all but the first)",
+        group=RECIPE,
+        metavar="WHAT",
+        default="nothing",
+    )
+    dropout: float | None = option(
+        fraction, "share of the last layer's inputs that a step leaves out", group=RECIPE, metavar="SHARE",
+        default=None, shown="default: as the network has it",
+    )  # fmt: skip
+    layer_decay: float = option(
+        number(0, 1, "times the rate"), "each block learns by this factor slower than the next one", group=RECIPE,
+        metavar="X", default=1.0,
+    )  # fmt: skip
+    head_rate: float = option(
+        number(0, 1e4, "times the rate"),
+        "factor for the last layer's learning rate",
+        group=RECIPE,
+        metavar="X",
+        default=1.0,
+    )
+    ema: float = option(
+        fraction, "decay of a running mean of the weights, which is validated and kept; 0 for none", group=RECIPE,
+        metavar="X", default=0.0,
+    )  # fmt: skip
+    patience: int | None = option(
+        whole(1, 10**6), "stop when validation has not improved for N epochs", group=RECIPE, default=None,
+        shown="default: never",
+    )  # fmt: skip
+    seed: int = option(
+        whole(0, 2**31 - 1), "draws new weights, order, augmentation and the parting of validation", group=RECIPE,
+        default=0,
+    )  # fmt: skip
+    num_workers: int | None = option(
+        whole(0, 256, "auto"),
+        "processes that make training views, and that decode before training begins",
+        group=HOW,
+        default=None,
+        shown="default: auto; decoding takes one a core, views none on a CPU and up to 8 beside a GPU",
+    )
+    device: str = option(device, "auto, cpu, cuda, cuda:N or mps", group=HOW, metavar="NAME", default="auto")
+    devices: int | None = option(
+        whole(1, 1024),
+        "processes on this machine, each with a GPU or, on a CPU, a part of it. Each takes --batch-size clips, so a "
+        "step takes as many times more; --learning-rate stays as given",
+        group=HOW, default=None, shown="default: 1, or as torchrun says",
+    )  # fmt: skip
+    num_nodes: int | None = option(
+        whole(1, 10000), "machines, each started by torchrun or a cluster's scheduler", group=HOW, default=None,
+        shown="default: 1, or as torchrun says",
+    )  # fmt: skip
+    precision: str = option(
+        one_of("auto", "fp32", "bf16", "fp16"),
+        "auto (bf16 on a GPU that has it, else fp32), fp32, bf16 or fp16, mixed",
+        group=HOW,
+        metavar="NAME",
+        default="auto",
+    )
+    decoder: str = option(
+        one_of(*DECODERS), f"{', '.join(DECODERS)}, as for evaluate.py", group=READING, metavar="NAME", default="pyav"
+    )
+    timeout: float = option(
+        number(0, 86400, "seconds"), "seconds that reading one video may take", group=READING, metavar="S",
+        default=60.0, shown="default: 60",
+    )  # fmt: skip
+    memory: int = option(
+        whole(64, 2**20), "MB that reading one video may take", group=READING, metavar="MB", default=2048
+    )
+    cache_dir: str = option(
+        path, "folder that keeps the frames of each video. They are read once, whatever the number of epochs",
+        group=READING, metavar="DIR", default="data/clips",
+    )  # fmt: skip
+    results_dir: str = option(path, "folder of run folders", group=RESULTS, metavar="DIR", default="results")
+    run_name: str | None = option(
+        folder_name,
+        "name of this run's folder. The same name with the same options continues a run; with others it is refused",
+        group=RESULTS,
+        metavar="NAME",
+        default=None,
+        shown="default: train, network and dataset",
+    )
+    save_steps: int | None = option(
+        whole(1, 10**9),
+        "keep a point to continue from after every N steps too. For epochs that take hours",
+        group=RESULTS,
+        default=None,
+        shown="default: after each epoch",
+    )
+    no_tensorboard: bool = option(
+        switch, "write metrics.csv only, and no events for TensorBoard", group=RESULTS, default=False
+    )
+    overfit: bool = option(
+        switch,
+        "train on one batch alone and say whether it is learnt by heart; where it is not, no recipe will help",
+        group=FIRST,
+        default=False,
+    )
+    find_rate: bool = option(
+        switch, "try rising learning rates on a hundred batches and propose one", group=FIRST, default=False
+    )
+
+    no_cache = False  # training reads its frames from the cache
+
+    def checked(self) -> TrainConfig:
+        """This configuration once more, with model, dataset and data folder filled in from the cards.
+
+        Raises:
+            ConfigError: an unknown name, a network that cannot be trained, a file that is missing, options that
+                exclude each other.
+        """
+        from vidbench import models
+
+        check_weights(self.weights)  # first: a checkpoint names its network
+        with about("model"):
+            card = models.find_card(self.model, self.weights)
+        if not card.can_be_random:
+            raise OptionError("model", f"needs a network in torch; {card.name} comes as a finished program")
+        filled = dataclasses.replace(with_card_defaults(self), model=card.name)
+        check_decoder(filled)
+        check_folders(filled)
+        if filled.val_split == filled.split and not filled.allow_leak:
+            raise OptionError("val_split", f"is the split that trains, {quoted(filled.split)}; see --allow-leak")
+        if not 0 < filled.val_share < 1:
+            raise OptionError("val_share", f"must be between 0 and 1, not {filled.val_share:g}")
+        _check_together(filled)
+        if filled.overfit and filled.find_rate:
+            raise OptionError("overfit", "and --find-rate are two steps; give one of them")
+        filled.options  # noqa: B018 - says what is wrong with --network now
+        return filled
+
+    @property
+    def options(self) -> dict:
+        """``--network`` by name, numbers as numbers."""
+        found = {}
+        for item in self.network:
+            name, equals, value = item.partition("=")
+            if not equals or not name.isidentifier() or name in found:
+                raise OptionError("network", f"must be NAME=VALUE, each name once, not {quoted(item)}")
+            found[name] = _as_value(value)
+        return found
+
+
+def _check_together(config: TrainConfig) -> None:
+    """Refuse options that need, exclude or contradict another one."""
+    if config.teacher_weights and not config.teacher:
+        raise OptionError("teacher_weights", "belongs to --teacher, which is not given")
+    if config.curriculum_epochs and not config.curriculum:
+        raise OptionError("curriculum_epochs", "belongs to --curriculum, which is not given")
+    if config.curriculum not in (None, "length") and not Path(config.curriculum).is_dir():
+        raise OptionError(
+            "curriculum", f"must be 'length' or a run folder of evaluate.py, not {quoted(config.curriculum)}"
+        )
+    stored = config.teacher and Path(config.teacher).is_dir()
+    if stored and (config.mixup or config.cutmix):
+        raise OptionError(
+            "teacher", "of stored scores knows whole videos: leave --mixup and --cutmix out, or name a model"
+        )
+    if config.multi_scale and config.min_scale != TrainConfig.min_scale:
+        raise OptionError("multi_scale", "and --min-scale are two ways to crop; give one of them")
+    if config.speed < 1:
+        raise OptionError(
+            "speed", f"must be at least 1 (1.5 means up to 1.5 times faster or slower), not {config.speed:g}"
+        )
+    several = (config.devices or 1) * (config.num_nodes or 1) > 1
+    if several and re.fullmatch(r"cuda:\d+", config.device):
+        raise OptionError("device", f"{config.device} is one GPU; use cuda with --devices")
+    if several and (config.overfit or config.find_rate):
+        raise OptionError("devices", "must be 1 for --overfit and --find-rate, which are first steps of one process")
+
+
+def _as_value(text: str):
+    """A word of the command line as a number or a truth value where it reads as one."""
+    if text in ("True", "False", "true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
+TRAIN = Program(
+    name="train.py",
+    description="Train a video classification network and keep checkpoints that carry their card.",
+    usage="""train.py [-h] --model NAME --dataset NAME [options]
+       train.py @scripts/configs/train-vidmini.txt [options]       options after the file win""",
+    epilog="""\
+The run folder holds best.safetensors (the epoch that validated best) and last.safetensors, each with its card in it
+and beside it, log/version_N/metrics.csv of each session, events for TensorBoard, and last.ckpt, from which the same
+command continues after the last whole epoch.
+evaluate.py --weights FOLDER/best.safetensors needs no other option.
+
+exit status
+  0    trained, or a first step passed
+  1    the run could not be done: the loss is not finite, a run folder of another run, or a fault of ours
+  2    a bad option, list or weights file, or a batch too large for the memory
+  3    --overfit: the batch was not learnt
+  130  stopped by Ctrl-C; the same command continues""",
+)
+
+
+def parse_train(arguments: Sequence[str] | None = None) -> TrainConfig:
+    """Options of ``scripts/train.py``; see ``parse_evaluate``."""
+    return parse_or_exit(TrainConfig, arguments, TRAIN)
