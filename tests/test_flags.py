@@ -265,7 +265,11 @@ def raising(problem):
         (AnnotationError("no such split"), 2, "x.py: no such split\n"),
         (WeightsError("no weights"), 2, "x.py: no weights\n"),
         (RunError("in use"), 1, "x.py: in use\n"),
-        (OSError(28, "No space left on device", "rows.jsonl"), 1, "x.py: No space left on device: rows.jsonl\n"),
+        (
+            OSError(28, "No space left on device", "rows.jsonl"),
+            1,
+            "x.py: No space left on device: rows.jsonl; make room and run the same command again\n",
+        ),
         (SystemExit(2), 2, ""),
         (SystemExit(None), 0, ""),
         (SystemExit("no such chapter"), 1, "no such chapter\n"),
