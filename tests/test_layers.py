@@ -25,7 +25,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "data.index data.decode",
     "data.process",
     "data.corrupt data.cache data.flow",
-    "protocol",
+    "asked protocol",
     "scores remote data.load data.stored data.order data.arriving nets cards.card",
     "data.held",
     "hubs hub_torch hub_transformers trained forward report review notebook data.survey data.fetch data.practice cards",
@@ -65,6 +65,7 @@ LIGHT += [
     "environment",
     "completion",
     "published",
+    "asked",
     "protocol",
     "studies",
 ]

@@ -14,6 +14,7 @@ import pytest
 
 from vidbench import models, protocol, report, runs
 from vidbench.arguments import EvaluateConfig
+from vidbench.asked import asked_words
 from vidbench.cards.card import Reported
 from vidbench.evaluate import choose, evaluate, spec_facts
 from vidbench.intervals import clustered_proportion, proportion
@@ -499,7 +500,7 @@ def test_a_dry_run_says_what_fast_is():
         1
     ] == ("protocol   fast: the card's own single view")
     facts = {"protocol": {"asked": "fast", "changed": {"num_clips": [5, 1]}}}
-    assert protocol.asked_words(facts) == "fast: 1 of the card's 5 views"
+    assert asked_words(facts) == "fast: 1 of the card's 5 views"
 
 
 # ---------------------------------------------------------------- what is written down

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vidbench import forward, hubs, models, predict, protocol, report, scores
+from vidbench.asked import FLAGS, asked_facts, asked_input, asked_words
 from vidbench.data import catalog, check, decode, flow, index, ledger, load
 from vidbench.data.pictures import video_stamp
 from vidbench.flags import shard_numbers
@@ -255,8 +256,8 @@ def shard_of(records: list[VideoRecord], shard: str | None, batch_size: int) -> 
 
 def override(spec: InputSpec, config) -> InputSpec:
     """The card's input as ``--protocol`` changes it, and then the flags that were given."""
-    given = {name: getattr(config, name) for name in protocol.FLAGS} | {"resize": config.short_side}
-    return protocol.asked_input(spec, config.protocol, given)
+    given = {name: getattr(config, name) for name in FLAGS} | {"resize": config.short_side}
+    return asked_input(spec, config.protocol, given)
 
 
 def make_label_map(choice, labels: tuple[str, ...], card) -> predict.LabelMap | None:
@@ -369,7 +370,7 @@ def manifest(config, plan: Plan, device: str) -> dict:
             "on_card": plan.on_card,
             "num_views": plan.spec.num_views,
             "changed": changed_fields(plan),
-            "asked": protocol.asked_facts(config.protocol),
+            "asked": asked_facts(config.protocol),
             "target": config.target if config.target != "card" else None,
         },
         "command": command(config),
@@ -755,10 +756,10 @@ def describe_plan(config, plan: Plan, folder: Path) -> str:
     done = len(read_rows(folder / "rows.jsonl", plan.records)[0])
     left = sum(size > 0 for size in sizes[done:])
     off_card, megabytes = "" if plan.on_card else " (off its card)", sum(sizes) / 1e6
-    asked = {"asked": protocol.asked_facts(config.protocol), "changed": changed_fields(plan)}
+    how = {"asked": asked_facts(config.protocol), "changed": changed_fields(plan)}
     lines = [
         f"model      {plan.card.name}, {plan.spec.num_views} view(s) a video{off_card}",
-        *(f"protocol   {words}" for words in [protocol.asked_words({"protocol": asked})] if words),
+        *(f"protocol   {words}" for words in [asked_words({"protocol": how})] if words),
         f"videos     {len(plan.records)} listed, {len(present)} present ({megabytes:.3g} MB), {done} already done",
         f"run folder {folder}",
     ]

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vidbench.asked import FLAGS, asked_input
 from vidbench.data.corrupt import STRENGTHS
 from vidbench.flags import (
     Given,
@@ -51,7 +52,6 @@ from vidbench.option_kinds import (
     weights,
     with_card_defaults,
 )
-from vidbench.protocol import FLAGS, asked_input
 from vidbench.published import find_result
 from vidbench.records import DECODERS, ConfigError
 from vidbench.utils import nearest_hint, printable

@@ -20,6 +20,7 @@ import numpy as np
 
 from vidbench import diagrams, protocol, scores, studies
 from vidbench import metrics as figures
+from vidbench.asked import asked_words
 from vidbench.data import ledger as ledgers
 from vidbench.data.catalog import parents_of
 from vidbench.data.pictures import data_uri, encode_jpeg
@@ -190,7 +191,7 @@ def _protocol_words(manifest: dict) -> str:
     spec, decode, run = section(manifest, "spec"), section(manifest, "decode"), section(manifest, "run")
     frames = frames_words(spec)
     crop = "x".join(str(side) for side in _pair(spec.get("crop")))
-    words = [protocol.asked_words(manifest), views_words(spec), frames, f"crop {crop}" if crop else ""]
+    words = [asked_words(manifest), views_words(spec), frames, f"crop {crop}" if crop else ""]
     words += [str(decode.get("decoder") or "")]
     words += [f"{run.get('precision', '')} on {run['device']}".strip() if run.get("device") else ""]
     return ", ".join(word for word in words if word)
@@ -553,7 +554,7 @@ def protocol_table(manifest: dict) -> list[tuple[str, str]]:
         "Weights": weights_words(model),
         "Data": _data_protocol(dataset),
         "Labels": _label_words(manifest),
-        "Asked for": protocol.asked_words(manifest),
+        "Asked for": asked_words(manifest),
         "Frames of a view": frames_words(spec),
         "Chosen": SAMPLING.get(spec.get("sampling"), spec.get("sampling")),
         "Optical flow": decode.get("flow"),
