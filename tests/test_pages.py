@@ -110,8 +110,11 @@ def test_a_page_opens_without_a_word_on_the_console_in_light_dark_narrow_and_pri
         tab.goto(pages[name].as_uri())
         assert [(one["id"], one["nodes"][0]["html"]) for one in axe.run(tab).response["violations"]] == []
         assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # tables scroll, not the page
+    tab.set_viewport_size({"width": 718, "height": 1000})  # A4 without its margins
     tab.emulate_media(media="print")
     assert not tab.locator(".tools").first.is_visible()
+    tables = "[...document.querySelectorAll('table')].filter(table => table.getBoundingClientRect().right > innerWidth)"
+    assert tab.evaluate(f"{tables}.map(table => table.textContent.slice(0, 80))") == []
 
 
 @pytest.mark.parametrize("name", NAMES)
