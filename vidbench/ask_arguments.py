@@ -19,7 +19,7 @@ from vidbench.flags import (
     text,
     whole,
 )
-from vidbench.option_kinds import device, weights
+from vidbench.option_kinds import ABOUT_DEVICE, device, weights
 from vidbench.records import DECODERS
 from vidbench.run_arguments import paths
 
@@ -62,7 +62,7 @@ class PredictConfig(Options):
     )
     device: str = option(
         device,
-        "auto, cpu, cuda, cuda:N or mps. With auto, a GPU is used whenever there is one",
+        ABOUT_DEVICE,
         group=HOW,
         metavar="NAME",
         default="auto",

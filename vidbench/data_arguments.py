@@ -25,7 +25,18 @@ from vidbench.flags import (
     texts,
     whole,
 )
-from vidbench.option_kinds import HOW, LISTED, READING, RESULTS, about, num_frames
+from vidbench.option_kinds import (
+    ABOUT_ANNOTATIONS,
+    ABOUT_FOLD,
+    ABOUT_MEMORY,
+    ABOUT_TIMEOUT,
+    HOW,
+    LISTED,
+    READING,
+    RESULTS,
+    about,
+    num_frames,
+)
 from vidbench.utils import printable, try_to_write
 
 CHECKED = "what is checked"
@@ -56,7 +67,7 @@ class CheckConfig(Options):
     )
     annotations: str | None = option(
         path,
-        "annotation file that lists the videos. Use it where the file lies outside the data folder",
+        ABOUT_ANNOTATIONS,
         group=CHECKED,
         metavar="FILE",
         default=None,
@@ -72,7 +83,7 @@ class CheckConfig(Options):
     )
     fold: int = option(
         whole(1, 99),
-        "official train/test division, where the dataset has several (UCF101 and HMDB51: 1 to 3)",
+        ABOUT_FOLD,
         group=CHECKED,
         default=1,
     )
@@ -109,7 +120,7 @@ class CheckConfig(Options):
     )
     timeout: float = option(
         number(0, 86400, "seconds"),
-        "seconds that reading one video may take. Beyond it the video counts as undecodable",
+        f"{ABOUT_TIMEOUT}. Beyond it the video counts as undecodable",
         group=HOW,
         metavar="S",
         default=60.0,
@@ -117,7 +128,7 @@ class CheckConfig(Options):
     )
     memory: int = option(
         whole(64, 2**20),
-        "MB (2**20 bytes) that reading one video may take. Beyond it the video counts as undecodable",
+        f"{ABOUT_MEMORY}. Beyond it the video counts as undecodable",
         group=HOW,
         metavar="MB",
         default=2048,
@@ -253,9 +264,7 @@ class FetchConfig(Options):
         default=None,
         shown="default: the one that papers report",
     )
-    fold: int = option(
-        whole(1, 99), "official train/test division, for UCF101 and HMDB51", group=WHAT_TO_FETCH, default=1
-    )
+    fold: int = option(whole(1, 99), ABOUT_FOLD, group=WHAT_TO_FETCH, default=1)
     classes: tuple[str, ...] | None = option(
         texts,
         "only videos of these classes, with commas or as several words. Kinetics' archives are read all the same, "
@@ -417,7 +426,7 @@ class ConvertConfig(Options):
     )  # fmt: skip
     annotations: str | None = option(
         path,
-        "annotation file that lists the videos",
+        ABOUT_ANNOTATIONS,
         group=LISTED,
         metavar="FILE",
         default=None,
@@ -431,7 +440,7 @@ class ConvertConfig(Options):
         default=None,
         shown="default: the one that papers report",
     )
-    fold: int = option(whole(1, 99), "its official division, where there are several", group=LISTED, default=1)
+    fold: int = option(whole(1, 99), ABOUT_FOLD, group=LISTED, default=1)
     classes: tuple[str, ...] | None = option(
         texts, "the videos of these classes only", group=LISTED, metavar="CLASS", default=None, shown="default: all"
     )
@@ -553,10 +562,10 @@ class ExtractConfig(Options):
         shown="default: auto, one per usable core",
     )  # fmt: skip
     timeout: float = option(
-        number(0, 86400, "seconds"), "seconds that one video may take", group=READING, metavar="S", default=60.0,
+        number(0, 86400, "seconds"), ABOUT_TIMEOUT, group=READING, metavar="S", default=60.0,
         shown="default: 60",
     )  # fmt: skip
-    memory: int = option(whole(64, 2**20), "MB that one video may take", group=READING, metavar="MB", default=2048)
+    memory: int = option(whole(64, 2**20), ABOUT_MEMORY, group=READING, metavar="MB", default=2048)
 
     def checked(self) -> ExtractConfig:
         """This configuration once more, with the data folder filled in from the card.
@@ -620,7 +629,7 @@ class SplitConfig(Options):
     )  # fmt: skip
     annotations: str | None = option(
         path,
-        "annotation file that lists the videos",
+        ABOUT_ANNOTATIONS,
         group=DIVIDED,
         metavar="FILE",
         default=None,
@@ -634,7 +643,7 @@ class SplitConfig(Options):
         default=None,
         shown="default: the one that papers report",
     )
-    fold: int = option(whole(1, 99), "its official division, where there are several", group=DIVIDED, default=1)
+    fold: int = option(whole(1, 99), ABOUT_FOLD, group=DIVIDED, default=1)
     shares: tuple[str, ...] = option(
         texts,
         "names and shares of the new splits. Each class is divided so, as far as whole sources allow",

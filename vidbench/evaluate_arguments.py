@@ -31,6 +31,11 @@ from vidbench.flags import (
     whole,
 )
 from vidbench.option_kinds import (
+    ABOUT_ANNOTATIONS,
+    ABOUT_DEVICE,
+    ABOUT_FOLD,
+    ABOUT_MEMORY,
+    ABOUT_TIMEOUT,
     HOW,
     LABEL_MAPS,
     READING,
@@ -120,7 +125,7 @@ class EvaluateConfig(Options):
     )
     annotations: str | None = option(
         path,
-        "annotation file that lists the videos. Use it where the file lies outside the data folder",
+        ABOUT_ANNOTATIONS,
         group=WHAT,
         metavar="FILE",
         default=None,
@@ -136,8 +141,7 @@ class EvaluateConfig(Options):
     )
     fold: int = option(
         whole(1, 99),
-        "official train/test division, where the dataset has several (UCF101 and HMDB51: 1 to 3). "
-        "Papers average over all; one fold is one third of that",
+        f"{ABOUT_FOLD}. Papers average over all; one fold is one third of that",
         group=WHAT,
         default=1,
     )
@@ -297,7 +301,7 @@ class EvaluateConfig(Options):
     )
     device: str = option(
         device,
-        "auto, cpu, cuda, cuda:N or mps. With auto, a GPU is used whenever there is one",
+        ABOUT_DEVICE,
         group=HOW,
         metavar="NAME",
         default="auto",
@@ -345,7 +349,7 @@ class EvaluateConfig(Options):
     )
     timeout: float = option(
         number(0, 86400, "seconds"),
-        "seconds that reading one video may take. Beyond it the video is skipped with the status timeout",
+        f"{ABOUT_TIMEOUT}. Beyond it the video is skipped with the status timeout",
         group=READING,
         metavar="S",
         default=60.0,
@@ -353,7 +357,7 @@ class EvaluateConfig(Options):
     )
     memory: int = option(
         whole(64, 2**20),
-        "MB (2**20 bytes) that reading one video may take. Beyond it the video is skipped with the status memory",
+        f"{ABOUT_MEMORY}. Beyond it the video is skipped with the status memory",
         group=READING,
         metavar="MB",
         default=2048,
@@ -691,7 +695,7 @@ class DoctorConfig(Options):
         shown="default: as on the dataset's card",
     )  # fmt: skip
     annotations: str | None = option(
-        path, "annotation file that lists its videos", group=WHAT, metavar="FILE", default=None,
+        path, ABOUT_ANNOTATIONS, group=WHAT, metavar="FILE", default=None,
         shown="default: found in the data folder",
     )  # fmt: skip
     split: str | None = option(
@@ -714,7 +718,7 @@ class DoctorConfig(Options):
     seed: int = option(whole(0, 2**32 - 1), "draws them, and random weights", group=HOW, default=0)
     device: str = option(
         device,
-        "auto (the GPU whenever there is one), cpu, cuda, cuda:N or mps",
+        ABOUT_DEVICE,
         group=HOW,
         metavar="NAME",
         default="auto",

@@ -22,6 +22,13 @@ READING = "how videos are read"
 RESULTS = "where results go"
 LISTED = "what is listed"
 
+# What several programs say of an option in the same words.
+ABOUT_DEVICE = "auto, cpu, cuda, cuda:N or mps. With auto, a GPU is used whenever there is one"
+ABOUT_FOLD = "official train/test division, where the dataset has several (UCF101 and HMDB51: 1 to 3)"
+ABOUT_MEMORY = "MB (2**20 bytes) that reading one video may take"
+ABOUT_TIMEOUT = "seconds that reading one video may take"
+ABOUT_ANNOTATIONS = "annotation file that lists the videos. Use it where the file lies outside the data folder"
+
 
 def device(value) -> str:
     """``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``."""

@@ -26,6 +26,11 @@ from vidbench.flags import (
     whole,
 )
 from vidbench.option_kinds import (
+    ABOUT_ANNOTATIONS,
+    ABOUT_DEVICE,
+    ABOUT_FOLD,
+    ABOUT_MEMORY,
+    ABOUT_TIMEOUT,
     HOW,
     READING,
     RESULTS,
@@ -109,11 +114,11 @@ class TrainConfig(Options):
         path, "the dataset's folder", group=TRAINED, metavar="DIR", default=None, shown="default: as on its card"
     )
     annotations: str | None = option(
-        path, "annotation file that lists the videos", group=TRAINED, metavar="FILE", default=None,
+        path, ABOUT_ANNOTATIONS, group=TRAINED, metavar="FILE", default=None,
         shown="default: found in the data folder",
     )  # fmt: skip
     split: str = option(text, "the split that trains", group=TRAINED, metavar="NAME", default="train")
-    fold: int = option(whole(1, 99), "official division, where there are several", group=TRAINED, default=1)
+    fold: int = option(whole(1, 99), ABOUT_FOLD, group=TRAINED, default=1)
     classes: tuple[str, ...] | None = option(
         texts,
         "train on videos of these classes only. The network still has all of the dataset's",
@@ -336,7 +341,7 @@ class TrainConfig(Options):
         default=None,
         shown="default: auto; decoding takes one a core, views none on a CPU and up to 8 beside a GPU",
     )
-    device: str = option(device, "auto, cpu, cuda, cuda:N or mps", group=HOW, metavar="NAME", default="auto")
+    device: str = option(device, ABOUT_DEVICE, group=HOW, metavar="NAME", default="auto")
     devices: int | None = option(
         whole(1, 1024),
         "processes on this machine, each with a GPU or, on a CPU, a part of it. Each takes --batch-size clips, so a "
@@ -358,12 +363,10 @@ class TrainConfig(Options):
         one_of(*DECODERS), f"{', '.join(DECODERS)}, as for evaluate.py", group=READING, metavar="NAME", default="pyav"
     )
     timeout: float = option(
-        number(0, 86400, "seconds"), "seconds that reading one video may take", group=READING, metavar="S",
+        number(0, 86400, "seconds"), ABOUT_TIMEOUT, group=READING, metavar="S",
         default=60.0, shown="default: 60",
     )  # fmt: skip
-    memory: int = option(
-        whole(64, 2**20), "MB that reading one video may take", group=READING, metavar="MB", default=2048
-    )
+    memory: int = option(whole(64, 2**20), ABOUT_MEMORY, group=READING, metavar="MB", default=2048)
     cache_dir: str = option(
         path, "folder that keeps the frames of each video. They are read once, whatever the number of epochs",
         group=READING, metavar="DIR", default="data/clips",
