@@ -245,6 +245,20 @@ def test_the_single_frame_model_is_found_and_worse(mini_study):
         single_frame_model(MODEL, MODEL, None)
 
 
+def test_a_study_of_a_partial_copy_counts_what_is_there_when_asked_to(tmp_path):
+    copy = tmp_path / "part"
+    shutil.copytree(ROOT / "data" / "vidmini", copy)
+    for path in sorted(copy.glob("videos/*/*.mp4")):
+        if not path.name.endswith("g03_c01.mp4"):
+            path.unlink()
+    asked = {"model": MODEL, "dataset": "vidmini", "data_dir": str(copy), "single_frame": "none", "num_workers": 0}
+    asked |= {"changes": ("reverse",), "cache_dir": str(tmp_path / "clips")}
+    found = study(TemporalConfig(**asked, present_only=True, out=str(tmp_path / "there")))
+    assert (len(found.plain.entry.right), found.skipped) == (12, False)
+    whole = study(TemporalConfig(**asked, out=str(tmp_path / "listed")))
+    assert (len(whole.plain.entry.right), whole.skipped) == (144, True)
+
+
 def test_the_page_and_tables_say_it_all_and_need_nothing_else(mini_study, tmp_path):
     found, _ = mini_study
     for line in found.classes:

@@ -74,6 +74,7 @@ class StudyConfig(Options):
     classes: tuple[str, ...] | None = _as_evaluate("classes")
     limit: int | None = _as_evaluate("limit")
     seed: int = _as_evaluate("seed")
+    present_only: bool = _as_evaluate("present_only")
     label_map: str | None = _as_evaluate("label_map")
     batch_size: int = _as_evaluate("batch_size")
     num_workers: int | None = _as_evaluate("num_workers")

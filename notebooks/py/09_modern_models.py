@@ -347,7 +347,7 @@ pd.DataFrame(told).T[["top1", "on", "protocol", "source"]]
 
 # %% [markdown]
 # No two families share a protocol. Some figures are averages over many views of a video, some are of a single view; one is of another set of videos;
-# and some networks had seen large sets of pictures before, as the names of their cards say.
+# and some networks had seen large sets of pictures before, as the name of Swin B's card says.
 #
 # Now what we **count**: parameters, and multiply-adds of one view as the card has it. A published accuracy belongs to
 # all views of a video, so its cost is that of a view *times* the views.
