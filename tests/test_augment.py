@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from vidbench.augment import (
     Augmentation,
     ColorJitter,
     MultiScaleCrop,
+    draw_view,
     mirror_classes,
     mix_clips,
     shift_hue,
@@ -21,7 +24,8 @@ from vidbench.augment import (
 )
 from vidbench.data.catalog import load_labels
 from vidbench.data.stored import Timing, draw_positions, middle_positions, stored_indices, stored_spec
-from vidbench.records import InputSpec
+from vidbench.records import InputSpec, VideoRecord
+from vidbench.train_data import TrainingClips
 
 SPEC = InputSpec(6, None, 40, (24, 32), (0.5,) * 3, (0.25,) * 3, sampling="uniform")
 EVERYTHING = Augmentation(min_scale=0.3, jitter=0.6, rotation=30, rand_augment=9, erase=1.0)
@@ -95,28 +99,54 @@ def test_a_view_depends_on_its_generator_alone():
     assert (torch.get_rng_state() == before).all()  # dropout's numbers do not move
 
 
-def test_a_mirrored_clip_has_the_label_of_its_mirror_image():
+def half_white() -> tuple[np.ndarray, InputSpec]:
+    """A video whose left half is white, and an input that sees all of it."""
     video = still_video()
-    video[:, :, :26] = 255  # the left half is white
-    video[:, :, 26:] = 0
-    how, seen = Augmentation(min_scale=1, jitter=0), set()
-    spec = InputSpec(6, None, 40, (40, 53), (0.5,) * 3, (0.25,) * 3, sampling="uniform")
-    for seed in range(20):
-        view, label = training_view(video, 0, spec, 6, how, np.array([1, 0]), np.random.default_rng(seed))
-        seen.add((bool(view[0, 0, 0, 0] == 255), label))
-    assert seen == {(True, 0), (False, 1)}
+    video[:, :, :26], video[:, :, 26:] = 255, 0
+    return video, InputSpec(6, None, 40, (40, 53), (0.5,) * 3, (0.25,) * 3, sampling="uniform")
+
+
+def test_half_of_the_views_are_mirrored_and_say_so():
+    (video, spec), how, seen = half_white(), Augmentation(min_scale=1, jitter=0), []
+    for seed in range(40):
+        view, flipped = draw_view(video, 0, spec, 6, how, np.array([1, 0]), np.random.default_rng(seed))
+        assert flipped == bool(view[0, 0, 0, 0] == 0)
+        seen.append(flipped)
+        again, label = training_view(video, 0, spec, 6, how, np.array([1, 0]), np.random.default_rng(seed))
+        assert (again == view).all()
+        assert label == int(flipped)
+    assert 10 < sum(seen) < 30
 
 
 def test_a_clip_whose_mirror_image_is_no_class_is_never_mirrored():
-    video = still_video()
-    video[:, :, :26], video[:, :, 26:] = 255, 0
-    spec = InputSpec(6, None, 40, (40, 53), (0.5,) * 3, (0.25,) * 3, sampling="uniform")
+    (video, spec), how = half_white(), Augmentation(min_scale=1, jitter=0)
     for seed in range(20):
-        view, label = training_view(
-            video, 0, spec, 6, Augmentation(min_scale=1, jitter=0), np.array([NEVER]), np.random.default_rng(seed)
-        )
+        view, flipped = draw_view(video, 0, spec, 6, how, np.array([NEVER]), np.random.default_rng(seed))
         assert view[0, 0, 0, 0] == 255
-        assert label == 0
+        assert not flipped
+
+
+def test_a_mirrored_clip_has_label_and_scores_of_its_mirror_image(monkeypatch):
+    video, spec = half_white()
+    labels = ["WalkLeft", "Sit", "WalkRight", "turn left"]
+    records = [VideoRecord(label, label, label, k) for k, label in enumerate(labels)]
+    scores = np.arange(16, dtype=np.float32).reshape(4, 4)
+    how = Augmentation(min_scale=1, jitter=0)
+    clips = TrainingClips(records, ".", spec, spec, 6, how, labels, seed=0, cache_dir=None, scores=scores)
+    monkeypatch.setattr(clips, "_frames", lambda number: video)
+    found = set()
+    for epoch, number in itertools.product(range(30), range(4)):
+        clip, label, told = clips[epoch, number, 0]
+        found.add((bool(clip[0, 0, 0, 0] == 0), number, label, tuple(told.tolist())))
+    assert found == {
+        (False, 0, 0, (0, 1, 2, 3)),
+        (True, 0, 2, (2, 1, 0, 3)),
+        (False, 1, 1, (4, 5, 6, 7)),
+        (True, 1, 1, (6, 5, 4, 7)),  # somebody who sits, mirrored: left and right are exchanged for the teacher too
+        (False, 2, 2, (8, 9, 10, 11)),
+        (True, 2, 0, (10, 9, 8, 11)),
+        (False, 3, 3, (12, 13, 14, 15)),
+    }
 
 
 def test_mirror_classes_of_real_label_spaces():

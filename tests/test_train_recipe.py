@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 
 from vidbench import distil, models, train_data
-from vidbench.augment import NEVER
 from vidbench.data import load
 from vidbench.learner import TrainedNetwork
 from vidbench.records import ConfigError, RunError, VideoRecord
@@ -221,16 +220,6 @@ def test_a_live_teacher_teaches(training):
     taught = last(train(training(**options, teacher="mini_r2plus1d", run_name="taught")))
     by_another = last(train(training(**options, teacher="mini2d", teacher_weights=None, run_name="another")))
     assert farthest(taught, by_another) > 1e-4
-
-
-def test_a_mirrored_view_has_its_teachers_scores_of_the_classes_exchanged():
-    clips = train_data.TrainingClips(
-        [VideoRecord("a", "a")], ".", None, None, 3, None, ["WalkLeft", "Sit", "WalkRight", "turn left"],
-        seed=0, cache_dir=None, scores=np.array([[0.1, 0.2, 0.3, 0.4]], np.float32),
-    )  # fmt: skip
-    assert clips.mirrored.tolist() == [2, 1, 0, NEVER]
-    np.testing.assert_allclose(clips._scores(0, mirrored=False), [0.1, 0.2, 0.3, 0.4])
-    np.testing.assert_allclose(clips._scores(0, mirrored=True), [0.3, 0.2, 0.1, 0.4])
 
 
 def test_the_surest_videos_of_a_run_come_first(training, stored):

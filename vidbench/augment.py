@@ -154,11 +154,28 @@ def training_view(
     rng: np.random.Generator,
     turn: int = 0,
 ) -> tuple[torch.Tensor, int]:
-    """A view of a stored video, and the label it then has; depends on the arguments and the generator alone.
+    """A view of a stored video, and the label it then has; all else as for ``draw_view``."""
+    view, flipped = draw_view(frames, label, spec, num_frames, how, mirrored, rng, turn)
+    return view, int(mirrored[label] if flipped else label)
+
+
+def draw_view(
+    frames: np.ndarray,
+    label: int,
+    spec: InputSpec,
+    num_frames: int,
+    how: Augmentation | None,
+    mirrored: np.ndarray,
+    rng: np.random.Generator,
+    turn: int = 0,
+) -> tuple[torch.Tensor, bool]:
+    """A view of a stored video, and whether it is mirrored; depends on the arguments and the generator alone.
+
+    A mirrored view of class k shows the class ``mirrored[k]``.
 
     Args:
         frames: uint8 (M, h, w, 3), from ``vidbench.data.stored.read_stored``.
-        label: class index.
+        label: class index of the video; a class whose mirror image is none is not mirrored.
         spec: the model's input; its rule, crop and rule for short videos count.
         num_frames: T of the view.
         how: ``None`` for the view without chance.
@@ -167,20 +184,20 @@ def training_view(
         turn: the how manieth view of this video in this epoch, from 0; see ``Timing``.
 
     Returns:
-        uint8 (T, 3, crop height, crop width), RGB, and the class index.
+        uint8 (T, 3, crop height, crop width), RGB, and the truth value.
     """
     if how is None:
         chosen = frames[middle_positions(spec, len(frames), num_frames)]
         clip = torch.from_numpy(np.ascontiguousarray(chosen)).permute(0, 3, 1, 2)
-        return v2.functional.center_crop(clip, list(spec.crop)), int(label)
+        return v2.functional.center_crop(clip, list(spec.crop)), False
     chosen = frames[draw_positions(spec, len(frames), num_frames, rng, how.timing, turn)]
-    if how.flip and mirrored[label] != NEVER and rng.random() < 0.5:
-        chosen, label = chosen[:, :, ::-1], mirrored[label]
+    flipped = bool(how.flip and mirrored[label] != NEVER and rng.random() < 0.5)
+    chosen = chosen[:, :, ::-1] if flipped else chosen
     clip = tv_tensors.Video(torch.from_numpy(np.ascontiguousarray(chosen)).permute(0, 3, 1, 2))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(rng.integers(2**63 - 1)))  # torch.manual_seed calls on GPUs too
         clip = pixel_transforms(how, spec.crop)(clip)
-    return clip.as_subclass(torch.Tensor).contiguous(), int(label)
+    return clip.as_subclass(torch.Tensor).contiguous(), flipped
 
 
 def mix_clips(pixels: torch.Tensor, labels: torch.Tensor, num_classes: int, mixup: float, cutmix: float):

@@ -9,6 +9,7 @@ with the same weights on a CPU.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import sys
 from collections.abc import Callable
@@ -77,7 +78,7 @@ def train(config, *, progress=None, tell: Callable[[str], None] = lambda line: N
         return _train(config, who, progress, tell)
     logging.getLogger("vidbench").setLevel(logging.ERROR)
     try:
-        return _train(config, who, None, lambda line: None)
+        return dataclasses.replace(_train(config, who, None, lambda line: None), summary="")
     except VidbenchError:  # the first process says it
         raise SystemExit(EXIT_FAILED) from None
 

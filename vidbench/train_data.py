@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from vidbench.augment import NEVER, Augmentation, mirror_classes, training_view
+from vidbench.augment import NEVER, Augmentation, draw_view, mirror_classes
 from vidbench.data import index
 from vidbench.data.cache import ClipCache
 from vidbench.data.decode import Limits
@@ -220,12 +220,12 @@ class TrainingClips(Dataset):
         record = self.records[number]
         frames = self._frames(number)
         rng = np.random.default_rng([self.seed, epoch, number, turn] if turn else [self.seed, epoch, number])
-        clip, label = training_view(
-            frames, record.label_index, self.spec, self.num_frames, self.how, self.mirrored, rng, turn
-        )
+        label = record.label_index
+        clip, flipped = draw_view(frames, label, self.spec, self.num_frames, self.how, self.mirrored, rng, turn)
+        label = int(self.mirrored[label]) if flipped else label
         if self.scores is None:
             return clip, label
-        return clip, label, torch.from_numpy(self._scores(number, mirrored=label != record.label_index))
+        return clip, label, torch.from_numpy(self._scores(number, flipped))
 
     def _frames(self, number: int) -> np.ndarray:
         """The kept frames of a video, which is itself read only for the first view of it."""
