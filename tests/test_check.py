@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from vidbench.arguments import CheckConfig
-from vidbench.data import check as module
+from vidbench.data import findings as module
 from vidbench.data.check import (
     STATES,
     Finding,

@@ -29,6 +29,8 @@ LAYERS = [  # a module imports only from the lines above its own
     "scores remote data.load data.stored data.order data.arriving nets cards.card",
     "data.held",
     "hubs hub_torch hub_transformers trained forward report review notebook data.survey data.fetch data.practice cards",
+    "data.findings",
+    "data.leaks",
     "models transcode data.check data.exports compare",
     "predict data.extract mini_recipe augment optimise explain tokens costs",
     "evaluate export probe samplers distil",

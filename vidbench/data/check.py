@@ -7,23 +7,28 @@ by name, by source, by bytes and by what the pictures show.
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import itertools
 import logging
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from vidbench.data import order
-from vidbench.data.catalog import DatasetCard, find_dataset
-from vidbench.data.decode import Limits, decoder_version, open_video
+from vidbench.data.catalog import find_dataset
+from vidbench.data.decode import Limits
+from vidbench.data.findings import NUM_CODES, Finding, check_videos, picture_hash
 from vidbench.data.index import dataset_labels, draw_subset, filter_classes, load_records
-from vidbench.data.journal import FileJournal, file_stamp
+from vidbench.data.leaks import (
+    MOST_DIFFERENT,
+    Leak,
+    Part,
+    describe_leaks,
+    find_leaks,
+    shared_bytes,
+    shared_names,
+    shared_pictures,
+    write_leaks,
+)
 from vidbench.data.ledger import (
     FETCH_STATES,
     STATES,
@@ -35,23 +40,12 @@ from vidbench.data.ledger import (
     state_of,
     write_ledger,
 )
-from vidbench.data.load import ViewReader
-from vidbench.data.near import pairs_within
-from vidbench.data.survey import LOOK, equal_files
-from vidbench.records import (
-    PREDICTED,
-    AnnotationError,
-    ConfigError,
-    RunError,
-    UnreadableVideo,
-    VideoInfo,
-    VideoRecord,
-    Views,
-    needs,
-)
-from vidbench.utils import printable, sha256_of_json, usable_cores, write_table
+from vidbench.records import PREDICTED, AnnotationError, ConfigError, RunError, VideoRecord
+from vidbench.utils import printable, sha256_of_json
 
 __all__ = [
+    "MOST_DIFFERENT",
+    "NUM_CODES",
     "STATES",
     "Entry",
     "Finding",
@@ -74,183 +68,11 @@ __all__ = [
     "shared_pictures",
     "write_leaks",
     "write_ledger",
-]  # fmt: skip
+]
 
 log = logging.getLogger(__name__)
-
-SCHEMA = 1  # of the journal
 GONE = "its archive was read: it was not asked for then, or its file was removed since"
 EXIT_OK, EXIT_FOUND = 0, 3
-DEPTHS = {
-    "container": "open the file, read every packet's time stamp, decode the first picture",
-    "frames": "and decode pictures spread from the first to the last",
-    "full": "and decode every picture",
-}
-NUM_CODES = 5  # pictures of a video that are looked at, first and last among them
-THUMBNAIL = (64, 64)  # pixels, height and width, stretched: twice what the hash needs
-FLAT = 4.0  # levels: the standard deviation of a picture with something in it is larger
-MOST_DIFFERENT = 10  # bits of 64; see ``shared_pictures``
-LEAST_ALIKE = 3  # pictures of the five
-PAIRS_AT_ONCE = 1 << 16
-
-
-# ---------------------------------------------------------------- reading a copy
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What reading a listed video gave.
-
-    Args:
-        record: its entry in the list.
-        status: one of ``vidbench.records.STATUSES``.
-        reason: one sentence where the status is not ``ok``.
-        info: frames, rate and size; ``None`` where nothing could be decoded.
-        codes: perceptual hashes of its pictures in order of time, 64 bits each; ``None`` for a picture so flat that
-            the bits would be noise. Empty where none were asked for.
-        file_size: bytes, 0 where there is no file.
-    """
-
-    record: VideoRecord
-    status: str
-    reason: str = ""
-    info: VideoInfo | None = None
-    codes: tuple[int | None, ...] = ()
-    file_size: int = 0
-
-
-def check_videos(
-    records: Iterable[VideoRecord],
-    root: str | os.PathLike,
-    *,
-    depth: str = "frames",
-    codes: bool = False,
-    num_workers: int | None = None,
-    journal: str | os.PathLike | None = None,
-    limits: Limits | None = None,
-    progress=None,
-) -> list[Finding]:
-    """Read every listed video as deeply as ``depth`` says, in isolated workers.
-
-    Args:
-        records: the list; entries whose own status is not ``ok`` are passed on, and a file listed twice is read once.
-        root: the folder that their paths are relative to.
-        depth: one of ``DEPTHS``. Damage in pictures that nothing decoded stays unseen.
-        codes: also make perceptual hashes, for ``shared_pictures``; needs at least the depth ``frames``.
-        num_workers: processes, ``None`` for one a core; 0 reads in this one.
-        journal: a file that keeps what was found. A later call with it reads only what is left, new or changed; a
-            deeper check counts for a less deep one.
-        limits: what one video may cost.
-        progress: ``start(total, done)``, ``update(done, skipped)`` and ``stop()`` are called.
-
-    Returns:
-        One finding per record, in the order given.
-
-    Raises:
-        ValueError: an unknown depth, or codes without pictures.
-        ConfigError: codes are asked for and ImageHash is not installed.
-        RunError: the journal cannot be written, or another process writes it.
-    """
-    if depth not in DEPTHS or (codes and depth == "container"):
-        raise ValueError(f"depth is one of {', '.join(DEPTHS)} (codes need frames or full), got {depth!r}")
-    if codes:
-        with needs("Comparing pictures (--compare bytes does without)", "course"):
-            import imagehash  # noqa: F401  here, and not in the middle of the work
-    records = list(records)
-    files = list({r.path: r for r in records if r.status == "ok"}.values())
-    with contextlib.ExitStack() as stack:
-        kept = stack.enter_context(FileJournal(journal, root, _made_by())) if journal is not None else None
-        known = {r.path: entry for r in files if kept is not None and (entry := _known(kept, r.path, depth, codes))}
-        left = [r for r in files if r.path not in known]
-        workers = min(usable_cores() if num_workers is None else num_workers, len(left))
-        read = functools.partial(_read_for_check, depth=depth, codes=codes)
-        reader = stack.enter_context(ViewReader(root, LOOK, num_workers=workers, limits=limits, _read=read))
-        if progress is not None:
-            progress.start(len(files), len(known))
-            stack.callback(progress.stop)
-        bad = sum(entry["status"] != "ok" for entry in known.values())
-        for (record, stamp), found in reader.stream(((r, file_stamp(root, r.path)), r) for r in left):
-            values = _values(found, stamp, depth, codes)
-            known[record.path] = values
-            bad += values["status"] != "ok"
-            if kept is not None:
-                kept.add(record.path, stamp, values)
-            if progress is not None:
-                progress.update(len(known), bad)
-    return [_finding(record, known.get(record.path)) for record in records]
-
-
-def _made_by() -> str:
-    return f"check {SCHEMA} with {decoder_version('pyav')}"
-
-
-def _known(journal: FileJournal, path: str, depth: str, codes: bool) -> dict | None:
-    """What an earlier check found, where it went as deep as this one."""
-    entry = journal.get(path)
-    if entry is None or entry.get("depth") not in DEPTHS or not isinstance(entry.get("status"), str):
-        return None
-    levels = list(DEPTHS)
-    deep = levels.index(entry["depth"]) >= levels.index(depth)
-    return entry if deep and (entry.get("codes") or not codes or entry["status"] not in PREDICTED) else None
-
-
-def _read_for_check(path, spec, *, decoder, limits, cache, depth: str, codes: bool) -> Views:
-    """Runs in a worker: the facts of a video, and small pictures of it where hashes are wanted."""
-    with open_video(path, limits=limits) as video:
-        if depth == "full":
-            video.decode_all()
-        frames = np.empty((0, *THUMBNAIL, 3), np.uint8)
-        if depth != "container":
-            frames = video.read(lambda table: _places(table.num_frames, codes)).frames
-        pixels = _thumbnails(frames) if codes else np.empty((0, *THUMBNAIL, 3), np.uint8)
-        return Views(pixels[None], np.empty((1, 0), np.int64), video.info, video.status, video.reason)
-
-
-def _places(num_frames: int, codes: bool) -> np.ndarray:
-    """First, middle and last frame; for hashes five, spread evenly with the first and the last among them."""
-    return np.linspace(0, num_frames - 1, NUM_CODES if codes else 3).round().astype(np.int64)
-
-
-def _thumbnails(frames: np.ndarray) -> np.ndarray:
-    import cv2
-
-    size = THUMBNAIL[::-1]
-    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
-
-
-def _values(found: Views | UnreadableVideo, stamp: tuple[int, int], depth: str, codes: bool) -> dict:
-    values = {"depth": depth, "file_size": max(0, stamp[0])}
-    if isinstance(found, UnreadableVideo):
-        return values | {"status": found.status, "reason": found.reason, "info": None, "codes": []}
-    hashes = [picture_hash(picture) for picture in found.pixels[0]] if codes else []
-    return values | {"status": found.status, "reason": found.reason, "info": asdict(found.info), "codes": hashes}
-
-
-def _finding(record: VideoRecord, values: dict | None) -> Finding:
-    if values is None:
-        return Finding(record, record.status, record.reason)
-    info = VideoInfo(**values["info"]) if values["info"] else None
-    return Finding(record, values["status"], values["reason"], info, tuple(values["codes"]), values["file_size"])
-
-
-def picture_hash(picture: np.ndarray) -> int | None:
-    """ImageHash's ``phash`` of a picture: 64 bits out of its coarse cosine transform.
-
-    Args:
-        picture: uint8 (H, W, 3), RGB.
-
-    Returns:
-        A number below 2**64; ``None`` for a picture so flat that the bits would be noise.
-    """
-    import imagehash
-    from PIL import Image
-
-    if picture.mean(-1).std() < FLAT:
-        return None
-    return int(str(imagehash.phash(Image.fromarray(picture))), 16)
-
-
-# ---------------------------------------------------------------- the ledger
 
 
 def make_ledger(
@@ -284,199 +106,6 @@ def _entry(found: Finding, min_frames: int, fetched: Mapping[str, tuple[str, str
         if state not in FETCH_STATES:
             raise ValueError(f"{state!r} is no state that a fetch leaves a video in")
     return Entry(found.record, state, status, reason, frames, found.file_size)
-
-
-# ---------------------------------------------------------------- leaks
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Videos that must not share anything with another part: usually one split.
-
-    Args:
-        name: in messages, ``ucf101 train``.
-        root: the folder that the records' paths are relative to.
-        records: its list.
-        findings: what ``check_videos`` gave with ``codes``; needed for ``shared_pictures`` only.
-        names_mean: parts with the same word here name a video alike; empty where names say nothing.
-    """
-
-    name: str
-    root: str
-    records: Sequence[VideoRecord]
-    findings: Sequence[Finding] = ()
-    names_mean: str = ""
-
-    @classmethod
-    def of(cls, card: DatasetCard, split: str, root, records, findings=()) -> Part:
-        """The split of a dataset; file names in a folder of classes are not taken for names of videos."""
-        names_mean = "" if card.layout == "folder" else card.layout
-        return cls(f"{card.name} {split}", os.fspath(root), tuple(records), tuple(findings), names_mean)
-
-
-@dataclass(frozen=True, slots=True)
-class Leak:
-    """Something that lies in more than one part.
-
-    Args:
-        kind: ``same id``, ``same source``, ``same bytes`` or ``look alike``.
-        what: the shared id or source, the file's size, or how like the pictures are.
-        members: ``(name of the part, record)``, at least two, of at least two parts.
-    """
-
-    kind: str
-    what: str
-    members: tuple[tuple[str, VideoRecord], ...]
-
-    @property
-    def labels_differ(self) -> bool:
-        """Whether its videos are of more than one class: then at least one label is wrong."""
-        return len({record.label for _, record in self.members}) > 1
-
-
-def find_leaks(parts: Sequence[Part], *, compare: str = "pictures") -> list[Leak]:
-    """What two parts or more have in common, the surest first.
-
-    Args:
-        parts: two or more splits with what was found out about their files.
-        compare: ``names`` looks at ids and sources, ``bytes`` also at files of equal size, ``pictures`` also at
-            the codes in the parts' findings.
-
-    Raises:
-        ValueError: another word.
-    """
-    if compare not in ("names", "bytes", "pictures"):
-        raise ValueError(f"compare is names, bytes or pictures, got {compare!r}")
-    leaks = shared_names(parts, "same id", lambda record: record.video_id)
-    leaks += shared_names(parts, "same source", lambda record: record.group)
-    if compare != "names":
-        leaks += shared_bytes(parts)
-    if compare == "pictures":
-        sure = {frozenset((name, r.path) for name, r in leak.members) for leak in leaks if leak.kind == "same bytes"}
-        alike = shared_pictures(parts)
-        leaks += [leak for leak in alike if not any({(n, r.path) for n, r in leak.members} <= same for same in sure)]
-    return leaks
-
-
-def shared_names(parts: Sequence[Part], kind: str, name_of) -> list[Leak]:
-    """Names in more than one part, where the parts mean the same by them; bad rows have none."""
-    found = defaultdict(list)
-    for part in parts:
-        for record in part.records if part.names_mean else ():
-            if record.status not in ("bad_row", "duplicate") and (name := name_of(record)):
-                found[part.names_mean, name].append((part.name, record))
-    return [Leak(kind, key[1], tuple(members)) for key, members in found.items() if _crosses(members)]
-
-
-def shared_bytes(parts: Sequence[Part]) -> list[Leak]:
-    """Files of different parts that hold the same bytes; only files of equal size are read."""
-    members = [(part.name, part.root, r) for part in parts for r in part.records if r.status == "ok"]
-    groups = equal_files([os.path.join(root, record.path) for _, root, record in members])
-    found = [(size, tuple((members[i][0], members[i][2]) for i in places)) for size, places in groups]
-    return [Leak("same bytes", f"{size} bytes", pairs) for size, pairs in found if _crosses(pairs)]
-
-
-def shared_pictures(
-    parts: Sequence[Part], most_different: int = MOST_DIFFERENT, least_alike: int = LEAST_ALIKE
-) -> list[Leak]:
-    """Pairs of videos of different parts that show the same, the likest first.
-
-    Two pictures are alike when their hashes differ in at most ``most_different`` of 64 bits; unrelated ones differ in
-    about 32. Two videos are alike when ``least_alike`` of the pictures of one have their like in the other, at any
-    time. This finds copies that were encoded again, scaled or brightened, and clips of one scene. It misses copies
-    that were mirrored, cropped by much, or cut at other times out of a scene that moves.
-
-    None is missed, though not every pair is compared (``vidbench.data.near``): a whole Kinetics against its validation
-    split takes about a minute where hashes are unlike, more where many videos begin with one title.
-    """
-    coded = [(part.name, f.record, f.codes) for part in parts for f in part.findings if any(_usable(f.codes))]
-    if not coded:
-        return []
-    words = np.array([[code or 0 for code in codes] for *_, codes in coded], np.uint64)
-    usable = np.array([_usable(codes) for *_, codes in coded])
-    leaks = []
-    begins = [k for k in range(len(coded)) if k == 0 or coded[k][0] != coded[k - 1][0]]
-    for begin, end in itertools.pairwise(begins):  # a part, and all that lie behind it
-        for one, other in _candidates(words, usable, begin, end, most_different):
-            alike, bits = _alike(words[one], usable[one], words[other], usable[other], most_different)
-            needed = np.minimum(least_alike, np.minimum(usable[one].sum(1), usable[other].sum(1)))
-            for k in np.flatnonzero(alike >= np.maximum(needed, 1)):
-                pair = coded[one[k]][:2], coded[other[k]][:2]
-                what = f"{alike[k]} of {usable[one[k]].sum()} pictures alike"
-                leaks.append((bits[k], Leak("look alike", what, pair)))
-    return [leak for _, leak in sorted(leaks, key=lambda item: item[0])]
-
-
-def _candidates(words: np.ndarray, usable: np.ndarray, begin: int, end: int, most_different: int) -> Iterator:
-    """Places of videos of one part and of later ones that share a picture, as two int64 arrays, in listed order."""
-    (mine, _), (theirs, _) = np.nonzero(usable[begin:end]), np.nonzero(usable[end:])
-    found = [np.empty(0, np.int64)]
-    for one, other in pairs_within(words[begin:end][usable[begin:end]], words[end:][usable[end:]], most_different):
-        found.append(np.unique(mine[one] * np.int64(len(words)) + theirs[other]))
-    pairs = np.unique(np.concatenate(found))
-    for first in range(0, len(pairs), PAIRS_AT_ONCE):
-        one, other = np.divmod(pairs[first : first + PAIRS_AT_ONCE], len(words))
-        yield one + begin, other + end
-
-
-def _usable(codes: Iterable[int | None]) -> list[bool]:
-    return [code is not None for code in codes]
-
-
-def _alike(one, one_usable, other, other_usable, most_different: int) -> tuple[np.ndarray, np.ndarray]:
-    """How many pictures of one video have their like in the other, and their mean distance in bits, pair by pair.
-
-    Args:
-        one: uint64 (N, P), with bool (N, P) of those that can be used, at least one a video.
-        other: likewise.
-
-    Returns:
-        int (N,) and float (N,).
-    """
-    bits = np.bitwise_count(one[:, :, None] ^ other[:, None, :])
-    nearest = np.maximum(bits, np.where(other_usable, 0, 65).astype(np.uint8)[:, None, :]).min(2)
-    return ((nearest <= most_different) & one_usable).sum(1), (nearest * one_usable).sum(1) / one_usable.sum(1)
-
-
-def _crosses(members: Iterable) -> bool:
-    return len({member[0] for member in members}) > 1
-
-
-def write_leaks(leaks: Sequence[Leak], path: str | os.PathLike) -> None:
-    """Write a CSV file, one line for each member of each leak; raises ``OSError``."""
-    header = ["leak", "kind", "what", "part", "video_id", "label", "group", "path"]
-    lines = [
-        {"leak": number, "kind": leak.kind, "what": leak.what, "part": name, "video_id": record.video_id}
-        | {"label": record.label or "", "group": record.group, "path": record.path}
-        for number, leak in enumerate(leaks, 1)
-        for name, record in leak.members
-    ]
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_table(Path(path), lines, header)
-
-
-def describe_leaks(leaks: Sequence[Leak]) -> str:
-    """Leaks in a few lines: how many of each kind between which parts, how many videos, with an example."""
-    if not leaks:
-        return "leaks      none found"
-    groups: dict[tuple, list[Leak]] = defaultdict(list)
-    for leak in leaks:
-        groups[leak.kind, tuple(sorted({name for name, _ in leak.members}))].append(leak)
-    lines = []
-    for (kind, names), found in groups.items():
-        videos = len({(name, record.video_id) for leak in found for name, record in leak.members})
-        labels = sum(leak.labels_differ for leak in found)
-        example = " and ".join(f"{name}: {printable(r.video_id, 60)}" for name, r in _one_of_each(found[0]))
-        other = f", {labels} of them with different labels" if labels else ""
-        lines.append(f"leak       {kind}: {len(found)} in {' and '.join(names)} ({videos} videos){other}; {example}")
-    return "\n".join(lines)
-
-
-def _one_of_each(leak: Leak) -> list[tuple[str, VideoRecord]]:
-    return list({name: (name, record) for name, record in reversed(leak.members)}.values())[::-1]
-
-
-# ---------------------------------------------------------------- the whole check
 
 
 @dataclass(frozen=True)
