@@ -585,7 +585,7 @@ def test_what_the_course_imports_is_installed_by_its_extra():
             modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
             imported |= {module.split(".")[0] for module in modules}
     # what further extras bring
-    elsewhere = {"vidbench", "tensorflow", "tensorflow_hub", "tflite_runtime", "lightning", "ray"}
+    elsewhere = {"vidbench", "tensorflow", "tensorflow_hub", "tflite_runtime", "ray"}
     others = imported - set(sys.stdlib_module_names) - elsewhere
     assert {installs.get(name, name).replace("_", "-").lower() for name in others} <= names
 

@@ -327,4 +327,4 @@ if harm.errors:
 #    the reason, the network should hardly mind.
 
 # %% [markdown] tags=["next"]
-# [Solutions](solutions/07_does_it_need_time_solutions.ipynb) · Next: [9. Modern models](09_modern_models.ipynb)
+# [Solutions](solutions/07_does_it_need_time_solutions.ipynb) · Next: [8. Train on HMDB51](08_train_hmdb.ipynb)

@@ -454,4 +454,4 @@ score_bars({"MoViNet-A0-Stream": said}) if said else None
 #    embedding of time away (set it to zero) and try again. What does that say about where a transformer keeps the order?
 
 # %% [markdown] tags=["next"]
-# [Solutions](solutions/09_modern_models_solutions.ipynb) · Next: the chapters of the [syllabus](README.md) that are still to come
+# [Solutions](solutions/09_modern_models_solutions.ipynb) · Next: [10. Your own videos](10_your_own_videos.ipynb)
