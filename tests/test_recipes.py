@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
 import re
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from vidbench import models, optimise, train, train_task
 from vidbench.arguments import TRAIN, TrainConfig
-from vidbench.data import catalog
+from vidbench.data import catalog, index
 from vidbench.flags import parse
+from vidbench.intervals import clustered_proportion
 from vidbench.records import ConfigError
 
 CONFIGS = sorted((Path(__file__).resolve().parents[1] / "scripts" / "configs").glob("train-*.txt"))
@@ -141,3 +145,50 @@ def test_together_they_cover_what_the_course_and_the_seeds_name():
     blog = asked("train-hmdb51-cnn-rnn")
     assert (blog.num_frames, blog.crop, blog.batch_size, blog.dataset, blog.fold) == (16, 112, 8, "hmdb51", 1)
     assert not blog.allow_leak
+
+
+# ---------------------------------------------------------------- the table of accuracies
+
+
+@pytest.fixture(scope="module")
+def accuracy():
+    path = CONFIGS[0].parents[2] / "benchmarks" / "accuracy.py"
+    spec = importlib.util.spec_from_file_location("vidbench_accuracy", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_names_recipes_that_are_there_and_in_an_order_that_works(accuracy):
+    seen = set()
+    for side, seed, recipe in accuracy.order(range(2)):
+        assert f"train-ucf101-{recipe.config}" in NAMES
+        assert not recipe.after or (side, seed, recipe.after) in seen
+        assert bool(recipe.after) == bool(before(f"train-ucf101-{recipe.config}"))
+        seen.add((side, seed, recipe.config))
+    assert len(seen) == 2 * len(accuracy.RECIPES) + 2 * sum(recipe.leaks for recipe in accuracy.RECIPES)
+
+
+def test_pooled_seeds_do_not_count_as_more_sources(accuracy):
+    right, groups = np.array([True] * 6 + [False] * 3), [f"g{number}" for number in range(9)]
+    each, of_all = accuracy.cell([(right, groups)] * 3)
+    assert each == "66.7, 66.7, 66.7"
+    once = clustered_proportion(right, groups)
+    low, high = (float(value) / 100 for value in re.search(r"\[(.*), (.*)\]", of_all).groups())
+    assert low <= once["low"] + 1e-3
+    assert high >= once["high"] - 1e-3
+    assert accuracy.cell([]) == ("-", "-")
+
+
+@pytest.mark.shared
+def test_only_the_leaking_list_has_sources_on_both_sides(accuracy, shared_dir, tmp_path):
+    accuracy.make_lists(shared_dir / "data", tmp_path, range(2))
+    for name, shared in (("official", False), ("leaking-0", True), ("leaking-1", True)):
+        sides = {
+            split: index.load_records("csv", tmp_path, split, annotations=tmp_path / f"{name}.csv")
+            for split in ("train", "test")
+        }
+        assert {split: len(records) for split, records in sides.items()} == {"train": 144, "test": 36}
+        groups = [{record.group for record in records} for records in sides.values()]
+        assert bool(groups[0] & groups[1]) is shared
