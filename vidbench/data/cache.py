@@ -497,6 +497,7 @@ def _sha256_of_video(path: str | os.PathLike) -> str | None:
     return None
 
 
+@functools.cache  # a process works by the sources that it has loaded
 def _sha256_of_rules() -> str:
     """Of the source of the modules that shape pixels, so that no entry outlives a changed rule."""
     digest = hashlib.sha256()

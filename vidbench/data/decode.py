@@ -15,6 +15,7 @@ with Pillow. It has 25 pictures a second unless a ``frame_rate.txt`` says otherw
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -225,6 +226,7 @@ def open_video(path: str | os.PathLike, *, decoder: str = "pyav", limits: Limits
             video.close()
 
 
+@functools.cache  # asked for every video, and looked up on the disk
 def decoder_version(name: str) -> str:
     """The installed version of a decoder with the FFmpeg it carries, for keys and manifests.
 
