@@ -189,6 +189,14 @@ def test_ls_finds_models_by_a_pattern_or_a_part_of_the_name(capsys, monkeypatch)
     assert [line.split()[0] for line in out.splitlines()[1:]] == list_models("*movinet*") != []
 
 
+def test_ls_finds_models_by_their_classes(capsys, monkeypatch):
+    status, out, _ = run(capsys, monkeypatch, "ls", "models", "kinetics400", "--json")
+    found = {line["name"]: line["classes"] for line in json.loads(out)}
+    assert status == 0
+    assert set(found) >= {"i3d.rgb_imagenet_k400", "r2plus1d_18.kinetics400_v1"}  # the first by its classes alone
+    assert [name for name, classes in found.items() if "kinetics400" not in name + classes] == []
+
+
 def test_ls_as_json_holds_every_dataset(capsys, monkeypatch):
     status, out, _ = run(capsys, monkeypatch, "ls", "datasets", "--json")
     found = {line["name"]: line for line in json.loads(out)}

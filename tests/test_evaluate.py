@@ -264,7 +264,7 @@ def test_a_run_accounts_for_every_annotated_video(tmp_path, partial_copy, presen
     assert ledger["n_annotated"] == 144
     assert {state: n for state, n in ledger["states"].items() if n} == {"ok": 12, "not_hosted": 131, "fetch_failed": 1}
     right = outcome.metrics["top1"]["readable"]["k"]
-    assert ledger["bounds"] == {"low": right / 144, "high": (right + 132) / 144, "n": 144, "n_read": 12}
+    assert ledger["bounds"] == {"low": right / 144, "high": (right + 132) / 144, "n": 144, "n_read": 12, "n_lost": 0}
     assert json.loads((outcome.run_folder / "metrics.json").read_text())["ledger"] == ledger
     with open(outcome.run_folder / "ledger.csv", newline="") as file:
         lines = {line["video_id"]: line for line in csv.DictReader(file)}

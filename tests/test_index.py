@@ -360,7 +360,7 @@ def test_a_folder_with_splits_takes_the_one_asked_for_and_counts_classes_over_al
     touch(tmp_path, "train/a/1.mp4", "train/b/1.mp4", "validation/b/2.mp4")
     (record,) = load_records("folder", tmp_path, "val")
     assert (record.path, record.video_id, record.label_index, record.split) == ("validation/b/2.mp4", "b/2", 1, "val")
-    with pytest.raises(AnnotationError, match="has folders for train, val, none for 'test'"):
+    with pytest.raises(AnnotationError, match="has folders for train, val, none for 'test'; pass --split train"):
         load_records("folder", tmp_path, "test")
 
 

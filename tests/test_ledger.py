@@ -83,7 +83,7 @@ def test_bounds_are_the_least_and_the_most_that_unread_videos_allow():
         fates = [right + sum(fate) for fate in itertools.product((0, 1), repeat=unread)]
         n = len(rows) + len(gone)
         bounds = ledger_of(rows, gone)["bounds"]
-        assert bounds == {"low": min(fates) / n, "high": max(fates) / n, "n": n, "n_read": n - unread}
+        assert bounds == {"low": min(fates) / n, "high": max(fates) / n, "n": n, "n_read": n - unread, "n_lost": 0}
 
 
 def test_a_video_without_a_class_of_the_model_is_wrong_in_both_bounds():
@@ -96,8 +96,10 @@ def test_a_video_without_a_class_of_the_model_is_wrong_in_both_bounds():
 def test_an_absent_video_of_a_class_that_the_model_lacks_is_wrong_in_both_bounds():
     rows, gone = [row(0), row(1, "missing"), row(2, "missing")], [absent("x", "jump"), absent("y", "sit")]
     figures = summarise(rows, LABELS, unmapped=["jump"])
-    bounds = summarise_ledger(run_ledger(rows, gone), figures, {})["bounds"]
-    assert bounds == {"low": 1 / 5, "high": 3 / 5, "n": 5, "n_read": 3}
+    ledger = summarise_ledger(run_ledger(rows, gone), figures, {})
+    assert ledger["bounds"] == {"low": 1 / 5, "high": 3 / 5, "n": 5, "n_read": 3, "n_lost": 2}
+    words = "(2 not read: all wrong, or all right; 2 more are of classes that the model lacks)"
+    assert bounds_words(ledger).endswith(words)
 
 
 def test_a_subset_counts_what_was_not_drawn_and_a_sample_of_a_partial_copy_has_no_bounds():

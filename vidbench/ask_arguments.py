@@ -98,7 +98,7 @@ class LsConfig(Options):
     pattern: str = option(
         text,
         "names that match a shell pattern such as *k400*; a word without *, ? or [ is looked for anywhere in the name. "
-        "May stand second, without the flag",
+        "Models are found by the name of their classes too, such as kinetics400. May stand second, without the flag",
         group=ASKED,
         metavar="PATTERN",
         default="*",

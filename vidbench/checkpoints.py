@@ -211,7 +211,10 @@ def _read_torch_zip(path: Path) -> dict:
             f"torch.save(model.state_dict(), ...)."
         )
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise WeightsError(f"{_named(path)} is a compressed archive, which torch.save does not write.")
+        raise WeightsError(
+            f"{_named(path)} is a compressed archive, which torch.save does not write. Accepted are safetensors and "
+            f"torch.save(model.state_dict(), ...)."
+        )
     return _read_torch(path)
 
 

@@ -40,7 +40,6 @@ PURPOSES = {  # extra → what it is for, as the end of "missing for"
     "train": "training (vidbench train)",
     "tensorflow": "models of TF-Hub and TensorFlow checkpoints",
     "ray": "evaluation on several machines at once",
-    "serve": "predictions over HTTP",
     "dev": "the tests",
 }
 TOOLS = {

@@ -29,14 +29,23 @@ def listing(config) -> str:
     return table([titles, *([_cell(value) for value in line.values()] for line in lines)])
 
 
-def matching(names: list[str], pattern: str, what: str) -> list[str]:
+def matching(names: list[str], pattern: str, what: str, also: Callable[[str], str] = str) -> list[str]:
     """The names that a shell pattern matches, or, where it has no ``*``, ``?`` or ``[``, that contain it.
+
+    Args:
+        names: to choose from; their order is kept.
+        pattern: see above; capitals count.
+        what: the names' kind in the plural, for the error.
+        also: gives another word for a name, by which it is found too.
+
+    Raises:
+        ConfigError: none matches; it names the nearest.
 
     >>> matching(["mini2d.vidmini_v1", "s3d.k400"], "k4", "models"), matching(["mini2d", "s3d"], "s*", "models")
     (['s3d.k400'], ['s3d'])
     """
     whole = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
-    found = [name for name in names if fnmatch.fnmatchcase(name, whole)]
+    found = [name for name in names if any(fnmatch.fnmatchcase(word, whole) for word in (name, also(name)))]
     if names and not found:
         raise ConfigError(
             f"none of the {len(names)} {what} is called {printable(pattern, 60)!r}.{nearest_hint(pattern, names)}"
@@ -45,11 +54,15 @@ def matching(names: list[str], pattern: str, what: str) -> list[str]:
 
 
 def models(config) -> tuple[list[dict], list[str]]:
-    """A line for each card of weights: what it takes, knows, costs and is reported to score."""
+    """A line for each card of weights, found by its name or by its classes'.
+
+    It says what the model takes, knows, costs and is reported to score.
+    """
     from vidbench.models import CARDS
 
     titles = ["model", "classes", "views", "parameters", "weights", "published top-1"]
-    return [_model_line(CARDS[name]) for name in matching(list(CARDS), config.pattern, "models")], titles
+    found = matching(list(CARDS), config.pattern, "models", lambda name: CARDS[name].labels)
+    return [_model_line(CARDS[name]) for name in found], titles
 
 
 def _model_line(card) -> dict:
@@ -57,7 +70,7 @@ def _model_line(card) -> dict:
     if card.weights.absent:
         where = "none"
     else:
-        where = "fetched" if card.weights.url else "shipped"
+        where = "by download" if card.weights.url else "shipped"
     spec = dataclasses.asdict(card.input)
     return {
         "name": card.name,

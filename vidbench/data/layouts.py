@@ -373,7 +373,8 @@ def _split_folder(root: Path, split: str) -> str:
         return present[split]
     if present:
         raise AnnotationError(
-            f"{printable(root, 160)} has folders for {', '.join(sorted(present))}, none for {quoted(split, 40)}."
+            f"{printable(root, 160)} has folders for {', '.join(sorted(present))}, none for {quoted(split, 40)}; "
+            f"pass --split {min(present)}."
         )
     return ""
 

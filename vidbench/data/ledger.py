@@ -246,8 +246,9 @@ def summarise_ledger(entries: Sequence[Entry], metrics: Mapping, dataset: Mappin
         ``n_annotated``: the videos of ``states``, ``n_not_drawn`` and ``n_elsewhere`` together; ``states``: counts;
         ``reasons``: the most frequent ones as ``{state, reason, count}``, numbers in them written as N; ``classes``: a
         row of ``by_class`` for each class of which some video was not read, those that lack most first; ``bounds``:
-        ``{low, high, n, n_read}`` of the top-1 accuracy, every video that was not read counted as wrong and as right,
-        or ``None`` where there is no label, or where the run is a sample of a partial copy.
+        ``{low, high, n, n_read, n_lost}`` of the top-1 accuracy, every video that was not read counted as wrong and as
+        right (``n_lost`` of them stand under ``n_read``: the model lacks their class, so they are wrong in both); or
+        ``None`` where there is no label, or where the run is a sample of a partial copy.
     """
     in_list = dataset.get("n_in_list") or dataset.get("n_listed") or 0
     not_drawn = max(0, (dataset.get("n_in_split") or in_list) - in_list)
@@ -273,9 +274,10 @@ def _bounds(entries: Sequence[Entry], metrics: Mapping, not_drawn: int) -> dict 
         return None
     counted = [e for e in entries if e.record.label is not None or e.record.label_index >= 0 or e.status == "bad_row"]
     unmapped = set(metrics.get("unmapped") or ())  # classes that the model cannot answer, whatever the video shows
-    unread = sum(e.state not in (*READ, *SURELY_WRONG) and e.record.label not in unmapped for e in counted)
+    not_read = [e.record.label in unmapped for e in counted if e.state not in (*READ, *SURELY_WRONG)]
+    lost, unread = not_read.count(True), not_read.count(False)
     low, high = accuracy_bounds(top1["k"], len(counted) - unread, len(counted))
-    return {"low": low, "high": high, "n": len(counted), "n_read": len(counted) - unread}
+    return {"low": low, "high": high, "n": len(counted), "n_read": len(counted) - unread, "n_lost": lost}
 
 
 def bounds_words(ledger: Mapping) -> str:
@@ -288,5 +290,7 @@ def bounds_words(ledger: Mapping) -> str:
     if not bounds or bounds["n_read"] == bounds["n"]:
         return ""
     ends = f"{100 * bounds['low']:.1f} to {100 * bounds['high']:.1f} %"
-    unread = bounds["n"] - bounds["n_read"]
-    return f"top-1 over all {bounds['n']} annotated videos is {ends} ({unread} not read: all wrong, or all right)"
+    unread, lost = bounds["n"] - bounds["n_read"], bounds.get("n_lost")  # runs of earlier versions do not have it
+    words = f"{unread} not read: all wrong, or all right"
+    words += f"; {lost} more are of classes that the model lacks" if lost else ""
+    return f"top-1 over all {bounds['n']} annotated videos is {ends} ({words})"
