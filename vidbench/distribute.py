@@ -180,9 +180,12 @@ class OnRay:
         context.execution_options.preserve_order = True
         items = [{"records": _pack_records(batch)} for batch in evaluate.batches(todo, self.config.batch_size)]
         in_block = min(MOST_BATCHES, max(1, len(items) // ENOUGH_BLOCKS))
+        num_blocks = -(-len(items) // in_block)
+        self.num_decoders = min(self.num_decoders, num_blocks)  # more would start for nothing
+        self.num_predictors = min(self.num_predictors, num_blocks)
         one_each = {"batch_size": 1, "batch_format": "pyarrow", "zero_copy_batch": True}
         return (
-            ray.data.from_items(items, override_num_blocks=-(-len(items) // in_block))
+            ray.data.from_items(items, override_num_blocks=num_blocks)
             .map_batches(
                 Decoder, fn_constructor_args=self._arguments()[:3], num_cpus=DECODER_CPUS, **one_each,
                 compute=ray.data.ActorPoolStrategy(size=self.num_decoders),
@@ -220,20 +223,18 @@ def _start_or_join(address: str | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # 30 are not enough on a busy machine
     if address:
         _refuse_silence(address)
     import ray
     import ray.data
 
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     own = {"num_cpus": usable_cores(), "include_dashboard": False} if address is None else {}
     try:
         with _silent_stderr():  # Ray's C++ part says there that it is going to be quiet
-            ray.init(address or "local", **quiet, **own)
-    except Exception as problem:  # Ray raises that itself where a busy machine is slow to start its processes
-        where = (
-            f"at {address} (one that asks for a token needs RAY_AUTH_MODE=token here)" if address else "on this machine"
-        )
+            ray.init(address or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
+    except Exception as problem:  # Ray raises that itself where its processes do not start in time
+        where = f"at {address} (one that asks for a token needs RAY_AUTH_MODE=token here)" if address else "here"
         raise ConfigError(f"No Ray cluster can be used {where}: {printable(problem, 200)}") from None
     for name in ("ray", "ray.data"):  # what goes wrong is raised; their logs lie in Ray's folder too
         logging.getLogger(name).setLevel(logging.CRITICAL)
