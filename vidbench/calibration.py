@@ -192,7 +192,7 @@ def summary(
     coverage, risk = risk_coverage(confidence, right)
     kept = np.unique(np.linspace(0, len(coverage) - 1, min(len(coverage), CURVE_POINTS)).round().astype(int))
     curve = [[round(float(coverage[place]), 6), round(float(risk[place]), 6)] for place in kept]
-    facts = {"n": len(confidence), "mean_confidence": float(np.mean(confidence)), "ece": ece(bins)}
+    facts: dict = {"n": len(confidence), "mean_confidence": float(np.mean(confidence)), "ece": ece(bins)}
     facts |= {"reliability": bins, "aurc": aurc(coverage, risk), "risk_coverage": curve}
     if whole is None:
         return {**facts, "nll": None, "brier": None, "temperature": None}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vidbench.flags import BAD_OPTIONS, run_program
 
@@ -49,7 +50,12 @@ def compare(words: Words) -> int:
 
     from vidbench.compare import compare_runs, text, write_comparison
 
-    options = {"k": config.k, "baseline": config.baseline, "ensemble": config.ensemble or (), "seed": config.seed}
+    options: dict[str, Any] = {
+        "k": config.k,
+        "baseline": config.baseline,
+        "ensemble": config.ensemble or (),
+        "seed": config.seed,
+    }
     comparison = compare_runs(config.runs, **options)
     print(text(comparison))
     print("page", write_comparison(comparison, config.out))
@@ -207,7 +213,8 @@ def split(words: Words) -> int:
     from vidbench.data.index import load_records
     from vidbench.data.split import random_splits, write_splits
 
-    records = load_records(config.dataset, config.data_dir, config.split, config.fold, annotations=config.annotations)
+    where: dict[str, Any] = {"root": config.data_dir, "split": config.split, "annotations": config.annotations}
+    records = load_records(config.dataset, fold=config.fold, **where)
     parts = random_splits(records, config.parts, seed=config.seed, by=config.by, allow_leak=config.allow_leak)
     write_splits(parts, config.out)
     print(", ".join(f"{name} {len(part)} videos" for name, part in parts.items()), "in", config.out)
@@ -249,8 +256,10 @@ def cache(words: Words) -> int:
     from vidbench.data.cache import ClipCache, describe_holdings
 
     clips = ClipCache(config.cache_dir)
-    if config.most_gb is not None or config.no_limit:
-        clips.set_limit(None if config.no_limit else round(config.most_gb * 10**9))
+    if config.no_limit:
+        clips.set_limit(None)
+    elif config.most_gb is not None:
+        clips.set_limit(round(config.most_gb * 10**9))
     print(describe_holdings(clips))
     return 0
 

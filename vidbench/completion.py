@@ -48,7 +48,7 @@ def _give_values(made: argparse.ArgumentParser, options: type) -> None:
         if choices := named.get(action.dest) or getattr(kind, "names", None):
             action.choices = choices
         elif kind in (path, paths) or action.dest == "weights":
-            action.complete = shtab.FILE
+            action.complete = shtab.FILE  # type: ignore[attr-defined]  # how shtab wants it
 
 
 def _add_first(added: argparse.ArgumentParser, first: Sequence[str], made: argparse.ArgumentParser) -> None:
@@ -59,4 +59,4 @@ def _add_first(added: argparse.ArgumentParser, first: Sequence[str], made: argpa
             f"first_{dest}", nargs="*" if options[dest].nargs else "?", choices=options[dest].choices
         )
         if hasattr(options[dest], "complete"):
-            one.complete = options[dest].complete
+            one.complete = options[dest].complete  # type: ignore[attr-defined]

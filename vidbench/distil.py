@@ -91,15 +91,16 @@ class Teacher:
     """
 
     def __init__(self, name: str, weights: str | None, labels: Sequence[str], num_frames: int, device: str):
+        known: str | None = name
         if Path(name).is_file():
-            name, weights = None, name
-        card = models.find_card(name, weights)
+            known, weights = None, name
+        card = models.find_card(known, weights)
         if not card.can_be_random or card.input.modality != "rgb":
             raise ConfigError(f"A teacher must be a network in torch that sees RGB; {card.name} is none.")
         models.check_frames(card, num_frames)
         if weights == "random":
             raise ConfigError("A teacher with random weights teaches nothing; name its weights.")
-        self.model = models.load_model(name or card.name, weights, device=device)
+        self.model = models.load_model(known or card.name, weights, device=device)
         if list(self.model.labels) != list(labels):
             raise ConfigError(
                 f"The teacher {card.name} has {len(self.model.labels)} other classes than the {len(labels)} that are "

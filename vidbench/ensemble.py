@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,7 +22,8 @@ def given_weights(asked: Sequence[str], number: int) -> list[float]:
         weights = [float(word) for word in asked]
     except ValueError:
         weights = []
-    good = len(weights) == number and all(np.isfinite(weight) and weight >= 0 for weight in weights) and sum(weights)
+    finite = all(math.isfinite(weight) and weight >= 0 for weight in weights)
+    good = len(weights) == number and finite and sum(weights) > 0
     if not good:
         raise ConfigError(
             f"an ensemble is 'even', 'fit', or {number} weights of at least 0, one a run; got "

@@ -102,7 +102,7 @@ def examine(seconds: float = 120.0) -> Found:
     """
     wanted = [("decoder", name) for name in DECODERS] + [("device", "all")] + [("library", name) for name in LIBRARIES]
     with ThreadPoolExecutor(2) as pool:
-        found = pool.map(lambda pair: run_trial(*pair, seconds), wanted)
+        found = pool.map(lambda pair: run_trial(pair[0], pair[1], seconds), wanted)
     trials = tuple(trial for several in found for trial in several)
     facts = machine_facts() | {"free_gb": round(shutil.disk_usage(os.getcwd()).free / 1e9, 1)}
     tools = {name: purpose for name, purpose in TOOLS.items() if shutil.which(name)}

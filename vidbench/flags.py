@@ -19,9 +19,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from vidbench.records import AnnotationError, ConfigError, VidbenchError, WeightsError
 from vidbench.utils import nearest_hint, printable, try_to_write
+
+Kind = TypeVar("Kind", bound=Callable)
 
 MAX_FILE_BYTES = 256 * 1024  # of one @file: thousands of lines, and no device or video read by mistake
 MAX_DEPTH = 20  # of @files within @files
@@ -82,7 +85,8 @@ def one_of(*names: str) -> Callable:
             raise ValueError(f"must be one of {', '.join(names)}, not {quoted(value)}")
         return value
 
-    check.names = names  # for the completion of a shell
+    marked: Any = check
+    marked.names = names  # for the completion of a shell
     return check
 
 
@@ -93,12 +97,17 @@ def text(value) -> str:
     return value
 
 
+def several(kind: Kind) -> Kind:
+    """Mark a function that takes one value or a list of them."""
+    marked: Any = kind
+    marked.several = True
+    return kind
+
+
+@several
 def texts(value) -> tuple[str, ...]:
     """One name or several."""
     return tuple(text(item) for item in ((value,) if isinstance(value, str) else value))
-
-
-texts.several = True
 
 
 def takes_several(kind: Callable) -> bool:
@@ -253,8 +262,9 @@ def split_line(line: str) -> list[str]:
     lexer.escape = ""
     comment_or_end = re.compile(r"\s*(#|$)")
     words = []
-    while not comment_or_end.match(line, lexer.instream.tell()):
-        words.append(lexer.get_token())
+    source: Any = lexer.instream  # of a text, a StringIO
+    while not comment_or_end.match(line, source.tell()):
+        words.append(lexer.get_token() or "")
     return words
 
 
@@ -366,7 +376,7 @@ def collect(words: Sequence[Word], takes: dict[str, str]) -> tuple[dict[str, Giv
     while position < len(words):
         flag, values, after = _statement(words, position, takes)
         place = words[position].place
-        value = {"none": True, "one": values[0] if values else "", "some": values}[takes[flag]]
+        value: Any = {"none": True, "one": values[0] if values else "", "some": values}[takes[flag]]
         before = given.get(flag)
         if before and before.place.file == place.file and before.value != value:
             notes.append(f"{place}: {flag} was given before ({before.place}); the last one wins")
@@ -449,7 +459,8 @@ class Program:
         """The program under the name by which this process was started: ``vidbench NAME`` instead of ``NAME.py``."""
         if not started_as_vidbench():
             return self
-        texts = {field: command_names(getattr(self, field)) for field in ("name", "description", "usage", "epilog")}
+        fields = ("name", "description", "usage", "epilog")
+        texts: dict[str, Any] = {field: command_names(getattr(self, field)) for field in fields}
         return dataclasses.replace(self, **texts)
 
 
@@ -487,12 +498,12 @@ def make_parser(options: type, program: Program) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
-    groups = {}
+    groups: dict = {}
     for field in dataclasses.fields(options):
         meta = field.metadata
         group = groups.setdefault(meta["group"], None) or parser.add_argument_group(meta["group"])
         groups[meta["group"]] = group
-        how = {"help": _help_of(field), "dest": field.name}
+        how: dict[str, Any] = {"help": _help_of(field), "dest": field.name}
         if meta["kind"] is switch:
             group.add_argument(flag_of(field.name), action="store_true", **how)
         else:

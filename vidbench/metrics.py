@@ -132,7 +132,7 @@ def per_class(rows: Sequence[Row], labels: Sequence[str]) -> list[dict]:
         confused = {"label": labels[other], "index": other, "count": int(wrong[other])} if wrong.any() else None
         table.append(
             {
-                "label": labels[index],
+                "label": labels[int(index)],
                 "index": int(index),
                 "n": listed,
                 "n_ok": ok,
@@ -291,7 +291,8 @@ def _accuracies(rows: Sequence[Row], num_classes: int, ks: Sequence[int]) -> tup
     any_label = any(has_label(row) for row in rows)
     lost = sum(not row.predicted and is_counted(row) for row in rows)
     n_listed = len(readable) + lost if any_label else 0
-    accuracy, notes = {"readable": {}, "listed": {}}, []
+    accuracy: dict[str, dict] = {"readable": {}, "listed": {}}
+    notes: list[str] = []
     for k in ks:
         if k > 1 and num_classes <= k:
             accuracy["readable"][f"top{k}"] = accuracy["listed"][f"top{k}"] = None

@@ -294,7 +294,7 @@ def library_version(card: ModelCard) -> str:
 
 
 def load_model(
-    name: str,
+    name: str | None,
     weights: str | Path | None = None,
     *,
     device: str = "cpu",
@@ -309,7 +309,7 @@ def load_model(
     """A model ready for ``logits``.
 
     Args:
-        name: a card's name, or an architecture.
+        name: a card's name, or an architecture; ``None`` for a checkpoint that carries its card.
         weights: ``None`` for the card's own (shipped with vidbench, or downloaded once), ``random`` for a network
             that has learnt nothing, or a path: a ``.safetensors`` or ``torch.save`` file, a ``.tflite`` file, a
             SavedModel folder, a folder of transformers, or a TensorFlow checkpoint (its folder, prefix or ``.index``
@@ -455,7 +455,8 @@ def _parts(card: ModelCard, weights) -> tuple[StateDict, Path, str]:
     """The tensors of a network that is put together from others: each part's own weights, or those in a folder."""
     import torch
 
-    tensors, digests, folder, source = {}, [], Path(), ""
+    tensors: dict = {}
+    digests, folder, source = [], Path(), ""
     for prefix, name in card.parts.items():
         part = CARDS[name]
         path, source = _weights_file(part, weights if weights is None else _part_in(Path(weights), part))

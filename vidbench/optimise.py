@@ -159,11 +159,13 @@ def make_schedule(kind: str, optimizer, num_steps: int, num_warm: int) -> dict:
     """
     schedulers = torch.optim.lr_scheduler
     if kind == "plateau":
-        made = schedulers.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5)
-        return {"scheduler": made, "interval": "epoch", "monitor": "val_top1", "frequency": NEVER}
+        plateau = schedulers.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5)
+        return {"scheduler": plateau, "interval": "epoch", "monitor": "val_top1", "frequency": NEVER}
     if kind == "onecycle":
         highest = [group["lr"] for group in optimizer.param_groups]
-        made = schedulers.OneCycleLR(optimizer, highest, total_steps=max(2, num_steps))
+        made: torch.optim.lr_scheduler.LRScheduler = schedulers.OneCycleLR(
+            optimizer, highest, total_steps=max(2, num_steps)
+        )
     else:
         made = schedulers.LambdaLR(optimizer, factor_at(kind, num_steps, num_warm))
     return {"scheduler": made, "interval": "step"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -206,7 +207,7 @@ def natural_window_s(spec: InputSpec) -> float:
     2.1333333333333333
     """
     spans = spec.sampling in ("clips", "clips_from_start", "dense") and spec.frame_rate
-    return spec.num_frames / spec.frame_rate if spans else WINDOW_S
+    return spec.num_frames / (spec.frame_rate or math.nan) if spans else WINDOW_S
 
 
 def _score_windows(model, video, window_s: float, stride_s: float, batch_size: int) -> tuple | None:

@@ -247,8 +247,8 @@ class InputSpec:
     frame_rate: float | None
     resize: int | tuple[int, int]
     crop: tuple[int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     sampling: str = "clips"
     num_clips: int = 1
     num_crops: int = 1
@@ -349,7 +349,8 @@ class Row:
             row = cls(**{**values, "top": tuple((str(a), int(b), float(c)) for a, b, c in values["top"])})
         except (TypeError, KeyError, ValueError) as problem:
             raise ValueError(f"not a row: {problem}") from None
-        for kind, names in ROW_KINDS.items():
+        kinds: dict = ROW_KINDS
+        for kind, names in kinds.items():
             if wrong := [name for name in names if not isinstance(getattr(row, name), kind)]:
                 raise ValueError(f"not a row: {wrong[0]} is {getattr(row, wrong[0])!r}")
         if row.status not in STATUSES:

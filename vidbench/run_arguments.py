@@ -16,6 +16,7 @@ from vidbench.flags import (
     option,
     parse_or_exit,
     path,
+    several,
     switch,
     texts,
     whole,
@@ -28,20 +29,16 @@ AIM = "what is to be seen"
 RISK = "how sure"
 
 
+@several
 def paths(value) -> tuple[str, ...]:
     """One path or several."""
     return tuple(path(item) for item in ((value,) if isinstance(value, str) else value))
 
 
-paths.several = True
-
-
+@several
 def shares(value) -> tuple[float, ...]:
     """One share or several, each as ``0.8`` or ``80%``."""
     return tuple(fraction(item) for item in ((value,) if isinstance(value, (str, float, int)) else value))
-
-
-shares.several = True
 
 
 @dataclass(frozen=True, kw_only=True)

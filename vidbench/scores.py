@@ -77,9 +77,9 @@ def probabilities(folder: Path, manifest: dict, rows: Sequence[Row]) -> np.ndarr
         refuse_not_finite(folder, piece, rows[start : start + size])
         scores = views.aggregate(piece, how)
         found.append(scores if apply is None else apply(scores))
-    found = np.concatenate(found)
-    found[~predicted] = np.nan
-    return found
+    whole = np.concatenate(found)
+    whole[~predicted] = np.nan
+    return whole
 
 
 def refuse_not_finite(folder: Path, logits: np.ndarray, rows: Sequence[Row]) -> None:

@@ -60,7 +60,8 @@ def studies_of(run_folder: str | Path, manifest: Mapping) -> list[dict]:
 
     Damaged files are logged and left out.
     """
-    folder, wanted, found = Path(run_folder).resolve(), identity(manifest), []
+    folder, wanted = Path(run_folder).resolve(), identity(manifest)
+    found: list = []
     if None in (wanted["model"], wanted["records_sha256"]):
         return found
     for place in _places(folder):

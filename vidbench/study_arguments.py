@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vidbench.data.corrupt import STRENGTHS
 from vidbench.evaluate_arguments import EvaluateConfig
-from vidbench.flags import Options, Program, one_of, option, parse_or_exit, path, text, whole
+from vidbench.flags import Options, Program, one_of, option, parse_or_exit, path, several, text, whole
 from vidbench.option_kinds import temporal
 from vidbench.records import DECODERS
 
@@ -25,33 +25,31 @@ exit status
   130  stopped by Ctrl-C; the same command continues"""
 
 
+@several
 def temporals(value) -> tuple[str, ...]:
     """One change of time or several."""
     return tuple(temporal(item) for item in ((value,) if isinstance(value, str) else value))
 
 
-temporals.several = True
-
-
+@several
 def corruptions(value) -> tuple[str, ...]:
     """Names of corruptions, one or several."""
     return tuple(one_of(*STRENGTHS)(item) for item in ((value,) if isinstance(value, str) else value))
 
 
+@several
 def severities(value) -> tuple[int, ...]:
     """One severity or several."""
     return tuple(whole(1, 5)(item) for item in ((value,) if isinstance(value, (str, int)) else value))
 
 
+@several
 def decoders(value) -> tuple[str, ...]:
     """Names of decoders, two or more, without repeats."""
     names = tuple(dict.fromkeys(one_of(*DECODERS)(item) for item in ((value,) if isinstance(value, str) else value)))
     if len(names) < 2:
         raise ValueError(f"must be two or more of {', '.join(DECODERS)}")
     return names
-
-
-corruptions.several = severities.several = decoders.several = True
 
 
 def _as_evaluate(name: str):

@@ -22,7 +22,16 @@ from vidbench.utils import git_commit, machine_facts, package_versions, sha256_o
 SCHEMA = 1
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 STREAM_FRAMES = 50  # of a training clip, for networks that take a whole video
-FREE = ("num_workers", "cache_dir", "results_dir", "run_name", "data_dir", "timeout", "memory", "no_tensorboard")
+FREE: tuple[str, ...] = (
+    "num_workers",
+    "cache_dir",
+    "results_dir",
+    "run_name",
+    "data_dir",
+    "timeout",
+    "memory",
+    "no_tensorboard",
+)
 FREE += ("overfit", "find_rate", "save_steps", "annotations")
 FILES = ("weights", "backbone_weights", "teacher", "teacher_weights", "video_weights", "curriculum")
 FREE += (*FILES, "devices", "num_nodes")  # hashes of the files are compared, and the number of processes
@@ -177,7 +186,7 @@ def manifest(config, task: Task, device: str, precision: str) -> dict:
     """Everything that decides the weights, and where they were made."""
     options = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     recipe = {name: value for name, value in options.items() if name not in FREE}
-    files = {name: hash_of(options[name]) for name in FILES}
+    files: dict = {name: hash_of(options[name]) for name in FILES}
     files["processes"] = who_trains(config).number
     return evaluate.jsonable(
         {

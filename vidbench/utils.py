@@ -204,8 +204,8 @@ def machine_facts() -> dict:
             if line.startswith("model name"):
                 facts["processor"] = line.split(":", 1)[1].strip()
                 break
-        kilobytes = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text()).group(1))
-        facts["memory_gb"] = round(kilobytes / 2**20, 1)
+        if total := re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text()):
+            facts["memory_gb"] = round(int(total[1]) / 2**20, 1)
     return facts
 
 

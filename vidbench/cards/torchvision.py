@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from vidbench.cards.card import ModelCard, Weights, reported_of
 from vidbench.records import InputSpec
 
-_KINETICS_NORM = {"mean": (0.43216, 0.394666, 0.37645), "std": (0.22803, 0.22145, 0.216989)}
-_PLAIN_NORM = {"mean": (0.45, 0.45, 0.45), "std": (0.225, 0.225, 0.225)}
-_IMAGENET_NORM = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_KINETICS_NORM: dict[str, Any] = {"mean": (0.43216, 0.394666, 0.37645), "std": (0.22803, 0.22145, 0.216989)}
+_PLAIN_NORM: dict[str, Any] = {"mean": (0.45, 0.45, 0.45), "std": (0.225, 0.225, 0.225)}
+_IMAGENET_NORM: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 # torchvision's reference script averages the softmax of the clips, not their logits.
 _RESNET = InputSpec(16, 15.0, (128, 171), (112, 112), **_KINETICS_NORM, num_clips=5, average="probabilities")

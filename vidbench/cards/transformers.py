@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from vidbench.cards.card import ModelCard, Weights, reported_of
 from vidbench.records import InputSpec
 
@@ -9,7 +11,7 @@ _HUB = "https://huggingface.co/"
 _BUILD = "vidbench.hub_transformers:build_classifier"
 _CLASSES = {"kinetics400": 400, "kinetics600": 600, "somethingv2": 174, "kinetics710_videomaev2": 710}
 
-_IMAGENET_NORM = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_IMAGENET_NORM: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _PLAIN_NORM = {"mean": (0.45, 0.45, 0.45), "std": (0.225, 0.225, 0.225)}
 _SIGNED = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 

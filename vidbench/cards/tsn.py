@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from vidbench.cards.card import ModelCard, Weights, reported_of
 from vidbench.records import InputSpec
 
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _SEGMENTS = InputSpec(8, None, 256, (224, 224), **_IMAGENET, sampling="segments", layout="NTCHW")
 # Every eighth frame of a video with 30 frames per second.
 _DENSE = replace(_SEGMENTS, frame_rate=3.75, crop=(256, 256), sampling="dense", num_clips=10, num_crops=3)

@@ -56,7 +56,7 @@ def read_number(picture: np.ndarray) -> int:
     return int((near > 127) @ (1 << np.arange(BITS)[::-1]))
 
 
-def read_numbers(frames: Sequence[np.ndarray]) -> np.ndarray:
+def read_numbers(frames: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """The numbers in decoded pictures; int64, shape (T,)."""
     return np.array([read_number(frame) for frame in frames], np.int64)
 

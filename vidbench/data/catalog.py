@@ -484,7 +484,7 @@ def _row_of(card: DatasetCard) -> str:
     listed = ", ".join(f"{split} {count:,}" for split, count in card.counts) or "not known here"
     copy = ", ".join(f"{item.split} {item.num_videos:,} ({item.gb:g} GB)".strip() for item in card.hosted) or "-"
     comes = HOW_IT_COMES[card.comes]
-    return f"| {names} | {card.title} | {len(load_labels(card.labels))} | {listed} | {copy} | {comes} |"
+    return f"| {names} | {card.title} | {len(load_labels(card.labels or ''))} | {listed} | {copy} | {comes} |"
 
 
 def _section_of(card: DatasetCard) -> list[str]:

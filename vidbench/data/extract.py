@@ -185,9 +185,11 @@ def written(records, places, root: Path, out: Path, recipe: Recipe, config, prog
                 yield record, kept_number(root / record.path, out / places[record.path]), None
                 continue
             number, views = next(answers)
-            bad = isinstance(views, UnreadableVideo)
-            skipped += bad
-            yield record, 0 if bad else views.indices.shape[1], f"{views.status}: {views.reason}" if bad else None
+            if isinstance(views, UnreadableVideo):
+                skipped += 1
+                yield record, 0, f"{views.status}: {views.reason}"
+            else:
+                yield record, views.indices.shape[1], None
             if progress:
                 progress.update(len(records) - len(left) + number + 1, skipped)
     if progress:

@@ -43,7 +43,8 @@ def make_views(frames: np.ndarray, positions: np.ndarray, spec: InputSpec) -> np
         return views_from_frames(frames, positions, spec)
     check_spec(spec)
     used, places = np.unique(positions, return_inverse=True)
-    small = resize(frames[used], target_size(*frames.shape[1:3], spec.resize))
+    height, width = frames.shape[1:3]
+    small = resize(frames[used], target_size(height, width, spec.resize))
     places = places.reshape(positions.shape)
     motion = _motion_views(small, places, spec)
     if spec.modality == "flow":

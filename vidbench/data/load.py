@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import spawn
+from typing import TypeVar
 
 import numpy as np
 from pebble import ProcessExpired, ProcessPool
@@ -36,6 +37,8 @@ from vidbench.data.process import check_spec, resize, target_size
 from vidbench.data.sample import indices_for
 from vidbench.records import Clip, ConfigError, InputSpec, UnreadableVideo, VideoInfo, VideoRecord, Views
 from vidbench.utils import keep_freed_memory, printable
+
+Key = TypeVar("Key")  # whatever the caller knows a record by
 
 GRACE_S = 2.0  # seconds that a worker may take beyond the limit before it is killed
 PIECES_OF_LIMIT = 4  # a stretch of frames is read in pieces of so small a part of the memory limit
@@ -639,7 +642,7 @@ class ViewReader:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def stream(self, records: Iterable[tuple[int, VideoRecord]]) -> Iterator[tuple[int, Views | UnreadableVideo]]:
+    def stream(self, records: Iterable[tuple[Key, VideoRecord]]) -> Iterator[tuple[Key, Views | UnreadableVideo]]:
         """Views of each record, or why there are none, in the order given.
 
         A record whose own status is not ``ok`` is passed on as ``UnreadableVideo`` and its file is not touched.

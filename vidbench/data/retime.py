@@ -143,4 +143,5 @@ def retimed(indices: np.ndarray, pts_s: np.ndarray, frame_rate: float, temporal:
         return held_at(indices, pts_s, frame_rate, rate)
     if change == "half-speed":
         return half_speed(indices)
-    return np.take_along_axis(indices, order_of(change, *indices.shape, seed), axis=1)
+    num_clips, num_frames = indices.shape
+    return np.take_along_axis(indices, order_of(change, num_clips, num_frames, seed), axis=1)

@@ -413,7 +413,7 @@ def constant_rate(pts_s: np.ndarray, frame_rate: float) -> float | None:
     exact = [rate for rate, error in errors.items() if error <= EXACT_S]
     if exact:
         return float(exact[0])
-    best = min(errors, key=errors.get)
+    best = min(errors, key=lambda rate: errors[rate])
     return float(best) if errors[best] <= min(ROUNDED_S, 0.5 / best) else None
 
 

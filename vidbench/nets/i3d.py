@@ -189,7 +189,8 @@ def from_others(tensors: dict, shapes: dict) -> dict:
     """
     if any(key.endswith(".bn.weight") for key in tensors):
         return _without_scales(tensors)
-    found, source = {}, {}
+    found: dict = {}
+    source: dict = {}
     for key, value in tensors.items():
         if key.endswith("/Momentum"):
             continue

@@ -183,7 +183,8 @@ class NonLocal(nn.Module):
         self.bn = nn.BatchNorm3d(channels)
         for part in (self.theta, self.phi, self.g, self.out):
             nn.init.normal_(part.weight, std=0.01)
-            nn.init.zeros_(part.bias)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
         nn.init.zeros_(self.bn.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

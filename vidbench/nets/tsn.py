@@ -169,8 +169,9 @@ def shift_blocks(network: nn.Module, name: str, num_segments: int, shift_div: in
         raise ConfigError(f"Shifts lie in the residual blocks of ResNets, and {name} is none.")
     if shift_div < 2:
         raise ConfigError(f"shift_div is at least 2 (all channels move), not {shift_div!r}.")
-    every = 2 if len(network.layer3) >= 23 else 1
-    for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
+    stages: list = [network.layer1, network.layer2, network.layer3, network.layer4]
+    every = 2 if len(stages[2]) >= 23 else 1
+    for stage in stages:
         for block in list(stage)[::every]:
             block.conv1 = TemporalShift(block.conv1, num_segments, shift_div)
 

@@ -202,7 +202,7 @@ def _draw_balance(figure: AltFigure, parts, order, named: bool) -> None:
     for n, (name, counts) in enumerate(parts.items()):
         length = np.array([counts[label] for label in order])
         some = length > 0
-        look = {"color": SERIES[n % len(SERIES)], "label": f"{plain(name)} ({sum(counts.values())})"}
+        look: dict = {"color": SERIES[n % len(SERIES)], "label": f"{plain(name)} ({sum(counts.values())})"}
         if name == "unusable":
             look |= {"color": "white", "edgecolor": INK, "hatch": "////", "lw": 0.5}
         if named:
