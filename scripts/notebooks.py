@@ -162,6 +162,9 @@ def footer(pair: Pair) -> str:
     for later in syllabus():
         if later.number > chapter.number and later.name and (COURSE / "py" / f"{later.name}.py").exists():
             return text + f"Next: [{later.number}. {later.title}]({later.name}.ipynb)"
+    if all(later.name for later in syllabus()):
+        pages = "[pages to look things up in](../docs/README.md)"
+        return f"{text}This was the last chapter; [all of them](README.md), and {pages}"
     return text + "Next: the chapters of the [syllabus](README.md) that are still to come"
 
 

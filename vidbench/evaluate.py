@@ -771,11 +771,20 @@ def describe_plan(config, plan: Plan, folder: Path) -> str:
     disk += 4 * plan.spec.num_views * plan.num_scores * len(plan.records)
     hours, what = seconds * left / 3600, "logits" if config.no_cache else "the clip cache and logits"
     lines += [
-        f"time       about {hours:.2g} hours ({hours * 60:.2g} minutes) for the {left} videos that are present and not "
-        f"done: {seconds:.2g} s each on this machine, measured on {len(tried)}",
-        f"disk       about {disk / 1e6:.2g} MB for {what}",
+        f"time       about {rounded(hours)} hours ({rounded(hours * 60)} minutes) for the {left} videos that are "
+        f"present and not done: {rounded(seconds)} s each on this machine, measured on {len(tried)}",
+        f"disk       about {rounded(disk / 1e6)} MB for {what}",
     ]
     return "\n".join(lines)
+
+
+def rounded(value: float) -> str:
+    """A number with two digits that count, without an exponent, for an estimate.
+
+    >>> [rounded(value) for value in (0.000512, 4.26, 173.2, 12760)]
+    ['0.00051', '4.3', '170', '13,000']
+    """
+    return f"{float(f'{value:.2g}'):,.12g}"
 
 
 def size_of(path: Path) -> int:

@@ -314,4 +314,4 @@ print(*(f"{label}: {score:.2f}" for label, score in predict(model, FOLDER / "sti
 # 3. **How few?** Train on one half of the training clips, and on a quarter. When does the interval of the fine-tuned model meet that of the baseline?
 
 # %% [markdown] tags=["next"]
-# [Solutions](solutions/10_your_own_videos_solutions.ipynb) · Next: the chapters of the [syllabus](README.md) that are still to come
+# [Solutions](solutions/10_your_own_videos_solutions.ipynb) · This was the last chapter; [all of them](README.md), and [pages to look things up in](../docs/README.md)
