@@ -376,3 +376,10 @@ def test_unknown_command_lists_the_known(project):
     assert done.returncode == 2
     assert "choose one of evaluate, test, lab, html, install, clean" in done.stdout
     assert not project.venv.exists()
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(1, None), (2, "2"), (64, "4")])
+def test_a_whole_run_of_the_tests_uses_the_cores(module, monkeypatch, cores, processes):
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    found = module.side_by_side()
+    assert found[:2] == (["-n", processes] if processes else [])

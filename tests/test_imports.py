@@ -45,6 +45,7 @@ MODULES = {
     "pyarrow": "pyarrow.parquet",
     "pytest": "pytest",
     "pytest-timeout": "pytest_timeout",
+    "pytest-xdist": "xdist",
     "cd-fvd": "cdfvd.third_party.i3d.pytorch_i3d",
     "rarfile": "rarfile",
     "ray": "ray.data",
