@@ -168,6 +168,12 @@ def test_predict_refuses_an_unknown_model_in_a_sentence(capsys, monkeypatch):
     assert err == "vidbench predict: There is no model 'mini2'. Did you mean 'mini2d' or 'mini_r2plus1d'?\n"
 
 
+def test_predict_says_that_a_checkpoint_is_not_there(tmp_path, capsys, monkeypatch):
+    status, out, err = run(capsys, monkeypatch, "predict", CLIP, "--weights", tmp_path / "best.safetensors")
+    assert (status, out) == (2, "")
+    assert f"There is no file {tmp_path / 'best.safetensors'};" in err
+
+
 def test_files_may_stand_first_or_behind_their_flag():
     first, flagged = (
         parse_predict(["a.mp4", "b.mp4", "--top", "3"]),

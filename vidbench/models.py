@@ -207,13 +207,17 @@ def find_card(name: str | None, weights: str | Path | None = None) -> ModelCard:
         weights: as for ``load_model``.
 
     Raises:
-        ConfigError: an unknown name, with the nearest known ones, ``transformers.local`` without a folder, or a name
-            that is not the checkpoint's.
+        ConfigError: an unknown name, with the nearest known ones, ``transformers.local`` without a folder, a name
+            that is not the checkpoint's, or no name and weights that do not exist.
         WeightsError: a folder or checkpoint from which no card can be made.
     """
     if facts := trained.read_facts(weights):
         return _trained_card(name, weights, facts)
     if name is None:
+        if weights not in (None, "random") and not Path(weights).exists():
+            raise ConfigError(
+                f"There is no file {printable(weights, 160)}; a training writes best.safetensors into its run folder."
+            )
         raise ConfigError("A model has to be named, unless the weights are a checkpoint of scripts/train.py.")
     if name in CARDS:
         return CARDS[name]
