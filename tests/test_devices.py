@@ -39,15 +39,22 @@ def test_two_processes_continue_what_one_began_to_the_same_bytes(tmp_path, mixed
     assert "nothing was run" in one.summary
 
 
-def test_a_killed_process_is_named_and_what_was_written_stays(tmp_path, alone):
-    def kill():
-        helpers = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
-        helpers[-1].kill()
+def test_a_killed_process_is_named_and_what_was_written_stays(tmp_path, alone, monkeypatch):
+    say, stopped = devices._Helper.say, []
 
+    def say_and_stop(helper, *words):
+        """The second process is held before it can have done all its work, and killed when a row is there."""
+        say(helper, *words)
+        stopped.append(psutil.Process(helper.process.pid))
+        if words[0] == "work" and helper.process.pid != stopped[0].pid:
+            stopped[-1].suspend()
+
+    monkeypatch.setattr(devices._Helper, "say", say_and_stop)
     with pytest.raises(RunError, match=r"the process of cpu ended \(SIGKILL\); what was written stays, and the same"):
-        engines.run(on_two(tmp_path), progress=Progress(10, kill))
+        engines.run(on_two(tmp_path), progress=Progress(1, lambda: stopped[-1].kill()))
+    monkeypatch.undo()
     done = len(rows_of(tmp_path / "results" / "run"))
-    assert 10 <= done < 60
+    assert 1 <= done < 60
     assert bytes_of(engines.run(on_two(tmp_path, devices="cpu,cpu,cpu")).run_folder) == alone
 
 

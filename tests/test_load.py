@@ -304,7 +304,15 @@ def wait_until(condition, seconds: float) -> bool:
     return condition()
 
 
-def test_workers_import_neither_torch_nor_the_users_script(folder, tmp_path):
+@pytest.fixture
+def users_script(monkeypatch):
+    """``__main__`` as it is where a script was started, whatever started these tests."""
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "__file__", __file__, raising=False)
+    return main
+
+
+def test_workers_import_neither_torch_nor_the_users_script(folder, tmp_path, users_script):
     (tmp_path / "modules.mp4").write_text("text")
     with ViewReader(tmp_path, SPEC, num_workers=1, _read=poisoned) as reader:
         ((_, answer),) = reader.stream(records(tmp_path))
@@ -313,16 +321,16 @@ def test_workers_import_neither_torch_nor_the_users_script(folder, tmp_path):
     loaded, main = json.loads(answer.reason)
     assert loaded == ["av", "cv2"]
     assert main is None
-    assert sys.modules["__main__"].__file__ is not None  # and this process has its script back
+    assert users_script.__file__ == __file__  # and this process has its script as before
 
 
-def test_other_threads_see_the_users_script_while_workers_start(folder):
+def test_other_threads_see_the_users_script_while_workers_start(folder, users_script):
     """torchvision's import looks at the file of ``__main__``, and an evaluation imports it while workers start."""
-    main, missing, done = sys.modules["__main__"], [], threading.Event()
+    missing, done = [], threading.Event()
 
     def look():
         while not done.is_set():
-            missing.append(main.__file__ is None)
+            missing.append(users_script.__file__ is None)
             time.sleep(1e-4)
 
     looking = threading.Thread(target=look)
