@@ -136,6 +136,8 @@ def focusable(page: str) -> str:
 
 
 def pygments_style() -> str:
+    """Pygments' colours, its violet dark enough to be read on grey."""
     from pygments.formatters import HtmlFormatter
 
-    return HtmlFormatter(style="default").get_style_defs(".highlight").replace("background: #f8f8f8;", "") + "\n"
+    style = HtmlFormatter(style="default").get_style_defs(".highlight")
+    return style.replace("background: #f8f8f8;", "").replace("#A2F", "#8412C9") + "\n"
