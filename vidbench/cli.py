@@ -93,6 +93,13 @@ def power(words: Words) -> int:
     return 0
 
 
+def _told(found, text: Callable, write: Callable, out, what: str) -> int:
+    """Print what a study found, before it is written; 3 where it skipped videos."""
+    print(text(found))
+    print(what, write(found, out))
+    return 3 if found.skipped else 0
+
+
 def temporal(words: Words) -> int:
     """Whether a model needs time: see ``vidbench.temporal``."""
     from vidbench.study_arguments import parse_temporal_study
@@ -103,9 +110,7 @@ def temporal(words: Words) -> int:
     from vidbench.temporal import study, text, write_study
 
     found = study(config, progress=Progress())
-    print(text(found))
-    print("page", write_study(found, config.out))
-    return 3 if found.skipped else 0
+    return _told(found, text, write_study, config.out, "page")
 
 
 def robustness(words: Words) -> int:
@@ -118,9 +123,7 @@ def robustness(words: Words) -> int:
     from vidbench.robustness import study, text, write_study
 
     found = study(config, progress=Progress())
-    print(text(found))
-    print("page", write_study(found, config.out))
-    return 3 if found.skipped else 0
+    return _told(found, text, write_study, config.out, "page")
 
 
 def audit_decoders(words: Words) -> int:
@@ -133,9 +136,7 @@ def audit_decoders(words: Words) -> int:
     from vidbench.progress import Progress
 
     found = audit(config, progress=Progress())
-    print(text(found))
-    print("tables", write_audit(found, config.out))
-    return 3 if found.skipped else 0
+    return _told(found, text, write_audit, config.out, "tables")
 
 
 def doctor(words: Words) -> int:
