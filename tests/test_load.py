@@ -8,9 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import numpy as np
@@ -382,24 +384,34 @@ def test_a_script_without_a_main_guard_runs_once(folder, tmp_path):
     assert marker.read_text() == "run\n"
 
 
-def shared_files() -> set[str]:
-    found = set()
-    for place in ("/dev/shm", "/tmp"):
-        if os.path.isdir(place):
-            found |= {name for name in os.listdir(place) if "vidbench" in name or name.startswith(("psm_", "sem."))}
-    return found
+def shared_files(processes: list[psutil.Process]) -> set[Path]:
+    """Files of shared memory that these processes hold, by their memory maps and open files."""
+    names = {mapped.path for process in processes for mapped in process.memory_maps()}
+    names |= {opened.path for process in processes for opened in process.open_files()}
+    return {Path(name) for name in names if name.startswith(("/dev/shm/", tempfile.gettempdir() + "/"))}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's list of a process's maps")
+def test_the_search_for_shared_memory_sees_a_file_of_it():
+    memory = SharedMemory(create=True, size=5000)
+    try:
+        assert Path("/dev/shm", memory.name.lstrip("/")) in shared_files([psutil.Process()])
+    finally:
+        memory.close()
+        memory.unlink()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's list of a process's maps")
 def test_a_killed_parent_leaves_neither_workers_nor_shared_memory(folder, tmp_path):
-    before = shared_files()
     process, _ = script(tmp_path, folder)
     assert process.stdout.readline() == "reading\n"
     children = workers(psutil.Process(process.pid))
     assert len(children) == 2
+    held = {path for path in shared_files([psutil.Process(process.pid), *children]) if folder not in path.parents}
     process.kill()
     process.wait()
     assert wait_until(lambda: not any(child.is_running() for child in children), 5)
-    assert wait_until(lambda: shared_files() <= before, 5)
+    assert wait_until(lambda: not any(path.exists() for path in held), 5)
 
 
 def test_ctrl_c_ends_parent_and_workers_within_five_seconds(folder, tmp_path):
