@@ -21,6 +21,7 @@ import os
 import re
 import shutil
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -111,13 +112,20 @@ def speed(args) -> None:
 
 
 def copied(sources: Path, count: int, folder: Path) -> Path:
-    """A dataset of classes with so many videos: copies of those below a folder, under names of vidmini's classes."""
+    """A dataset of classes with so many videos: copies of those below a folder, under names of vidmini's classes.
+
+    Each MP4 gets an empty box with its number at the end, or the clip cache, which goes by content, would take all
+    copies of one for the same video.
+    """
     found = sorted(path for path in sources.rglob("*") if path.suffix in (".mp4", ".avi", ".webm"))
     for number in range(count):
         source = found[number % len(found)]
         target = folder / ("SitDown", "StandUp")[number % 2] / f"{number:05d}{source.suffix}"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
+        if source.suffix == ".mp4":
+            with target.open("ab") as file:
+                file.write(struct.pack(">I4sI", 12, b"free", number))
     return folder
 
 
