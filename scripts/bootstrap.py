@@ -481,10 +481,17 @@ def clean(folder):
 
 def run(command):
     """Become the command (POSIX), or run it and end with its status (Windows)."""
+    if not WINDOWS:
+        os.environ.pop("PYTHONHOME", None)
+        sys.stdout.flush()
+        os.execv(command[0], command)
+    return status_of(command)
+
+
+def status_of(command):
+    """Run the command and wait for its end."""
     os.environ.pop("PYTHONHOME", None)
     sys.stdout.flush()
-    if not WINDOWS:
-        os.execv(command[0], command)
     process = subprocess.Popen(command)
     while True:
         with contextlib.suppress(KeyboardInterrupt):  # the command hears Ctrl-C itself
@@ -516,8 +523,24 @@ def main(arguments):
     else:
         os.set_inheritable(lock.file.fileno(), True)  # the command keeps the environment from being remade
     if arguments == ["test"]:
-        command = command + side_by_side()
+        return every_test([python_of(folder), *command])
     return run([python_of(folder), *command, *arguments[1:]])
+
+
+def every_test(command):
+    """All tests, spread over the cores; what fails there runs once more, alone, and has to pass.
+
+    Some tests kill processes at a given moment or wait for one to end; on a full machine such a test may fail
+    beside others. Both outcomes are printed.
+    """
+    spread = side_by_side()
+    if not spread:
+        return run(command)
+    status = status_of(command + spread)
+    if status != 1:  # 1: tests failed; any other is pytest's own trouble, or an interruption
+        return status
+    say("tests failed beside others; they run once more, one after the other, and have to pass.")
+    return run([*command, "--last-failed", "--maxfail=10"])
 
 
 def side_by_side():

@@ -383,3 +383,24 @@ def test_a_whole_run_of_the_tests_uses_the_cores(module, monkeypatch, cores, pro
     monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
     found = module.side_by_side()
     assert found[:2] == (["-n", processes] if processes else [])
+
+
+def test_what_fails_beside_others_runs_once_more_and_decides(module, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "side_by_side", lambda: ["-n", "2"])
+    (tmp_path / "test_two.py").write_text(
+        "import os\n\ndef test_alone():\n    assert 'PYTEST_XDIST_WORKER' not in os.environ\n\ndef test_well(): pass\n"
+    )
+    monkeypatch.setattr(module, "run", module.status_of)
+    command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(tmp_path), str(tmp_path)]
+    assert module.every_test(command) == 0
+    (tmp_path / "test_never.py").write_text("def test_never():\n    assert False\n")
+    assert module.every_test(command) == 1
+
+
+def test_a_trouble_of_pytest_itself_is_not_tried_again(module, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "side_by_side", lambda: ["-n", "2"])
+    monkeypatch.setattr(module, "status_of", lambda command: asked.append(command) or 4)
+    monkeypatch.setattr(module, "run", asked.append)
+    assert module.every_test(["pytest"]) == 4
+    assert asked == [["pytest", "-n", "2"]]
