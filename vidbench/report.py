@@ -131,7 +131,7 @@ def summary_text(manifest: dict, metrics: dict, page: Path | None = None, *, tim
     lines = [
         f"model      {model.get('name', 'unknown')}",
         f"data       {_data_words(dataset, metrics)}",
-        f"protocol   {_protocol_words(manifest)}",
+        f"protocol   {protocol_words(manifest)}",
         summary_line(metrics),
     ]
     lines += [f"top-5 {percent(top5)}"] if top5 else []
@@ -187,7 +187,8 @@ def _data_words(dataset: dict, metrics: dict) -> str:
     return f"{words}: {metrics['n_listed']} videos listed, {metrics['n_ok']} read{partial}"
 
 
-def _protocol_words(manifest: dict) -> str:
+def protocol_words(manifest: dict) -> str:
+    """Views, frames, crop, decoder and precision of a run in one line."""
     spec, decode, run = section(manifest, "spec"), section(manifest, "decode"), section(manifest, "run")
     frames = frames_words(spec)
     crop = "x".join(str(side) for side in _pair(spec.get("crop")))

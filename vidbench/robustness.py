@@ -12,7 +12,7 @@ from vidbench.metrics import percent
 from vidbench.report import points, render, section, write_report
 from vidbench.runs import results_in
 from vidbench.utils import atomic_writer, write_table
-from vidbench.variants import Variant, change_of, run_variants, single_frame_model
+from vidbench.variants import Variant, beside, change_of, run_variants, single_frame_model, unchanged_facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ def study(config, progress=None) -> Robustness:
     """
     names, levels = tuple(dict.fromkeys(config.corruptions)), tuple(dict.fromkeys(config.severities))
     single = single_frame_model(config.single_frame, config.model, config.weights)
-    models = [{}] + ([{"model": single, "weights": None}] if single else [])
+    models = [{}] + ([beside(config, single)] if single else [])
     kinds = [None, *(f"{name}:{level}" for name in names for level in levels)]
     folder = str(Path(config.out) / "runs")
     asked = [
@@ -57,6 +57,7 @@ def study(config, progress=None) -> Robustness:
         for model in models
         for kind in kinds
     ]
+    asked[0] = ("plain", config.evaluation(results_dir=folder, target=config.target))
     runs = run_variants(asked, progress)
     parts = [runs[start : start + len(kinds)] for start in range(0, len(runs), len(kinds))]
     groups = [row.group for row in runs[0].entry.rows]
@@ -138,6 +139,7 @@ def text(found: Robustness) -> str:
             figures = "  ".join(f"{100 * cell['accuracy']['value']:5.1f}" for cell in line["cells"])
             error = f"  {found.errors[line['corruption']]:6.2f}" if last else ""
             lines.append(f"  {line['corruption']:{width}}  {figures}{error}")
+    lines += [f"{name:<11}{words}" for name, words in unchanged_facts(found.plain).items()]
     return "\n".join([*lines, mean_words(found)])
 
 
@@ -208,6 +210,7 @@ def page_content(found: Robustness) -> dict:
         "models": models,
         "errors": found.errors,
         "mean": mean_words(found),
+        "made": unchanged_facts(found.plain),
         "random": found.plain.entry.random,
     }
 

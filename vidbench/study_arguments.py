@@ -77,15 +77,19 @@ class StudyConfig(Options):
     batch_size: int = _as_evaluate("batch_size")
     num_workers: int | None = _as_evaluate("num_workers")
     device: str = _as_evaluate("device")
+    protocol: str = _as_evaluate("protocol")
     timeout: float = _as_evaluate("timeout")
     cache_dir: str = _as_evaluate("cache_dir")
     no_cache: bool = _as_evaluate("no_cache")
 
     def evaluation(self, **changes) -> EvaluateConfig:
-        """One of the runs, in fp32 so that none differs by its rounding alone; ``changes`` as ``EvaluateConfig``."""
+        """One of the runs, in fp32 so that none differs by its rounding alone; ``changes`` as ``EvaluateConfig``.
+
+        A ``target`` is not passed on: what was published speaks of unchanged videos, whose run names it.
+        """
         names = {field.name for field in dataclasses.fields(EvaluateConfig)}
         shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name in names}
-        return EvaluateConfig(**shared | {"precision": "fp32"} | changes)
+        return EvaluateConfig(**shared | {"precision": "fp32", "target": None} | changes)
 
 
 SINGLE_FRAME = (
@@ -102,6 +106,7 @@ class TemporalConfig(StudyConfig):
         ConfigError: a value out of its range; the message says which are in it.
     """
 
+    target: str | None = _as_evaluate("target")
     changes: tuple[str, ...] = option(
         temporals,
         "changes of time, as --temporal of evaluate.py names them. Each is a run over all videos",
@@ -135,6 +140,7 @@ class RobustnessConfig(StudyConfig):
         ConfigError: a value out of its range; the message says which are in it.
     """
 
+    target: str | None = _as_evaluate("target")
     corruptions: tuple[str, ...] = option(
         corruptions,
         f"what is done to the videos: {', '.join(STRENGTHS)}. Time grows with their number",

@@ -13,7 +13,7 @@ from vidbench.metrics import percent
 from vidbench.report import points, render, section, write_report
 from vidbench.runs import results_in
 from vidbench.utils import atomic_writer, printable, write_table
-from vidbench.variants import Variant, change_of, run_variants, single_frame_model
+from vidbench.variants import Variant, beside, change_of, run_variants, single_frame_model, unchanged_facts
 
 MOVING = ("shuffle", "reverse")  # changes of order alone: every frame is still there
 
@@ -50,8 +50,9 @@ def study(config, progress=None) -> Study:
         VidbenchError: something asked for cannot be had; finished runs stay.
     """
     single = single_frame_model(config.single_frame, config.model, config.weights)
-    asked = [("plain", {})] + [(name, {"temporal": name}) for name in dict.fromkeys(config.changes)]
-    asked += [(single, {"model": single, "weights": None})] if single else []
+    asked = [("plain", {"target": config.target})]
+    asked += [(name, {"temporal": name}) for name in dict.fromkeys(config.changes)]
+    asked += [(single, beside(config, single))] if single else []
     folder = str(Path(config.out) / "runs")
     asked = [(name, config.evaluation(results_dir=folder, **change)) for name, change in asked]
     runs = run_variants(asked, progress, keep=("plain", "reverse"))
@@ -118,6 +119,7 @@ def text(found: Study) -> str:
     for line in runs:
         holm = f"  p = {line['holm']:.2g} after Holm's correction" if "holm" in line else "  (single frames)"
         lines.append(f"  {line['name']:{width}}  {percent(line['entry'].accuracy)}  {points(line['change'])}{holm}")
+    lines += [f"{name:<11}{words}" for name, words in unchanged_facts(found.plain).items()]
     needing = [line["label"] for line in found.classes if line["needs_time"]]
     lines.append(f"classes that a changed order alone hurts: {len(needing)} of {len(found.classes)}")
     width = max(len(printable(line["label"], 30)) for line in found.classes)
@@ -192,6 +194,7 @@ def page_content(found: Study) -> dict:
         "data": f"{dataset.get('name') or ''} {dataset.get('split') or ''}".strip(),
         "n": len(found.plain.entry.right),
         "plain": found.plain.entry.accuracy,
+        "made": unchanged_facts(found.plain),
         "changes": [{**line, "points": points(line["change"])} for line in found.changes],
         "single": found.single and {**found.single, "points": points(found.single["change"])},
         "names": [line["name"] for line in found.changes],

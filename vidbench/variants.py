@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vidbench import compare, evaluate, intervals, models
+from vidbench.asked import PRESETS, read_protocol
 from vidbench.records import ConfigError, RunError
+from vidbench.report import protocol_words, verdict_words
 from vidbench.utils import printable
+
+VIEWS = ("num_clips", "num_crops", "average")  # what of a protocol is about views, and not about one network's input
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,14 @@ class Variant:
         model: full name of the model.
         entry: how the run did, for ``vidbench.compare``.
         skipped: whether more videos were skipped than allowed.
+        verdict: on the published result that is closest, in words; empty where nothing was published.
     """
 
     name: str
     model: str
     entry: compare.Entry
     skipped: bool
+    verdict: str = ""
 
 
 def run_variants(asked: Sequence[tuple[str, object]], progress=None, *, keep=("plain",)) -> list[Variant]:
@@ -59,8 +65,18 @@ def run_variants(asked: Sequence[tuple[str, object]], progress=None, *, keep=("p
         if name not in keep:
             entry = dataclasses.replace(entry, rows=None, run=None)
         model = models.find_card(config.model, config.weights).name
-        found.append(Variant(name, model, entry, outcome.exit_status != evaluate.EXIT_OK))
+        verdict = "".join(verdict_words(outcome.metrics.get("published")))
+        found.append(Variant(name, model, entry, outcome.exit_status != evaluate.EXIT_OK, verdict))
     return found
+
+
+def unchanged_facts(plain: Variant) -> dict[str, str]:
+    """The ``protocol`` of the run on unchanged videos in words, and its ``verdict`` where something was published.
+
+    The runs on changed videos have the same views and no verdict: what was published is of unchanged videos.
+    """
+    facts = {"protocol": protocol_words(plain.entry.run.manifest), "verdict": plain.verdict}
+    return {name: printable(words, 800) for name, words in facts.items() if words}
 
 
 def _words_of(name: str, config) -> str:
@@ -96,6 +112,25 @@ def single_frame_model(asked: str | None, model: str, weights: str | None) -> st
     if other.input.layout != "NCHW":
         raise ConfigError(f"--single-frame {printable(other.name, 80)} sees {other.input.num_frames} frames at once")
     return other.name
+
+
+def beside(config, single: str) -> dict:
+    """Options that make a study's run one of the single-frame model: as many views, averaged in the same way.
+
+    Frames, sizes and colours in a protocol file are those of the study's own model and stay with it.
+
+    Args:
+        config: a ``vidbench.study_arguments.StudyConfig``.
+        single: as ``single_frame_model`` gives it.
+
+    Raises:
+        ConfigError: a protocol file that cannot be used.
+    """
+    changes = {"model": single, "weights": None}
+    if config.protocol in PRESETS:
+        return changes
+    given = read_protocol(config.protocol)
+    return {**changes, "protocol": "card", **{name: given[name] for name in VIEWS if name in given}}
 
 
 def change_of(first: compare.Entry, other: compare.Entry, places=None) -> dict:
