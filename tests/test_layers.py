@@ -22,7 +22,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "calibration views power diagrams data.tars data.download data.pictures data.packets nets.padding plots",
     "ensemble data.archives data.lists data.strict data.journal data.split data.mini data.barcode data.retime tflite",
     "visualize data.layouts data.foreign nets.inflate nets.backbone nets.i3d checkpoints gpu runs progress",
-    "data.index data.decode",
+    "data.index data.decode data.parents",
     "data.process",
     "data.corrupt data.cache data.flow",
     "asked protocol",

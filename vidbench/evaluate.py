@@ -19,6 +19,7 @@ import numpy as np
 from vidbench import forward, hubs, models, predict, protocol, report, scores
 from vidbench.asked import FLAGS, asked_facts, asked_input, asked_words
 from vidbench.data import catalog, check, decode, flow, index, ledger, load
+from vidbench.data.parents import parents_facts
 from vidbench.data.pictures import video_stamp
 from vidbench.flags import shard_numbers
 from vidbench.gpu import is_cuda, pinned
@@ -159,7 +160,7 @@ def evaluate(config, *, progress=None, engine=None) -> Outcome:
                 f"stopped after {len(run.rows)} of {len(plan.records)} videos; the same command continues in {folder}"
             )
             return Outcome(folder, done, EXIT_INTERRUPTED, {})
-        keep_target(folder, config.target)
+        keep_questions(folder, config)
         return finish(folder, config, ran=bool(left))
 
 
@@ -178,7 +179,7 @@ def report_again(config) -> Outcome:
         if name in new
     }
     refuse_differences(folder, shared, new)
-    keep_target(folder, config.target)
+    keep_questions(folder, config)
     return finish(folder, config, ran=False)
 
 
@@ -210,6 +211,7 @@ def make_plan(config) -> Plan:
     dataset, root, split = choice.dataset, choice.root, choice.split
     labels = index.dataset_labels(dataset.name, root, config.annotations)
     label_map = None if choice.new_head else make_label_map(config.label_map, labels, choice.card)
+    parents_facts(config.parents, labels)  # said before any work where they cannot be used
     records = index.load_records(
         dataset.name,
         root=root,
@@ -366,6 +368,7 @@ def manifest(config, plan: Plan, device: str) -> dict:
         **facts,
         "label_map": plan.label_map.facts() if plan.label_map else None,
         "labels": list(plan.labels),
+        "parents": parents_facts(config.parents, plan.labels),
         "protocol": {
             "on_card": plan.on_card,
             "num_views": plan.spec.num_views,
@@ -821,12 +824,17 @@ def measure_cost(config, plan: Plan, records: list[VideoRecord]) -> tuple[float,
 # ---------------------------------------------------------------- the end
 
 
-def keep_target(folder: Path, target: str | None) -> None:
-    """Write into the manifest which published result ``--target`` names; leave it alone where none is named."""
-    facts, asked = read_json(folder / "manifest.json"), None if target == "card" else target
-    before = facts.get("protocol") or {}
-    if target is not None and before.get("target") != asked:
-        write_json(folder / "manifest.json", {**facts, "protocol": {**before, "target": asked}})
+def keep_questions(folder: Path, config) -> None:
+    """Write into the manifest what ``--target`` and ``--parents`` name; what neither names stays as it is."""
+    before = read_json(folder / "manifest.json")
+    now = dict(before)
+    if config.target is not None:
+        asked = None if config.target == "card" else config.target
+        now["protocol"] = {**(before.get("protocol") or {}), "target": asked}
+    if config.parents is not None:
+        now["parents"] = parents_facts(config.parents, report.dataset_labels(folder, before))
+    if now != before:
+        write_json(folder / "manifest.json", now)
 
 
 def finish(folder: Path, config, *, ran: bool) -> Outcome:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from vidbench.asked import FLAGS, asked_input
 from vidbench.data.corrupt import STRENGTHS
+from vidbench.data.parents import SHIPPED, parents_facts
 from vidbench.flags import (
     Given,
     OptionError,
@@ -52,6 +53,7 @@ from vidbench.option_kinds import (
     devices,
     folder_name,
     label_map,
+    parents,
     started_at,
     temporal,
     weights,
@@ -398,6 +400,16 @@ class EvaluateConfig(Options):
         group=RESULTS,
         default=5,
     )
+    parents: str | None = option(
+        parents,
+        "categories of the classes, by which the report adds up confusions: a CSV file with the columns name,parent or "
+        'a JSON file {"parent": ["class", ...]}, with every class once; the word shipped for those of vidbench again. '
+        "Changes the report only, and stays with the run",
+        group=RESULTS,
+        metavar="FILE",
+        default=None,
+        shown="default: those that came with vidbench for UCF101, HMDB51 and vidmini",
+    )
     max_skipped: float = option(
         fraction,
         "share of listed videos that may be skipped, as 0.01 or 1%. Beyond it the exit status is 3; "
@@ -477,6 +489,9 @@ def _check_labels(config: EvaluateConfig) -> None:
             "renamed ones too (the others then count as wrong), or --label-map FILE, a CSV of dataset label, model "
             "label, or --new-head",
         )
+    if config.parents not in (None, SHIPPED) and os.path.isfile(config.parents):
+        with about("parents"):
+            parents_facts(config.parents, labels)
     if config.top_n > len(labels):
         raise OptionError("top_n", f"must be at most {len(labels)}, the number of classes, not {config.top_n}")
     for name in config.classes or ():
@@ -532,7 +547,7 @@ def _check_protocol(config: EvaluateConfig, card) -> None:
 
 def _check_files(config: EvaluateConfig) -> None:
     check_weights(config.weights)
-    for name, words in (("label_map", LABEL_MAPS), ("annotations", ())):
+    for name, words in (("label_map", LABEL_MAPS), ("annotations", ()), ("parents", (SHIPPED,))):
         value = getattr(config, name)
         if value is None or value in words:
             continue

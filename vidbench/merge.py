@@ -17,6 +17,7 @@ import numpy as np
 from vidbench.compare import read_finished
 from vidbench.data import ledger
 from vidbench.data.index import records_fingerprint
+from vidbench.data.parents import class_parents
 from vidbench.records import Row, RunError, VideoRecord
 from vidbench.runs import Run, RunFolder, manifest_differences
 from vidbench.scores import open_logits
@@ -222,7 +223,21 @@ def _manifest(runs: Sequence[Run], dataset: dict) -> dict:
     dropped = ("schema", "timing", "command")
     kept = {name: value for name, value in first.items() if name not in dropped}
     return {**kept, "dataset": dataset, "timing": added_up([run.manifest.get("timing") or {} for run in runs]),
-            "merged": {"command": first.get("command"), "parts": parts}}  # fmt: skip
+            "parents": shared_parents(runs), "merged": {"command": first.get("command"), "parts": parts}}  # fmt: skip
+
+
+def shared_parents(runs: Sequence[Run]) -> dict | None:
+    """The categories that the user of some runs gave; raises ``RunError`` where two have others."""
+    found = [(run, *class_parents(run.manifest, run.labels)) for run in runs]
+    given = [(run, parents, source) for run, parents, source in found if source]
+    for run, parents, source in given[1:]:
+        if parents != given[0][1]:
+            raise RunError(
+                f"{printable(given[0][0].folder)} and {printable(run.folder)} have other categories "
+                f"({printable(given[0][2], 80)} and {printable(source, 80)}): make the report of one again with "
+                "--report-only and the --parents of the other"
+            )
+    return given[0][0].manifest["parents"] if given else None
 
 
 def added_up(timings: Sequence[dict]) -> dict:

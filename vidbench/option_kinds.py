@@ -9,6 +9,7 @@ import os
 import re
 
 from vidbench.data.corrupt import parse_corrupt
+from vidbench.data.parents import SHIPPED
 from vidbench.data.retime import parse_temporal
 from vidbench.flags import OptionError, Options, check_folder, path, quoted, whole
 from vidbench.records import DECODER_MODULES, ConfigError, VidbenchError
@@ -64,6 +65,11 @@ def folder_name(value) -> str:
 def label_map(value) -> str:
     """``names``, ``known``, or the path of a CSV file."""
     return value if value in LABEL_MAPS else path(value)
+
+
+def parents(value) -> str:
+    """``shipped``, or the path of a file."""
+    return value if value == SHIPPED else path(value)
 
 
 def temporal(value) -> str:

@@ -22,7 +22,7 @@ from vidbench import diagrams, protocol, scores, studies
 from vidbench import metrics as figures
 from vidbench.asked import asked_words
 from vidbench.data import ledger as ledgers
-from vidbench.data.catalog import parents_of
+from vidbench.data.parents import class_parents
 from vidbench.data.pictures import data_uri, encode_jpeg
 from vidbench.data.sample import middle_indices
 from vidbench.metrics import percent, summarise, summary_line
@@ -414,7 +414,7 @@ def page_content(
         "protocol": protocol_table(manifest),
         "classes": sorted(metrics["per_class"], key=lambda line: (line["listed"]["value"], -line["n"], line["index"])),
         "confusion": confusion(matrix, labels),
-        "parents": parent_content(matrix, labels),
+        "parents": parent_content(matrix, labels, manifest),
         "pairs": confused_pairs(matrix, labels),
         "studies": [],
         "mistakes": all_mistakes(confident_mistakes(rows), dataset.get("data_dir")),
@@ -779,18 +779,18 @@ def most_confused_classes(square: np.ndarray, number: int) -> np.ndarray:
     return np.array(list(chosen) or range(min(number, len(square))), np.int64)
 
 
-def parent_content(matrix: np.ndarray, labels: Sequence[str]) -> dict | None:
-    """Confusion between the categories that a dataset's authors put its classes into; ``None`` where there are none.
+def parent_content(matrix: np.ndarray, labels: Sequence[str], manifest: dict) -> dict | None:
+    """Confusion between categories of classes, the user's own or the authors'; ``None`` where there are none.
 
     Returns:
-        ``{lines, matrix}``: ``lines`` as ``metrics.by_parent`` gives them, ``matrix`` as ``confusion`` does, in which
-        an answer of the same category is right.
+        ``{lines, matrix, source}``: ``lines`` as ``metrics.by_parent`` gives them, ``matrix`` as ``confusion`` does, in
+        which an answer of the same category is right, ``source`` the name of the user's file, else empty.
     """
-    parents = parents_of(labels)
+    parents, source = class_parents(manifest, labels)
     if parents is None or not matrix[:, :-1].sum():
         return None
     names, summed = figures.parent_matrix(matrix, parents)
-    return {"lines": figures.by_parent(matrix, parents), "matrix": confusion(summed, names)}
+    return {"lines": figures.by_parent(matrix, parents), "matrix": confusion(summed, names), "source": source}
 
 
 def study_content(study: dict) -> dict:

@@ -20,7 +20,7 @@ from vidbench.utils import printable, write_json
 SCHEMA = 1
 # Sections and keys of the manifest that may differ when a run is continued: they say where and
 # how fast it ran, not what was asked.
-FREE_SECTIONS = ("environment", "timing", "tuning", "command", "run_name", "merged")
+FREE_SECTIONS = ("environment", "timing", "tuning", "command", "run_name", "merged", "parents")
 FREE_KEYS = {
     ("dataset", "data_dir"),  # the list has a hash, and every row its file's size
     ("run", "num_workers"),
