@@ -57,6 +57,7 @@ class Watched(TrainedNetwork):
 
     def on_train_batch_end(self, outputs, batch, batch_idx: int) -> None:
         ended = now()
+        super().on_train_batch_end(outputs, batch, batch_idx)
         if self.bare:
             bare = bare_step(self, copy.deepcopy(self.network), batch)
             Watched.steps.append({"wait": since(self.mark, self.begun), "work": since(self.begun, ended), "bare": bare})

@@ -19,12 +19,14 @@ from vidbench.augment import (
     draw_view,
     mirror_classes,
     mix_clips,
+    partner_classes,
     shift_hue,
     training_view,
 )
+from vidbench.data import catalog, mini
 from vidbench.data.catalog import load_labels
 from vidbench.data.stored import Timing, draw_positions, middle_positions, stored_indices, stored_spec
-from vidbench.records import InputSpec, VideoRecord
+from vidbench.records import AnnotationError, InputSpec, VideoRecord
 from vidbench.train_data import TrainingClips
 
 SPEC = InputSpec(6, None, 40, (24, 32), (0.5,) * 3, (0.25,) * 3, sampling="uniform")
@@ -109,21 +111,21 @@ def half_white() -> tuple[np.ndarray, InputSpec]:
 def test_half_of_the_views_are_mirrored_and_say_so():
     (video, spec), how, seen = half_white(), Augmentation(min_scale=1, jitter=0), []
     for seed in range(40):
-        view, flipped = draw_view(video, 0, spec, 6, how, np.array([1, 0]), np.random.default_rng(seed))
-        assert flipped == bool(view[0, 0, 0, 0] == 0)
-        seen.append(flipped)
+        view, turned = draw_view(video, 0, spec, 6, how, np.array([1, 0]), np.random.default_rng(seed))
+        assert turned == (bool(view[0, 0, 0, 0] == 0), False)
+        seen.append(turned.mirrored)
         again, label = training_view(video, 0, spec, 6, how, np.array([1, 0]), np.random.default_rng(seed))
         assert (again == view).all()
-        assert label == int(flipped)
+        assert label == int(turned.mirrored)
     assert 10 < sum(seen) < 30
 
 
 def test_a_clip_whose_mirror_image_is_no_class_is_never_mirrored():
     (video, spec), how = half_white(), Augmentation(min_scale=1, jitter=0)
     for seed in range(20):
-        view, flipped = draw_view(video, 0, spec, 6, how, np.array([NEVER]), np.random.default_rng(seed))
+        view, turned = draw_view(video, 0, spec, 6, how, np.array([NEVER]), np.random.default_rng(seed))
         assert view[0, 0, 0, 0] == 255
-        assert not flipped
+        assert not turned.mirrored
 
 
 def test_a_mirrored_clip_has_label_and_scores_of_its_mirror_image(monkeypatch):
@@ -147,6 +149,152 @@ def test_a_mirrored_clip_has_label_and_scores_of_its_mirror_image(monkeypatch):
         (True, 2, 0, (10, 9, 8, 11)),
         (False, 3, 3, (12, 13, 14, 15)),
     }
+
+
+def numbered(num_frames: int = 11) -> np.ndarray:
+    """A video whose left half is white, and whose right half says the number of the frame, times ten."""
+    video = np.repeat(half_white()[0][:1], num_frames, 0)
+    video[:, :, 26:] = 10 * np.arange(num_frames, dtype=np.uint8)[:, None, None, None]
+    return video
+
+
+def frames_of(view: torch.Tensor) -> list[int]:
+    """The numbers of the frames in a view of a ``numbered`` video, mirrored or not."""
+    side = 0 if view[0, 0, 0, -1] == 255 else -1
+    return (view[:, 0, 0, side].int() // 10).tolist()
+
+
+@pytest.mark.parametrize(
+    ("timing", "turn", "forwards", "backwards"),
+    [  # three of eleven, by hand: even views lie at (6 k + 2 turn + 1) * 11 // 18, or begin at (2 turn + 1) * 8 // 6
+        (("uniform", Timing(even=True, num_views=3)), 0, [0, 4, 7], [10, 6, 3]),
+        (("uniform", Timing(even=True, num_views=3)), 2, [3, 6, 10], [7, 4, 0]),
+        (("clips", Timing(even=True, num_views=3)), 0, [1, 2, 3], [9, 8, 7]),
+        (("clips", Timing(even=True, num_views=3, drop=1.0)), 0, [1, 1, 1], [9, 9, 9]),  # all but the first are lost
+    ],
+)
+def test_a_view_played_backwards_is_that_of_the_video_in_the_other_order(timing, turn, forwards, backwards):
+    (sampling, when), seen = timing, set()
+    spec = InputSpec(3, 12.5, 40, (40, 53), (0.5,) * 3, (0.25,) * 3, sampling=sampling)
+    how = Augmentation(min_scale=1, jitter=0, flip=False, timing=when)
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        view, turned = draw_view(numbered(), 0, spec, 3, how, np.array([0, 1]), rng, turn, np.array([1, 0]))
+        assert frames_of(view) == (backwards if turned.backwards else forwards)
+        seen.add(turned)
+    assert seen == {(False, False), (False, True)}
+
+
+def test_a_short_video_played_backwards_stands_still_at_its_beginning():
+    spec = InputSpec(5, 12.5, 40, (40, 53), (0.5,) * 3, (0.25,) * 3, sampling="clips", short="repeat")
+    how, seen = Augmentation(min_scale=1, jitter=0, flip=False), set()
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        view, _ = draw_view(numbered(3), 0, spec, 5, how, np.array([0]), rng, 0, np.array([0]))
+        seen.add(tuple(frames_of(view)))
+    assert seen == {(0, 1, 2, 2, 2), (2, 1, 0, 0, 0)}
+
+
+def test_clips_without_a_partner_are_never_played_backwards_and_other_draws_stay_as_they_were():
+    spec, how = InputSpec(6, None, 40, (40, 53), (0.5,) * 3, (0.25,) * 3, sampling="uniform"), EVERYTHING
+    for seed in range(12):
+        plain, before = draw_view(numbered(), 1, spec, 6, how, np.array([0, 1, 2]), np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        view, turned = draw_view(numbered(), 1, spec, 6, how, np.array([0, 1, 2]), rng, 0, np.array([2, NEVER, 0]))
+        assert turned == before
+        assert not turned.backwards
+        assert torch.equal(view, plain)
+    _, turned = draw_view(numbered(), 0, spec, 6, None, np.array([0]), np.random.default_rng(0), 0, np.array([0]))
+    assert not turned.backwards, "a view without chance is the video as it is"
+
+
+def test_a_clip_played_backwards_has_label_and_scores_of_its_partner(monkeypatch):
+    labels = ["PullLeft", "Sit", "PushRight", "Stand", "PullRight", "PushLeft", "Wave"]
+    pairs = [("PullLeft", "PushRight"), ("Stand", "Sit"), ("PullRight", "PushLeft")]
+    records = [VideoRecord(label, label, label, k) for k, label in enumerate(labels)]
+    scores = np.arange(49, dtype=np.float32).reshape(7, 7)
+    spec, how = half_white()[1], Augmentation(min_scale=1, jitter=0)
+    clips = TrainingClips(
+        records, ".", spec, spec, 6, how, labels, seed=0, cache_dir=None, scores=scores, time_pairs=pairs
+    )
+    monkeypatch.setattr(clips, "_frames", lambda number: numbered())
+    found = set()
+    for epoch, number in itertools.product(range(40), (0, 1, 6)):
+        clip, label, told = clips[epoch, number, 0]
+        order = frames_of(clip)
+        found.add((bool(clip[0, 0, 0, 0] != 255), order[0] > order[-1], number, label, tuple(told.tolist())))
+    assert found == {
+        # mirrored, backwards, class, label, what the teacher said of PullLeft, Sit, PushRight, Stand, ...
+        (False, False, 0, 0, (0, 1, 2, 3, 4, 5, 6)),
+        (True, False, 0, 4, (4, 1, 5, 3, 0, 2, 6)),
+        (False, True, 0, 2, (2, 3, 0, 1, 5, 4, 6)),
+        (
+            True,
+            True,
+            0,
+            5,
+            (5, 3, 4, 1, 2, 0, 6),
+        ),  # who pulls to the left, in a mirror and backwards, pushes to the left
+        (False, False, 1, 1, (7, 8, 9, 10, 11, 12, 13)),
+        (True, False, 1, 1, (11, 8, 12, 10, 7, 9, 13)),
+        (False, True, 1, 3, (9, 10, 7, 8, 12, 11, 13)),
+        (True, True, 1, 3, (12, 10, 11, 8, 9, 7, 13)),
+        (False, False, 6, 6, (42, 43, 44, 45, 46, 47, 48)),
+        (True, False, 6, 6, (46, 43, 47, 45, 42, 44, 48)),
+    }
+
+
+def test_a_mixed_batch_mixes_the_labels_of_clips_played_backwards(monkeypatch):
+    labels, spec, how = ["Sit", "Stand", "Wave"], half_white()[1], Augmentation(min_scale=1, jitter=0)
+    records = [VideoRecord(label, label, label, k) for k, label in enumerate(labels)]
+    clips = TrainingClips(
+        records, ".", spec, spec, 6, how, labels, seed=0, cache_dir=None, time_pairs=[("Sit", "Stand")]
+    )
+    monkeypatch.setattr(clips, "_frames", lambda number: numbered())
+    for epoch in range(6):
+        views, shown = zip(*(clips[epoch, number, 0] for number in range(3)))
+        torch.manual_seed(epoch)
+        _, shares = mix_clips(torch.stack(views).float() / 255, torch.tensor(shown), 3, mixup=0.8, cutmix=0)
+        expected = np.zeros(3)
+        for view, number in zip(views, range(3)):
+            order = frames_of(view)
+            expected[{0: 1, 1: 0}.get(number, number) if order[0] > order[-1] else number] += 1
+        np.testing.assert_allclose(shares.sum(0), expected, atol=1e-6)  # each clip has its share in two rows
+
+
+def test_pairs_that_come_with_a_dataset_are_classes_of_it_and_each_stands_once():
+    lists = {where for where, _, _ in catalog._shipped_rows("backwards")}
+    assert lists == {"vidmini", "somethingv2"}
+    for name in lists:
+        pairs, labels = catalog.time_pairs(name), load_labels(name)
+        flat = [label for pair in pairs for label in pair]
+        assert len(flat) == len(set(flat))
+        assert set(flat) <= set(labels)
+        partners = partner_classes(labels, pairs)
+        assert (partners != NEVER).sum() == len(flat)
+        assert all(partners[partners[k]] == k for k in np.flatnonzero(partners != NEVER))
+    assert {frozenset(pair) for pair in catalog.time_pairs("vidmini")} == {frozenset(pair) for pair in mini.PAIRS}
+    assert catalog.time_pairs("ucf101") == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("first,second\na,b\n", "with the columns class and backwards"),
+        ("class,backwards\n", "and a pair in each line"),
+        ("class,backwards\na,b,c\n", r"pairs\.csv:2: a pair is two classes, not 3"),
+        ("class,backwards\na,bb\n", r"pairs\.csv:2: 'bb' is no class\. "),
+        ("class,backwards\n\na,b\nc,a\n", r"pairs\.csv:4: 'a' is in two pairs"),
+        ("", "is empty"),
+    ],
+)
+def test_a_table_of_pairs_that_cannot_be_used_is_one_sentence(tmp_path, content, words):
+    path = tmp_path / "pairs.csv"
+    path.write_text(content)
+    with pytest.raises(AnnotationError, match=words):
+        catalog.read_time_pairs(path, ("a", "b", "c"))
+    path.write_text("class,backwards\na, c\n\nb,b\n")
+    assert catalog.read_time_pairs(path, ("a", "b", "c")) == (("a", "c"), ("b", "b"))
 
 
 def test_mirror_classes_of_real_label_spaces():

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from vidbench import distil, models, train_data
-from vidbench.data import load
+from vidbench import distil, models, train_data, trained
+from vidbench.data import catalog, load, mini
 from vidbench.learner import TrainedNetwork
 from vidbench.records import ConfigError, RunError, VideoRecord
 from vidbench.train import train
+from vidbench.train_task import find_time_pairs
 
 STILL = {"weights": None, "freeze": "norms", "dropout": 0.0, "schedule": "constant", "warmup_epochs": 0, "epochs": 1}
 STILL |= {"optimizer": "sgd", "weight_decay": 0.0, "clip_norm": 0}
@@ -253,6 +255,7 @@ def test_the_surest_videos_of_a_run_come_first(training, stored):
         ({"curriculum_epochs": 3}, ConfigError, "belongs to --curriculum"),
         ({"multi_scale": True, "min_scale": 0.3}, ConfigError, "two ways to crop"),
         ({"speed": 0.5}, ConfigError, "must be at least 1"),
+        ({"reverse": "all"}, ConfigError, "--reverse must be 'known' or a CSV file of pairs, not 'all'"),
         ({"max_stride": 2}, ConfigError, "--speed spreads them over a part"),
         ({"video_weights": "none.csv"}, Exception, "none.csv cannot be read"),
     ],
@@ -260,6 +263,37 @@ def test_the_surest_videos_of_a_run_come_first(training, stored):
 def test_recipes_that_cannot_be_are_one_sentence(training, options, error, words):
     with pytest.raises(error, match=words):
         train(training(**options))
+
+
+def test_datasets_without_known_pairs_are_not_played_backwards_unless_a_table_says_which(training, tmp_path):
+    table = tmp_path / "pairs.csv"
+    table.write_text("class,backwards\nSurfing,Skiing\n")
+    ucf101 = catalog.find_dataset("ucf101")
+    labels = catalog.load_labels("ucf101")
+    with pytest.raises(ConfigError, match=r"no classes of ucf101 are known to be each other played backwards"):
+        find_time_pairs(training(reverse="known"), ucf101, labels)
+    assert find_time_pairs(training(reverse=str(table)), ucf101, labels) == (("Surfing", "Skiing"),)
+    assert find_time_pairs(training(), catalog.find_dataset("vidmini"), labels) == ()
+
+
+def test_clips_played_backwards_reach_the_batches_with_their_partners_label(training, monkeypatch):
+    seen, told = [], []
+    monkeypatch.setattr(TrainedNetwork, "on_train_batch_start", lambda module, batch, _: seen.extend(batch[1].tolist()))
+    outcome = train(training(reverse="known", classes=("SitDown", "HoldBalloon"), epochs=4), tell=told.append)
+    shown = Counter(mini.CLASSES[label] for label in seen)
+    assert set(shown) == {"SitDown", "StandUp", "HoldBalloon"}, "videos of StandUp were left out"
+    assert told[1] == "clips of 8 of 12 classes are played backwards, half of them; others never"
+    assert trained.read_facts(outcome.run_folder / "last.safetensors")["recipe"]["reverse"] == "known"
+    with pytest.raises(RunError, match=r'recipe\.reverse was "known", now it is null'):
+        train(training(classes=("SitDown", "HoldBalloon"), epochs=4))
+
+
+def test_pixels_side_by_side_are_the_same_training_but_for_last_digits(training):
+    plain = train(training(**STILL, batch_size=8, learning_rate=0.01, run_name="plain"))
+    other = train(training(**STILL, batch_size=8, learning_rate=0.01, channels_last=True, run_name="other"))
+    assert farthest(last(plain), shipped()) > 1e-3
+    assert farthest(last(plain), last(other)) < 1e-5
+    assert other.metrics["listed"]["top1"] == plain.metrics["listed"]["top1"]
 
 
 def test_a_table_of_weights_reaches_the_batches(training, tmp_path):

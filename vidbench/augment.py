@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ SCALES = (1.0, 0.875, 0.75, 0.66)  # of a multi-scale crop, times the largest sq
 PLACES = ((0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5))  # its corners and the middle, as shares of the room around it
 FIXED = Timing()  # nothing but the start of a view is drawn
 HUE = 3  # its number among the four changes of torchvision's colour jitter
-NEVER = -1  # in ``mirror_classes``: such a clip is not mirrored
+NEVER = -1  # in ``mirror_classes`` and ``partner_classes``: such a clip is not mirrored, or not played backwards
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,43 @@ def _mirrored_name(label: str) -> str:
     return words.sub(lambda found: other[found.group()], label)
 
 
+def partner_classes(labels: Sequence[str], pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+    """The class that each class becomes when its clips are played backwards: int64 (K,), ``NEVER`` where none is known.
+
+    Args:
+        labels: class names in index order.
+        pairs: classes of which each is the other one played backwards, as ``vidbench.data.catalog.time_pairs`` gives
+            them. Pairs of which a name is no class are passed over.
+
+    >>> partner_classes(["close", "hold", "open"], [("open", "close"), ("up", "down")]).tolist()
+    [2, -1, 0]
+    """
+    places = {label: place for place, label in enumerate(labels)}
+    partners = np.full(len(labels), NEVER, np.int64)
+    for pair in pairs:
+        if all(label in places for label in pair):
+            first, second = (places[label] for label in pair)
+            partners[[first, second]] = second, first
+    return partners
+
+
+class Turned(NamedTuple):
+    """What a training view shows otherwise than its video did."""
+
+    mirrored: bool
+    backwards: bool
+
+
+def exchange(scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Scores of a clip, (K,), as those of the clip that shows class ``classes[k]`` where it showed class k.
+
+    Classes that become none (``NEVER``) keep their score.
+    """
+    found, known = scores.copy(), classes != NEVER
+    found[classes[known]] = scores[known]
+    return found
+
+
 def pixel_transforms(how: Augmentation, crop: tuple[int, int]) -> v2.Transform:
     """Torchvision's transforms for a clip, ``tv_tensors.Video`` uint8 (T, 3, H, W): one draw for all its frames."""
     height, width = crop
@@ -153,10 +191,17 @@ def training_view(
     mirrored: np.ndarray,
     rng: np.random.Generator,
     turn: int = 0,
+    partners: np.ndarray | None = None,
 ) -> tuple[torch.Tensor, int]:
     """A view of a stored video, and the label it then has; all else as for ``draw_view``."""
-    view, flipped = draw_view(frames, label, spec, num_frames, how, mirrored, rng, turn)
-    return view, int(mirrored[label] if flipped else label)
+    view, turned = draw_view(frames, label, spec, num_frames, how, mirrored, rng, turn, partners)
+    return view, label_of(label, turned, mirrored, partners)
+
+
+def label_of(label: int, turned: Turned, mirrored: np.ndarray, partners: np.ndarray | None) -> int:
+    """The class that a view of class ``label`` shows."""
+    label = int(mirrored[label]) if turned.mirrored else label
+    return int(partners[label]) if partners is not None and turned.backwards else label
 
 
 def draw_view(
@@ -168,10 +213,14 @@ def draw_view(
     mirrored: np.ndarray,
     rng: np.random.Generator,
     turn: int = 0,
-) -> tuple[torch.Tensor, bool]:
-    """A view of a stored video, and whether it is mirrored; depends on the arguments and the generator alone.
+    partners: np.ndarray | None = None,
+) -> tuple[torch.Tensor, Turned]:
+    """A view of a stored video, and whether it is mirrored and played backwards; depends on the arguments and the
+    generator alone.
 
-    A mirrored view of class k shows the class ``mirrored[k]``.
+    A mirrored view of class k shows the class ``mirrored[k]``, one played backwards the class ``partners[k]``, one that
+    is both ``partners[mirrored[k]]``. A view of a video played backwards is one of its frames in the other order: what
+    is drawn later, such as lost frames, follows the order in which the view is seen.
 
     Args:
         frames: uint8 (M, h, w, 3), from ``vidbench.data.stored.read_stored``.
@@ -182,22 +231,27 @@ def draw_view(
         mirrored: from ``mirror_classes``.
         rng: what is random about the view; advanced by the call.
         turn: the how manieth view of this video in this epoch, from 0; see ``Timing``.
+        partners: from ``partner_classes``; half of the clips of a class that has one are played backwards. ``None``
+            plays none backwards.
 
     Returns:
-        uint8 (T, 3, crop height, crop width), RGB, and the truth value.
+        uint8 (T, 3, crop height, crop width), RGB, and what was turned.
     """
     if how is None:
         chosen = frames[middle_positions(spec, len(frames), num_frames)]
         clip = torch.from_numpy(np.ascontiguousarray(chosen)).permute(0, 3, 1, 2)
-        return v2.functional.center_crop(clip, list(spec.crop)), False
-    chosen = frames[draw_positions(spec, len(frames), num_frames, rng, how.timing, turn)]
+        return v2.functional.center_crop(clip, list(spec.crop)), Turned(False, False)
+    positions = draw_positions(spec, len(frames), num_frames, rng, how.timing, turn)
     flipped = bool(how.flip and mirrored[label] != NEVER and rng.random() < 0.5)
+    shown = int(mirrored[label]) if flipped else label
+    backwards = bool(partners is not None and partners[shown] != NEVER and rng.random() < 0.5)
+    chosen = frames[len(frames) - 1 - positions if backwards else positions]
     chosen = chosen[:, :, ::-1] if flipped else chosen
     clip = tv_tensors.Video(torch.from_numpy(np.ascontiguousarray(chosen)).permute(0, 3, 1, 2))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(rng.integers(2**63 - 1)))  # torch.manual_seed calls on GPUs too
         clip = pixel_transforms(how, spec.crop)(clip)
-    return clip.as_subclass(torch.Tensor).contiguous(), flipped
+    return clip.as_subclass(torch.Tensor).contiguous(), Turned(flipped, backwards)
 
 
 def mix_clips(pixels: torch.Tensor, labels: torch.Tensor, num_classes: int, mixup: float, cutmix: float):

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from vidbench import models, scores
+from vidbench.forward import torch_format
 from vidbench.records import ConfigError, InputSpec, VideoRecord
 from vidbench.runs import Run, read_run
 from vidbench.utils import printable
@@ -120,12 +121,16 @@ class Teacher:
         return found.float().log_softmax(-1)
 
 
-def network_scores(network: torch.nn.Module, pixels: torch.Tensor, spec: InputSpec) -> torch.Tensor:
+def network_scores(
+    network: torch.nn.Module, pixels: torch.Tensor, spec: InputSpec, memory_format: str = "contiguous"
+) -> torch.Tensor:
     """Scores (N, K) of clips, float (N, T, 3, H, W) from 0 to 1, normalised here; (N, S, K) where each segment has its
-    own."""
+    own. ``memory_format`` as for ``models.load_model``."""
     mean, std = (torch.tensor(value, device=pixels.device).view(3, 1, 1) for value in (spec.mean, spec.std))
     pixels = (pixels - mean) / std
     if spec.layout == "NCHW":
-        return network(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2]).mean(1)
+        frames = pixels.flatten(0, 1).contiguous(memory_format=torch_format(memory_format, 4))
+        return network(frames).unflatten(0, pixels.shape[:2]).mean(1)
     order = {"NCTHW": (0, 2, 1, 3, 4), "NTCHW": (0, 1, 2, 3, 4), "NTHWC": (0, 1, 3, 4, 2)}[spec.layout]
-    return network(pixels.permute(order).contiguous())
+    kind = torch_format(memory_format if spec.layout == "NCTHW" else "contiguous", 5)
+    return network(pixels.permute(order).contiguous(memory_format=kind))

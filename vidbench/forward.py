@@ -56,7 +56,7 @@ class TorchNetwork:
             raise ConfigError(f"Memory format {memory_format!r} is none of {', '.join(MEMORY_FORMATS)}.")
         self.precision, self.memory_format = precision, memory_format
         for parameter in self.module.parameters():
-            parameter.data = parameter.data.contiguous(memory_format=_torch_format(memory_format, parameter.dim()))
+            parameter.data = parameter.data.contiguous(memory_format=torch_format(memory_format, parameter.dim()))
 
     def logits(self, pixels: list[np.ndarray], batch_size: int) -> list[np.ndarray]:
         """Scores of every view, computed ``batch_size`` views at a time in the order given.
@@ -160,7 +160,7 @@ class TorchNetwork:
                 {"NCTHW": (0, 4, 1, 2, 3), "NTCHW": (0, 1, 4, 2, 3), "NTHWC": (0, 1, 2, 3, 4)}[layout]
             )
         mean, std = self._norm(batch.device)
-        kind = _torch_format(self.memory_format if layout in ("NCTHW", "NCHW") else "contiguous", batch.dim())
+        kind = torch_format(self.memory_format if layout in ("NCTHW", "NCHW") else "contiguous", batch.dim())
         batch = batch.contiguous(memory_format=kind).to(torch.float32)
         return batch.div_(255).sub_(mean).div_(std)
 
@@ -382,7 +382,8 @@ def torch_dtype(precision: str):
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
-def _torch_format(name: str, num_axes: int):
+def torch_format(name: str, num_axes: int):
+    """torch's word for ``contiguous`` or ``channels_last``, for a tensor of so many axes."""
     import torch
 
     if name == "channels_last" and num_axes in (4, 5):

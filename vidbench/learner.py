@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vidbench import distil, evaluate, models, optimise, train_data
+from vidbench import distil, evaluate, forward, models, optimise, train_data
 from vidbench.augment import mix_clips
 from vidbench.data import load
 from vidbench.records import RunError, Views, needs
@@ -44,6 +44,7 @@ class TrainedNetwork(lightning.LightningModule):
         weights = optimise.class_weights(labels, len(task.labels)) if config.class_weights else None
         self.weights = None if weights is None else torch.from_numpy(weights)
         self.rows: list = []
+        self.stepped = False
         self.train()
 
     def _frozen(self) -> list[str]:
@@ -64,7 +65,7 @@ class TrainedNetwork(lightning.LightningModule):
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         """Scores (N, K) of training views, float (N, T, 3, H, W) from 0 to 1; (N, S, K) where each segment has its
         own."""
-        return distil.network_scores(self.network, pixels, self.task.spec)
+        return distil.network_scores(self.network, pixels, self.task.spec, self.model.memory_format)
 
     def loss(self, pixels: torch.Tensor, labels: torch.Tensor, told: torch.Tensor | None = None) -> torch.Tensor:
         """Loss of uint8 clips (N, T, 3, H, W) as the recipe has it.
@@ -90,6 +91,11 @@ class TrainedNetwork(lightning.LightningModule):
         words = [self.config.seed, self.current_epoch, batch_idx, *rank]
         state = np.random.SeedSequence(words).generate_state(1, np.uint64)
         torch.manual_seed(int(state[0]))  # dropout, mixing
+
+    def on_train_batch_end(self, outputs, batch, batch_idx: int) -> None:
+        if not self.stepped:  # the first one: its memory is what all others need
+            self.stepped = True
+            forward.reuse_memory(self.model, evaluate.peak_rss_mb())
 
     def training_step(self, batch, batch_idx: int) -> torch.Tensor:
         loss = self.loss(*batch)

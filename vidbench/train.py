@@ -134,6 +134,7 @@ def load_network(config, task: Task, device: str) -> models.Model:
         config.model,
         config.weights,
         device=device,
+        memory_format="channels_last" if config.channels_last else "contiguous",
         seed=config.seed,
         labels=task.labels,
         options=config.options or None,
@@ -172,6 +173,9 @@ def read_videos(config, task: Task, who: Processes, progress, tell) -> train_dat
         f"{len(kept.records)} videos train ({len(kept.skipped)} left out; their frames take {kept.num_bytes / 1e6:.3g} "
         f"MB), {len(task.sides.val)} validate: {task.sides.how}"
     )
+    if task.time_pairs:
+        turned = len({label for pair in task.time_pairs for label in pair})
+        tell(f"clips of {turned} of {len(task.labels)} classes are played backwards, half of them; others never")
     return kept
 
 
@@ -196,6 +200,7 @@ def make_loader(config, task: Task, kept: train_data.Stored, how, who: Processes
     clips = train_data.TrainingClips(
         kept.records, task.root, stored, task.spec, task.num_frames, how, task.labels,
         seed=config.seed, cache_dir=config.cache_dir, decoder=config.decoder, scores=scores,
+        time_pairs=task.time_pairs,
     )  # fmt: skip
     order = EpochOrder(
         [record.label_index for record in kept.records],

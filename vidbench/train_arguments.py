@@ -193,6 +193,13 @@ class TrainConfig(Options):
         group=AUGMENTED,
         default=False,
     )
+    reverse: str | None = option(
+        path,
+        "play half of the clips of some classes backwards, with the class that they then show: 'known' for the pairs "
+        "of classes that come with the dataset (vidmini, Something-Something), or a CSV file with the columns class "
+        "and backwards. Clips of other classes are never played backwards",
+        group=AUGMENTED, metavar="WHAT", default=None, shown="default: none",
+    )  # fmt: skip
     jitter: float = option(
         amount(1), "changes of brightness, contrast and saturation, 0 to 1",
         group=AUGMENTED, metavar="X", default=0.2,
@@ -352,6 +359,13 @@ class TrainConfig(Options):
         whole(1, 10000), "machines, each started by torchrun or a cluster's scheduler", group=HOW, default=None,
         shown="default: 1, or as torchrun says",
     )  # fmt: skip
+    channels_last: bool = option(
+        switch,
+        "keep the values of a pixel side by side in memory. Some networks then take less time, on a processor and in "
+        "bf16 or fp16 on a GPU; sums in another order end in other last digits",
+        group=HOW,
+        default=False,
+    )
     precision: str = option(
         one_of("auto", "fp32", "bf16", "fp16"),
         "auto (bf16 on a GPU that has it, else fp32), fp32, bf16 or fp16, mixed",
@@ -443,6 +457,8 @@ class TrainConfig(Options):
 
 def _check_together(config: TrainConfig) -> None:
     """Refuse options that need, exclude or contradict another one."""
+    if config.reverse not in (None, "known") and not Path(config.reverse).is_file():
+        raise OptionError("reverse", f"must be 'known' or a CSV file of pairs, not {quoted(config.reverse)}")
     if config.teacher_weights and not config.teacher:
         raise OptionError("teacher_weights", "belongs to --teacher, which is not given")
     if config.curriculum_epochs and not config.curriculum:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from vidbench.augment import NEVER, Augmentation, draw_view, mirror_classes
+from vidbench.augment import Augmentation, draw_view, exchange, label_of, mirror_classes, partner_classes
 from vidbench.data import index
 from vidbench.data.cache import ClipCache
 from vidbench.data.decode import Limits
@@ -183,7 +183,9 @@ class TrainingClips(Dataset):
         seed: with epoch, ``i`` and turn, what is random about a view.
         cache_dir: the clip cache; ``None`` decodes every time.
         decoder: for videos whose entry has gone.
-        scores: of a teacher for each record, float32 (n, K). A mirrored view has those of the classes exchanged.
+        scores: of a teacher for each record, float32 (n, K). A mirrored view, and one played backwards, has those of
+            the classes exchanged.
+        time_pairs: classes of which each is the other one played backwards; half of their views are.
     """
 
     def __init__(
@@ -200,6 +202,7 @@ class TrainingClips(Dataset):
         cache_dir: str | Path | None,
         decoder: str = "pyav",
         scores: np.ndarray | None = None,
+        time_pairs: Sequence[tuple[str, str]] = (),
     ):
         self.records, self.root, self.num_frames, self.how, self.seed = (
             tuple(records),
@@ -209,6 +212,7 @@ class TrainingClips(Dataset):
             seed,
         )
         self.stored, self.spec, self.mirrored, self.scores = stored, spec, mirror_classes(labels), scores
+        self.partners = partner_classes(labels, time_pairs) if time_pairs else None
         self.cache, self.decoder = None if cache_dir is None else ClipCache(cache_dir), decoder
         self._keys: dict[int, str | None] = {}
 
@@ -220,12 +224,15 @@ class TrainingClips(Dataset):
         record = self.records[number]
         frames = self._frames(number)
         rng = np.random.default_rng([self.seed, epoch, number, turn] if turn else [self.seed, epoch, number])
-        label = record.label_index
-        clip, flipped = draw_view(frames, label, self.spec, self.num_frames, self.how, self.mirrored, rng, turn)
-        label = int(self.mirrored[label]) if flipped else label
+        label, how = record.label_index, (self.spec, self.num_frames, self.how, self.mirrored)
+        clip, turned = draw_view(frames, label, *how, rng, turn, self.partners)
+        label = label_of(label, turned, self.mirrored, self.partners)
         if self.scores is None:
             return clip, label
-        return clip, label, torch.from_numpy(self._scores(number, flipped))
+        scores = exchange(self.scores[number], self.mirrored) if turned.mirrored else self.scores[number]
+        if turned.backwards:
+            scores = exchange(scores, self.partners)
+        return clip, label, torch.from_numpy(scores.copy())
 
     def _frames(self, number: int) -> np.ndarray:
         """The kept frames of a video, which is itself read only for the first view of it."""
@@ -234,13 +241,6 @@ class TrainingClips(Dataset):
             known[number] = stored_key(path, self.stored, self.cache, self.decoder)
         how = {"decoder": self.decoder, "cache": self.cache, "key": known.get(number)}
         return read_stored(path, self.stored, **how).pixels[0]
-
-    def _scores(self, number: int, mirrored: bool) -> np.ndarray:
-        scores = self.scores[number].copy()
-        if mirrored:
-            known = self.mirrored != NEVER
-            scores[self.mirrored[known]] = self.scores[number][known]
-        return scores
 
 
 def make_loader(

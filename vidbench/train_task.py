@@ -33,7 +33,7 @@ FREE: tuple[str, ...] = (
     "no_tensorboard",
 )
 FREE += ("overfit", "find_rate", "save_steps", "annotations")
-FILES = ("weights", "backbone_weights", "teacher", "teacher_weights", "video_weights", "curriculum")
+FILES = ("weights", "backbone_weights", "teacher", "teacher_weights", "video_weights", "curriculum", "reverse")
 FREE += (*FILES, "devices", "num_nodes")  # hashes of the files are compared, and the number of processes
 
 
@@ -59,6 +59,7 @@ class Task:
         root: its folder.
         labels: its class names in index order.
         sides: training and validation videos.
+        time_pairs: classes of which each is the other one played backwards, where clips are to be.
     """
 
     card: models.ModelCard
@@ -68,6 +69,7 @@ class Task:
     root: Path
     labels: tuple[str, ...]
     sides: train_data.Sides
+    time_pairs: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,27 @@ def make_task(config) -> Task:
     if not any(train_data.usable(record) for record in sides.val):
         raise ConfigError("No validation video is there, so no epoch can be judged. Check --data-dir and --val-split.")
     spec, num_frames = make_spec(card, config)
-    return Task(card, spec, num_frames, dataset, root, labels, sides)
+    return Task(card, spec, num_frames, dataset, root, labels, sides, find_time_pairs(config, dataset, labels))
+
+
+def find_time_pairs(config, dataset: catalog.DatasetCard, labels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Classes of which each is the other one played backwards, as ``--reverse`` says.
+
+    Raises:
+        ConfigError: none are known for the dataset.
+        AnnotationError: a table that cannot be used.
+    """
+    if config.reverse is None:
+        return ()
+    if config.reverse != "known":
+        return catalog.read_time_pairs(config.reverse, labels)
+    pairs = catalog.time_pairs(dataset.labels or "")
+    if not pairs:
+        raise ConfigError(
+            f"--reverse known: no classes of {dataset.name} are known to be each other played backwards; leave it out, "
+            "or name a CSV file with the columns class and backwards."
+        )
+    return pairs
 
 
 def make_spec(card: models.ModelCard, config) -> tuple[InputSpec, int]:

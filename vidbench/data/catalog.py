@@ -7,6 +7,7 @@ import functools
 import io
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -570,6 +571,50 @@ def parents_of(labels: list[str] | tuple[str, ...]) -> tuple[str, ...] | None:
             found = tuple(parents[label] for label in labels)
             return found if len(set(found)) > 1 else None
     return None
+
+
+def time_pairs(name: str) -> tuple[tuple[str, str], ...]:
+    """Classes of a list of which each shows the other one played backwards; empty where none are known.
+
+    Only what ``labels/backwards.csv`` names. Of Something-Something those pairs are in it whose names are opposites and
+    say all that happens: what falls, pours or rolls does not run backwards, and who puts something down does not take
+    it from anywhere.
+
+    >>> time_pairs("vidmini")[0]
+    ('Approach', 'Recede')
+    """
+    return tuple((first, second) for where, first, second in _shipped_rows("backwards") if where == name)
+
+
+def read_time_pairs(path: str | os.PathLike, labels: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The same for classes of one's own, from a CSV file with the columns ``class`` and ``backwards``.
+
+    A class that looks the same both ways stands in both columns.
+
+    Raises:
+        AnnotationError: no such table or an empty one, a name that is no class, or a class in two pairs.
+    """
+    where, seen = printable(path, 160), set()
+    rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
+    if not rows or [word.strip() for word in rows[0]] != ["class", "backwards"] or not any(rows[1:]):
+        raise AnnotationError(
+            f"{where} must be a CSV file with the columns class and backwards, and a pair in each line"
+        )
+    pairs = []
+    for line, row in enumerate(rows[1:], 2):
+        if not row:
+            continue
+        pair = tuple(word.strip() for word in row)
+        if len(pair) != 2:
+            raise AnnotationError(f"{where}:{line}: a pair is two classes, not {len(pair)}")
+        for label in dict.fromkeys(pair):
+            if label not in labels:
+                raise AnnotationError(f"{where}:{line}: {quoted(label, 80)} is no class.{nearest_hint(label, labels)}")
+            if label in seen:
+                raise AnnotationError(f"{where}:{line}: {quoted(label, 80)} is in two pairs")
+            seen.add(label)
+        pairs.append(pair)
+    return tuple(pairs)
 
 
 @dataclass(frozen=True)
