@@ -400,11 +400,14 @@ def test_the_power_program_answers_and_refuses():
     assert program("power.py", "0.8", "0.8").returncode == 2
 
 
-def test_options_that_cannot_be_are_refused():
+def test_options_that_cannot_be_are_refused(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="--accuracies must be two shares"):
         PowerConfig(accuracies=(0.5,))
     with pytest.raises(ConfigError, match=r"--discordance must be at least 0\.1"):
         PowerConfig(accuracies=(0.5, 0.6), discordance=0.05)
     with pytest.raises(ConfigError, match="give 2 to 50 run folders, not 1"):
         compare.compare_runs(["only"])
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
     assert parse_compare(["a", "b", "--k", "5"]) == CompareConfig(runs=("a", "b"), k=5)

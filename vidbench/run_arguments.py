@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from vidbench.flags import (
     option,
     parse_or_exit,
     path,
+    quoted,
     several,
     switch,
     texts,
@@ -33,6 +35,14 @@ RISK = "how sure"
 def paths(value) -> tuple[str, ...]:
     """One path or several."""
     return tuple(path(item) for item in ((value,) if isinstance(value, str) else value))
+
+
+def check_runs(folders: Sequence[str]) -> None:
+    """Raises ``OptionError`` with the first of the run folders that is not there; looks into none of them."""
+    for folder in folders:
+        if not os.path.isdir(folder):
+            what = "is no folder" if os.path.exists(folder) else "does not exist"
+            raise OptionError("runs", f"{quoted(folder, 160)} {what}; 'vidbench ls runs' lists the runs that are there")
 
 
 @several
@@ -88,8 +98,9 @@ class CompareConfig(Options):
     )
 
     def checked(self) -> CompareConfig:
-        """This configuration, once its folder can be written to; raises ``ConfigError`` where not."""
+        """This configuration, once its runs are there and its folder can be written to; else ``ConfigError``."""
         check_folder("out", self.out)
+        check_runs(self.runs)
         return self
 
 
@@ -170,6 +181,11 @@ class MergeConfig(Options):
         default=0.01,
     )
 
+    def checked(self) -> MergeConfig:
+        """This configuration, once its runs are there; raises ``ConfigError`` where not."""
+        check_runs(self.runs)
+        return self
+
 
 COMPARE = Program(
     name="compare.py",
@@ -182,7 +198,7 @@ p-value is below 0.05 after Holm's correction. Where videos share a group (one s
 exit status
   0    compared, whatever came out
   1    a folder that is no finished run, or runs of different videos, labels or classes; it says what differs
-  2    a bad option""",
+  2    a bad option, or a run folder that is not there""",
 )
 MERGE = Program(
     name="merge.py",
@@ -195,7 +211,7 @@ several runs counts once where its rows agree; where they do not, nothing is wri
 exit status
   0    merged; metrics, tables and report are made again from all rows
   1    runs that are not finished or do not belong together, missing shards, or rows that disagree
-  2    a bad option
+  2    a bad option, or a run folder that is not there
   3    merged, but more than --max-skipped of the videos were skipped""",
 )
 POWER = Program(
