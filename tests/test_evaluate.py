@@ -235,6 +235,34 @@ def test_unreadable_videos_stay_in_the_list_and_count_as_wrong(tmp_path, mixed_f
         assert np.isfinite(logits[row["index"]]).all() == (row["status"] in ("ok", "partial"))
 
 
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_broken_file_of_a_class_that_the_model_lacks_is_called_both(tmp_path, mixed_folder, num_workers):
+    lost, kept = sorted(path.name for path in mixed_folder.iterdir())
+    label_map = tmp_path / "map.csv"
+    label_map.write_text(f"dataset_label,model_label\n{kept},{kept}\n")
+    asked = {"dataset": "folder", "data_dir": str(mixed_folder), "label_map": str(label_map), "limit": None}
+    outcome = evaluate(config(tmp_path, **asked, num_workers=num_workers))
+    rows = {Path(row["video_id"]).name: row for row in rows_of(outcome.run_folder) if row["label"] == lost}
+    assert {row["status"] for row in rows.values()} == {"unknown_label"}
+    unmapped = f"no class of the model is mapped to {lost}"
+    assert {rows[f"a{number}"]["reason"] for number in range(4)} == {unmapped}
+    assert rows["a1_empty"]["reason"].startswith(f"{unmapped}; besides, the file itself is empty: ")
+    assert rows["a2_text"]["reason"].startswith(f"{unmapped}; besides, the file itself is not_media: ")
+    assert outcome.metrics["ledger"]["states"]["no_class"] == len(rows) == 6
+
+
+def test_few_classes_need_no_top_n(tmp_path, mixed_folder):
+    asked = {"dataset": "folder", "data_dir": str(mixed_folder), "label_map": "names", "limit": None}
+    outcome = evaluate(config(tmp_path, **asked))
+    assert json.loads((outcome.run_folder / "manifest.json").read_text())["run"]["top_n"] == 2
+    assert {len(row["top"]) for row in rows_of(outcome.run_folder) if row["top"]} == {2}
+    with open(outcome.run_folder / "predictions.csv", newline="") as file:
+        assert [name for name in next(csv.reader(file)) if name.startswith("pred")] == ["pred_1", "pred_2"]
+    assert evaluate(config(tmp_path, **asked, report_only=True)).metrics == outcome.metrics
+    with pytest.raises(RunError, match=r"run\.top_n was 2, now it is 1"):
+        evaluate(config(tmp_path, **asked, report_only=True, top_n=1))
+
+
 @pytest.fixture
 def partial_copy(tmp_path):
     """Twelve of the 144 videos of vidmini's test split, with the list of all."""

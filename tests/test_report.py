@@ -436,6 +436,34 @@ def test_the_page_accounts_for_every_annotated_video(tmp_path):
     assert re.search(rf"{CLASSES[2]} \d+ of {number + 7} ", page.text)
 
 
+def test_classes_without_a_video_are_a_number_and_a_closed_list(tmp_path):
+    """Four of fifty classes are there: the page is about those."""
+    labels = [f"class {number:02d}" for number in range(50)]
+    rows = fake_rows(np.random.default_rng(1), labels, 200, accuracy=1.0, skipped=0)
+    rows = [row if row.label_index < 4 else missing(row) for row in rows]
+    folder, *_ = fake_run(tmp_path / "run", labels=labels, rows=rows, manifest=fake_manifest(labels, 200))
+    html = write_report(folder).read_text(encoding="utf-8")
+    page = Page(html)
+    assert not page.unbalanced
+    lacking, unread = re.findall(r"<details>(.*?)</details>", html, flags=re.S)
+    assert "46 classes have no video here that was read" in lacking
+    assert "46 more classes have no video that was read: 0 % each" in unread
+    (table,) = re.findall(r'<table class="classes.*?</table>', html, flags=re.S)
+    for number, label in enumerate(labels):
+        assert (label in lacking) == (label in unread) == (number >= 4)
+        assert (f'<th scope="row"><bdi>{label}</bdi>' in table) == (number < 4)
+    assert "Confusion matrix" in page.text, "few classes were read, so that it is whole"
+    assert "All 50 classes" not in page.text
+    nothing = [missing(row) for row in rows]
+    folder, *_ = fake_run(tmp_path / "none", labels=labels, rows=nothing, manifest=fake_manifest(labels, 200))
+    assert "<details>" not in write_report(folder).read_text(encoding="utf-8")
+
+
+def missing(row: Row) -> Row:
+    common = (row.index, row.video_id, row.path, row.label, row.label_index, row.split, row.group)
+    return Row(*common, "missing", "no such file")
+
+
 def test_the_page_says_where_nothing_is_open_and_why_bounds_are_not_known(tmp_path):
     rows = fake_rows(np.random.default_rng(1), CLASSES, 24, skipped=0)
     page = page_of(fake_run(tmp_path / "whole", rows=rows)[0])

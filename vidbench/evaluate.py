@@ -38,6 +38,7 @@ from vidbench.utils import (
 )
 
 EXIT_OK, EXIT_SKIPPED, EXIT_INTERRUPTED = 0, 3, 130
+TOP_N = 5  # best classes of a row, where nobody named another number
 ROOT = Path(__file__).resolve().parents[1]
 
 log = logging.getLogger(__name__)
@@ -169,8 +170,9 @@ def report_again(config) -> Outcome:
     folder, choice = run_folder(config), choose(config)
     config = with_batch_size(config, folder)
     old, new = read_json(folder / "manifest.json"), {"schema": SCHEMA, **asked(config, choice)}
-    if "device" in old.get("run", {}):
-        new["run"]["device"] = old["run"]["device"]
+    for name in ("device", *(() if config.top_n else ("top_n",))):
+        if name in old.get("run", {}):
+            new["run"][name] = old["run"][name]
     shared = {
         name: {key: part.get(key) for key in new[name]}
         if isinstance(part, dict) and isinstance(new[name], dict)
@@ -281,7 +283,7 @@ def make_label_map(choice, labels: tuple[str, ...], card) -> predict.LabelMap | 
 
 
 def mark_unmapped(record: VideoRecord, label_map) -> VideoRecord:
-    """A record whose class the model cannot predict is listed, and never decoded."""
+    """A record whose class the model cannot predict is listed, and never decoded; only its header is looked at."""
     if label_map is None or record.status != "ok" or record.label_index < 0:
         return record
     if label_map.is_mapped(record.label_index):
@@ -329,7 +331,7 @@ def asked(config, choice: Choice) -> dict:
             "batch_size": config.batch_size,
             "precision_asked": config.precision,
             "seed": config.seed,
-            "top_n": config.top_n,
+            "top_n": config.top_n,  # null: not named, and settled by the number of classes
         },
     }
 
@@ -362,6 +364,7 @@ def manifest(config, plan: Plan, device: str) -> dict:
         "decode": {"version": decode.decoder_version(config.decoder), **flow_facts(plan.spec)},
         "run": {"device": device, "num_workers": workers_of(config), "library": models.library_version(plan.card)},
     }
+    more["run"]["top_n"] = top_n_of(config, plan)
     facts = {name: {**part, **more.get(name, {})} for name, part in facts.items()}
     return {
         "run_name": run_folder(config).name,
@@ -466,6 +469,11 @@ def rows_that_stand(plan: Plan, rows: list[Row]) -> int:
         log.warning("%s is there now: the rows from number %d on are made again", printable(record.path), row.index)
         return row.index
     return len(rows)
+
+
+def top_n_of(config, plan: Plan) -> int:
+    """Best classes in a row: as ``--top-n`` says, else five or as many as there are."""
+    return config.top_n or min(TOP_N, len(plan.labels))
 
 
 def open_reader(config, plan: Plan, device: str) -> load.ViewReader:
@@ -614,7 +622,7 @@ def begin_batch(batch, plan: Plan, model, config, clock: StageClock) -> Callable
     clock.add(views for _, views in readable)
     pixels = [views.pixels for _, views in readable]
     submitted = model.submit(whole_batches(pixels, config.batch_size, model), config.batch_size) if readable else list
-    numbers = [number for number, _ in readable]
+    numbers, top_n = [number for number, _ in readable], top_n_of(config, plan)
 
     def finish_batch() -> tuple[list[Row], np.ndarray]:
         found = dict(zip(numbers, submitted()))
@@ -623,7 +631,7 @@ def begin_batch(batch, plan: Plan, model, config, clock: StageClock) -> Callable
         for place, (number, views) in enumerate(batch):
             if number in found:
                 logits[place] = found[number]
-            rows.append(make_row(number, plan, views, found.get(number), config.top_n))
+            rows.append(make_row(number, plan, views, found.get(number), top_n))
         return rows, logits
 
     return finish_batch

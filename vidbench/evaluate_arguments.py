@@ -394,11 +394,12 @@ class EvaluateConfig(Options):
         default=None,
         shown="default: from model, dataset and split",
     )
-    top_n: int = option(
+    top_n: int | None = option(
         whole(1, 100000),
         "classes per video in rows.jsonl and predictions.csv. Accuracy does not depend on it",
         group=RESULTS,
-        default=5,
+        default=None,
+        shown="default: 5, or all where the data have fewer classes",
     )
     parents: str | None = option(
         parents,
@@ -492,7 +493,7 @@ def _check_labels(config: EvaluateConfig) -> None:
     if config.parents not in (None, SHIPPED) and os.path.isfile(config.parents):
         with about("parents"):
             parents_facts(config.parents, labels)
-    if config.top_n > len(labels):
+    if config.top_n is not None and config.top_n > len(labels):
         raise OptionError("top_n", f"must be at most {len(labels)}, the number of classes, not {config.top_n}")
     for name in config.classes or ():
         if name not in labels:

@@ -39,6 +39,7 @@ NUM_FRAMES = 6  # of a film strip
 FRAME_WIDTH = 160  # pixels
 SKIPPED_SHOWN = 50  # of each status
 CLASSES_SHOWN = 30  # of those that lack videos
+FOLDED = 5  # more classes than this without one video read are a number, and a list that opens
 
 STAGES = {
     "decode": "reading files and decoding the frames wanted",
@@ -396,6 +397,8 @@ def page_content(
     unmapped = section(manifest, "label_map").get("unmapped") or ()
     metrics = whole or summarise(rows, labels, unmapped=unmapped)
     matrix = figures.row_confusion(rows, labels)
+    classes = sorted(metrics["per_class"], key=lambda line: (line["listed"]["value"], -line["n"], line["index"]))
+    unread, classes = folded(classes, [not line["n_ok"] for line in classes], bool(metrics["n_ok"]))
     model, dataset = section(manifest, "model"), section(manifest, "dataset")
     ledger = ledgers.summarise_ledger(ledgers.run_ledger(rows, absent), metrics, dataset)
     return {
@@ -412,7 +415,8 @@ def page_content(
         "reported": reported(model.get("reported")),
         "other_weights": model.get("published") is False,
         "protocol": protocol_table(manifest),
-        "classes": sorted(metrics["per_class"], key=lambda line: (line["listed"]["value"], -line["n"], line["index"])),
+        "classes": classes,
+        "unread": unread,
         "confusion": confusion(matrix, labels),
         "parents": parent_content(matrix, labels, manifest),
         "pairs": confused_pairs(matrix, labels),
@@ -614,10 +618,11 @@ def _resize_words(value) -> str | None:
 
 
 def ledger_tables(ledger: dict) -> dict:
-    """What became of every annotated video: ``{n, states, classes, num_lacking, bounds}``.
+    """What became of every annotated video: ``{n, states, classes, num_lacking, gone, bounds}``.
 
     ``states`` are those that occur, as ``{name, meaning, count, share, reasons}``; ``classes`` the ``CLASSES_SHOWN``
-    that lack most, as ``{label, read, listed, states}``.
+    that lack most, as ``{label, read, listed, states}``; ``gone`` in their place those without one video read, where
+    they are more than ``FOLDED``.
     """
     states = {name: count for name, count in ledger["states"].items() if count}
     states |= {name: ledger[f"n_{name}"] for name in ("not_drawn", "elsewhere") if ledger[f"n_{name}"]}
@@ -642,8 +647,21 @@ def ledger_tables(ledger: dict) -> dict:
         }
         for row in ledger["classes"]
     ]
-    few = {"classes": classes[:CLASSES_SHOWN], "num_lacking": len(classes)}
+    any_read = any(ledger["states"][name] for name in ledgers.READ)
+    gone, lacking = folded(classes, [not row["read"] for row in classes], any_read)
+    few = {"classes": lacking[:CLASSES_SHOWN], "num_lacking": len(lacking), "gone": gone}
     return {"n": ledger["n_annotated"], "states": shown, "bounds": ledger["bounds"], **few}
+
+
+def folded(lines: Sequence[dict], empty: Sequence[bool], any_read: bool) -> tuple[list[dict], list[dict]]:
+    """Lines of classes of which nothing was read, where there are more than ``FOLDED``, and all others.
+
+    A partial copy of a large dataset would otherwise be hidden behind the classes that it lacks. Where nothing at all
+    was read, nothing is hidden.
+    """
+    if sum(empty) <= FOLDED or not any_read:
+        return [], list(lines)
+    return [line for line, no in zip(lines, empty) if no], [line for line, no in zip(lines, empty) if not no]
 
 
 def stages(manifest: dict, timing: dict) -> dict:
@@ -753,6 +771,8 @@ def confusion(matrix: np.ndarray, labels: Sequence[str]) -> dict | None:
     """
     square = matrix[:, :-1]
     occur = np.flatnonzero(matrix.sum(axis=1) + square.sum(axis=0))
+    if len(occur) > MAX_MATRIX:  # classes of which nothing was read have nothing to show
+        occur = np.flatnonzero(square.sum(axis=1) + square.sum(axis=0))
     if not square.sum():
         return None
     whole = len(occur) <= MAX_MATRIX

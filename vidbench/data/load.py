@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import functools
 import itertools
 import mmap
 import multiprocessing
@@ -31,7 +32,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from vidbench.data import corrupt, retime
 from vidbench.data.cache import ClipCache
-from vidbench.data.decode import Limits, VideoTable, decoder_version, open_video
+from vidbench.data.decode import Limits, VideoTable, decoder_version, open_video, read_header
 from vidbench.data.flow import flow_version, make_views
 from vidbench.data.process import check_spec, resize, target_size
 from vidbench.data.sample import indices_for
@@ -268,6 +269,16 @@ def _work(read, path: str, spec: InputSpec, decoder: str, limits: Limits, cache:
     finally:
         _alarm(0)
     return views.pixels.shape, views.indices, views.info, views.status, views.reason, views.seconds
+
+
+def _only_look(path, spec, *, decoder, limits, cache, reason: str):
+    """In the place of reading a video of a class that the model lacks: raises ``UnreadableVideo`` with that reason, and
+    with what is wrong with the file where its header shows it."""
+    try:
+        read_header(path, limits=limits)
+    except UnreadableVideo as problem:
+        reason = f"{reason}; besides, the file itself is {problem.status}: {problem.reason}"
+    raise UnreadableVideo("unknown_label", reason)
 
 
 def _ready() -> None:
@@ -645,7 +656,8 @@ class ViewReader:
     def stream(self, records: Iterable[tuple[Key, VideoRecord]]) -> Iterator[tuple[Key, Views | UnreadableVideo]]:
         """Views of each record, or why there are none, in the order given.
 
-        A record whose own status is not ``ok`` is passed on as ``UnreadableVideo`` and its file is not touched.
+        A record whose own status is not ``ok`` is passed on as ``UnreadableVideo`` and its file is not touched; but for
+        one of a class that the model lacks, whose header is looked at, so that a broken file does not hide behind that.
         Records are drawn from the iterable only ``ahead`` in advance. One stream at a time.
 
         Args:
@@ -691,12 +703,19 @@ class ViewReader:
             self._crew = _Crew(self.num_workers, self.limits, self._slots)
             self._crew.start()
 
+    def _reads(self, record: VideoRecord) -> Callable | None:
+        """What is called with a record's file; ``None`` where it is not touched."""
+        if record.status == "unknown_label" and record.label_index >= 0:
+            return functools.partial(_only_look, reason=record.reason)
+        return self._read if record.status == "ok" else None
+
     def _in_process(self, record: VideoRecord) -> Views | UnreadableVideo:
-        if record.status != "ok":
+        read = self._reads(record)
+        if read is None:
             return UnreadableVideo(record.status, record.reason)
         path = os.path.join(self.root, record.path)
         try:
-            return self._read(path, self.spec, decoder=self.decoder, limits=self.limits, cache=self.cache)
+            return read(path, self.spec, decoder=self.decoder, limits=self.limits, cache=self.cache)
         except UnreadableVideo as problem:
             return problem.with_traceback(None)
         except MemoryError:
@@ -705,11 +724,12 @@ class ViewReader:
             return UnreadableVideo("decode_error", f"{type(problem).__name__}: {printable(problem, 120)}")
 
     def _submit(self, record: VideoRecord) -> _Ticket | UnreadableVideo:
-        if record.status != "ok":
+        read = self._reads(record)
+        if read is None:
             return UnreadableVideo(record.status, record.reason)
         slot = self._slots.take()
         path, name = os.path.join(self.root, record.path), self._slots.names[slot]
-        ticket = _Ticket((self._read, path, self.spec, self.decoder, self.limits, self.cache, name), slot)
+        ticket = _Ticket((read, path, self.spec, self.decoder, self.limits, self.cache, name), slot)
         self._crew.submit(ticket)
         return ticket
 
