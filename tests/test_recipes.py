@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import math
+import os
 import re
 import sys
 from pathlib import Path
@@ -12,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_hub_torch import HUBCONF
 
-from vidbench import models, optimise, train, train_task
+from vidbench import hub_torch, models, optimise, train, train_task
 from vidbench.arguments import TRAIN, TrainConfig
 from vidbench.data import catalog, index
 from vidbench.flags import parse
@@ -23,6 +25,30 @@ from vidbench.records import ConfigError
 CONFIGS = sorted((Path(__file__).resolve().parents[1] / "scripts" / "configs").glob("train-*.txt"))
 NAMES = [path.stem for path in CONFIGS]
 CHECKPOINT = re.compile(r"^--weights +results/([\w-]+)/last\.safetensors", re.MULTILINE)
+
+
+# A stand-in for pytorchvideo with every entry that a recipe names; VIDBENCH_PYTORCHVIDEO has the real one tested.
+ENTRIES = (
+    HUBCONF
+    + """
+
+def csn_r101(pretrained=False, progress=True, *, model_num_class=400, head_activation=None):
+    return Net(1, model_num_class, head_activation)
+"""
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def pytorchvideo(tmp_path_factory):
+    """The checkout that the environment names, or the stand-in."""
+    if hub_torch.VARIABLE in os.environ:
+        yield
+        return
+    folder = tmp_path_factory.mktemp("pytorchvideo")
+    (folder / "hubconf.py").write_text(ENTRIES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(hub_torch.VARIABLE, str(folder))
+        yield
 
 
 def text_of(name: str) -> str:
@@ -100,6 +126,9 @@ SMALL = {  # what runs on a processor in seconds: options that make it smaller s
     "train-ucf101-cnn-rnn-squeezenet": {"short_side": 72, "crop": 64, "num_frames": 3},
     "train-hmdb51-cnn-rnn": {"short_side": 48, "crop": 40, "num_frames": 3, "precision": "fp32"},
     "train-ucf101-movinet-head": {"short_side": 48, "crop": 48, "num_frames": 4},
+    "train-ucf101-slowfast": {"short_side": 48, "crop": 40, "precision": "fp32"},
+    "train-ucf101-x3d_s": {"short_side": 48, "crop": 40, "precision": "fp32"},
+    "train-ucf101-csn": {"short_side": 48, "crop": 40, "precision": "fp32"},
 }
 
 
@@ -139,6 +168,7 @@ def test_together_they_cover_what_the_course_and_the_seeds_name():
     for family in ("i3d", "s3d", "resnet3d50_c2d", "resnet3d50_i3d", "tsn_resnet18", "cnn_lstm", "videomae_base"):
         assert family in networks
     assert {"timesformer_base", "r2plus1d_18", "movinet_a0_stream", "mini_r2plus1d", "vivit_base"} <= networks
+    assert {"slowfast_r50", "x3d_s", "csn_r101"} <= networks
     modes = [asked(f"train-ucf101-resnet3d-{mode}") for mode in range(3)]
     inflation = [models.with_options(models.find_card(c.model), c.options).options["inflate"] for c in modes]
     assert inflation == [0, 1, 2]
