@@ -197,6 +197,12 @@ def test_a_full_memory_says_what_to_change(training):
     words = "16 frames does not fit into the memory: --batch-size 2 with --accumulate 2 makes the same steps"
     with pytest.raises(ConfigError, match=words), explained(training(batch_size=5), module):
         raise torch.OutOfMemoryError("CUDA out of memory")
+    module.task.spec = types.SimpleNamespace(crop=(6, 9))
+    words = "16 frames of 6x9 are too small for this network .*: use a larger --crop and --short-side"
+    with pytest.raises(ConfigError, match=words), explained(training(), module):
+        torch.nn.AvgPool3d(7)(torch.zeros(1, 3, 16, 6, 9))
+    with pytest.raises(ConfigError, match=words), explained(training(), module):
+        torch.nn.Conv3d(3, 4, 7)(torch.zeros(1, 3, 16, 6, 9))
     with pytest.raises(RuntimeError, match="something else"), explained(training(), module):
         raise RuntimeError("something else")
 

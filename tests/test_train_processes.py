@@ -103,6 +103,23 @@ def test_two_processes_end_with_the_weights_of_one_with_the_doubled_batch(traini
     assert farthest(alone, together) < 1e-5  # sums in another order, in six steps: 3e-6
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_torchrun_itself_trains_as_one_process_with_the_doubled_batch(training, tmp_path):
+    words = [*as_words(training(**STEADY), **STEADY)[1:], "--run-name", "two"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words]
+    how = {"capture_output": True, "text": True, "timeout": 240, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
+    done = subprocess.run(torchrun, cwd=tmp_path, **how)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("epoch 2/2: validation") == 1, "one process speaks"
+    one = train(training(**(STEADY | {"batch_size": 6}), run_name="one"))
+    folder = one.run_folder.with_name("two")
+    assert json.loads((folder / "last.json").read_text())["recipe"]["processes"] == 2
+    alone, together = (load_file(path / "last.safetensors") for path in (one.run_folder, folder))
+    assert farthest(alone, models.load_model("mini_r2plus1d").network.module.state_dict()) > 3e-3
+    assert farthest(alone, together) < 1e-5
+
+
 def test_torchruns_words_count_where_the_options_are_silent(training, monkeypatch):
     for name, value in {"RANK": "5", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}.items():
         monkeypatch.setenv(name, value)

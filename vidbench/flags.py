@@ -29,7 +29,7 @@ Kind = TypeVar("Kind", bound=Callable)
 MAX_FILE_BYTES = 256 * 1024  # of one @file: thousands of lines, and no device or video read by mistake
 MAX_DEPTH = 20  # of @files within @files
 FAILED, BAD_OPTIONS, INTERRUPTED = 1, 2, 130  # exit statuses; 2 is argparse's too, 130 a shell's for Ctrl-C
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # faults of a disk, not of ours
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)  # faults of a disk, not of ours
 SHOW_AND_STOP = ("-h", "--help", "--version")
 
 # ------------------------------------------------------------------------------------- kinds of values

@@ -51,11 +51,13 @@ from vidbench.trainer import (
     make_trainer,
     quiet_lightning,
 )
-from vidbench.utils import write_json
+from vidbench.utils import printable, write_json
 
 with needs("Training", "train"):
     from lightning.pytorch import callbacks
 
+# What torch's convolutions and poolings say of pixels that are used up before the last layer.
+NOTHING_LEFT = ("smaller than kernel size", "Kernel size can't be greater than", "Output size is too small")
 FULL = ("can't allocate memory", "not enough memory")  # torch's words on Linux and macOS, and on Windows
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -295,6 +297,8 @@ def alone(folder: Path):
     except filelock.Timeout:
         raise RunError(f"another process is training in {folder}; wait for it, or use another --run-name") from None
     try:
+        for left in folder.glob(".*.tmp"):  # by a process that was killed while it wrote
+            left.unlink(missing_ok=True)
         yield
     finally:
         lock.release()
@@ -302,11 +306,17 @@ def alone(folder: Path):
 
 @contextlib.contextmanager
 def explained(config, module):
-    """Turns a full memory into a sentence that says what to change."""
+    """Turns a full memory, and clips too small for the network, into a sentence that says what to change."""
     try:
         yield
     except (torch.OutOfMemoryError, RuntimeError) as problem:
         full = isinstance(problem, torch.OutOfMemoryError) or any(words in str(problem) for words in FULL)
+        if any(words in str(problem) for words in NOTHING_LEFT):
+            height, width = module.task.spec.crop
+            raise ConfigError(
+                f"Clips of {module.task.num_frames} frames of {height}x{width} are too small for this network "
+                f"({printable(problem, 120)}): use a larger --crop and --short-side, or more --num-frames."
+            ) from None
         if not full:
             raise
         smaller = max(1, config.batch_size // 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import signal
 import sys
@@ -20,11 +21,12 @@ from vidbench.progress import duration
 from vidbench.records import RunError, needs
 from vidbench.samplers import RankBatches
 from vidbench.train_task import Processes, Task, data_facts
-from vidbench.utils import printable
+from vidbench.utils import atomic_writer, printable
 
 with needs("Training", "train"):
     import lightning
     from lightning.pytorch import callbacks
+    from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 CLOCK_STEPS = 20  # after which the time of the whole training is told
 
@@ -148,6 +150,21 @@ class KeepPlace(callbacks.Callback):
         self.epoch, self.batch = trainer.current_epoch + 1, 0
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are written beside the one before, and take its place when they are whole and on the disk.
+
+    Lightning's own writes into the system's folder for temporary files and moves the file from there. Where that is
+    another disk, moving is copying: a kill on the way leaves half a checkpoint and none before it.
+    """
+
+    def save_checkpoint(self, checkpoint: dict, path, storage_options=None) -> None:
+        """Write what Lightning collected; raises ``OSError`` where the disk does not take it, and nothing is lost."""
+        whole = io.BytesIO()
+        torch.save(checkpoint, whole)
+        with atomic_writer(path) as file:
+            file.write(whole.getbuffer())
+
+
 def go_on_from(path: Path, batches: RankBatches) -> str | None:
     """The checkpoint to continue from, where there is one, with the batches set to what comes next.
 
@@ -237,6 +254,7 @@ def make_trainer(config, device: str, precision: str, who: Processes, **more) ->
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        plugins=[WholeCheckpoints()],
         **more,
     )
 
