@@ -129,3 +129,13 @@ def test_what_processes_spent_adds_up():
     assert ours.seconds["decode"] == pytest.approx(1.5)
     assert tally.seconds == pytest.approx({"forward": 0.75, "transfer": 0.75})
     assert tally.halved_batches == 0
+
+
+def test_videos_of_which_none_can_be_read_are_all_counted(tmp_path):
+    (tmp_path / "videos" / "SitDown").mkdir(parents=True)
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "videos" / "SitDown" / name).touch()
+    wanted = {"dataset": "folder", "data_dir": str(tmp_path / "videos"), "label_map": "names", "limit": None}
+    outcome = engines.run(on_two(tmp_path, **wanted, devices="cpu", precision="auto"))
+    assert [row["status"] for row in rows_of(outcome.run_folder)] == ["empty", "empty"]
+    assert read_json(outcome.run_folder / "manifest.json")["tuning"]["origin"] == "default"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vidbench import evaluate, models
+from vidbench import evaluate, forward, models
 from vidbench.data import load
 from vidbench.records import ConfigError, Row, RunError, VidbenchError, Views
 from vidbench.runs import RunFolder
@@ -60,7 +60,8 @@ class Meter:
     """What a model and a clock have spent since they were last asked: for ``Tally.add`` in another process."""
 
     def __init__(self, model: models.Model, clock: evaluate.StageClock):
-        self.model, self.clock, self.before = model, clock, None
+        self.model, self.clock = model, clock
+        self.before: dict = {}
         self.took()
 
     def took(self) -> dict:
@@ -87,7 +88,7 @@ def first_tuning(model: models.Model, config, plan: evaluate.Plan, todo: Iterabl
             if pixels:
                 return models.tune(model, pixels, config.batch_size, config.precision).facts()
     precision = "fp32" if config.precision == "auto" else config.precision
-    return models.Tuning(precision, "contiguous", origin="default").facts()
+    return forward.Tuning(precision, "contiguous", origin="default").facts()
 
 
 def write_tuning(run: RunFolder, tuning: dict) -> None:
@@ -148,22 +149,23 @@ class OnDevices:
         self.helpers[0].say("size")
         return self.helpers[0].hear()
 
-    def prepare(self) -> None:
-        """Start the processes; each loads the model."""
-        if self.helpers:
-            return
+    def prepare(self) -> Tally:
+        """Start the processes, each of which loads the model; returns what is known of it."""
+        if self.tally:
+            return self.tally
         num_workers = evaluate.workers_of(self.config)
         each = num_workers and max(1, num_workers // len(self.devices))
         plan = dataclasses.replace(self.plan, records=[], absent=())
         for device in self.devices:
             config = dataclasses.replace(self.config, device=device, devices=None, num_workers=each)
             self.helpers.append(_Helper(device, config, plan))
-        self.tally, *_ = [helper.hear() for helper in self.helpers]
+        tallies: list[Tally] = [helper.hear() for helper in self.helpers]
+        self.tally = tallies[0]
+        return self.tally
 
     def begin(self, run: RunFolder) -> None:
         """Write down the weights and, once in the life of a run, how the network runs best."""
-        self.prepare()
-        evaluate.check_weights(self.tally, run)
+        evaluate.check_weights(self.prepare(), run)
         if "precision" not in run.manifest["run"]:
             first = self.helpers[0]
             todo = list(enumerate(self.plan.records))[len(run.rows) :][: TUNED_ON * self.config.batch_size]
@@ -172,14 +174,14 @@ class OnDevices:
 
     def results(self, run: RunFolder, todo: Iterable, clock) -> Iterator[tuple[list[Row], np.ndarray]]:
         """Rows and logits of whole batches of ``(number, record)``, in the order given."""
-        groups = list(evaluate.batches(todo, self.config.batch_size))
+        groups, tally = list(evaluate.batches(todo, self.config.batch_size)), self.prepare()
         settled = {name: run.manifest["run"][name] for name in ("precision", "memory_format")}
         for number, helper in enumerate(self.helpers):
             todo = [pair for group in groups[number :: len(self.helpers)] for pair in group]
             helper.say("work", self.config.batch_size, todo, settled)
         for number in range(len(groups)):
             rows, logits, took = self.helpers[number % len(self.helpers)].hear()
-            self.tally.add(clock, took)
+            tally.add(clock, took)
             yield rows, logits
 
     def timing(self, run: RunFolder, clock) -> dict:
@@ -253,7 +255,7 @@ def _obey(pipe: multiprocessing.connection.Connection, config, plan: evaluate.Pl
                 pipe.send(first_tuning(engine.model, sized, plan, todo))
         _, batch_size, todo, settled = heard
         engine.config = dataclasses.replace(config, batch_size=batch_size)
-        engine.plan = dataclasses.replace(plan, records=dict(todo))  # looked up by number
+        engine.records = dict(todo)
         engine.prepare()
         engine.model.settle(**settled)
         clock = evaluate.StageClock()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench import evaluate, models
+from vidbench import evaluate, forward, models
 from vidbench.data import decode, load
 from vidbench.devices import TUNED_ON, Meter, Tally, first_tuning, write_tuning
 from vidbench.hubs import is_address
@@ -53,8 +54,7 @@ class OnRay:
     """
 
     def __init__(self, config, plan: evaluate.Plan):
-        self.config, self.plan = config, plan
-        self.began, self.pilot, self.tally, self._device = time.monotonic(), None, None, None
+        self.config, self.plan, self.began = config, plan, time.monotonic()
         self.num_decoders = self.num_predictors = self.num_nodes = 0
         self.connected = False
 
@@ -67,17 +67,30 @@ class OnRay:
 
             ray.shutdown()
 
-    @property
+    @functools.cached_property
     def device(self) -> str:
         """``cuda`` where the cluster has GPUs, unless another one was asked for."""
-        if self._device is None and self.config.device != "auto":
-            self._device = self.config.device
-        if self._device is None and self.config.ray_address is None:
-            self._device = models.choose_device("auto").replace("mps", "cpu")
-        if self._device is None:
-            self.connect()
-            self._device = "cuda" if _cluster_resource("GPU") >= 1 else "cpu"
-        return self._device
+        if self.config.device != "auto":
+            return self.config.device
+        if self.config.ray_address is None:
+            return models.choose_device("auto").replace("mps", "cpu")
+        self.connect()
+        return "cuda" if _cluster_resource("GPU") >= 1 else "cpu"
+
+    @functools.cached_property
+    def pilot(self):
+        """An actor with the network, on one machine of the cluster, until the work begins."""
+        self.connect()
+        import ray  # reads its variables when it is imported, so not before they are set
+
+        num_gpus, tries = int(self.device == "cuda"), 3  # its machine may be lost as any other
+        start = ray.remote(num_cpus=PREDICTOR_CPUS, num_gpus=num_gpus, max_restarts=tries, max_task_retries=tries)
+        return start(Predictor).remote(*self._arguments())
+
+    @functools.cached_property
+    def tally(self) -> Tally:
+        """What is known of the network, as the pilot says."""
+        return self._ask(self.pilot.tally.remote())
 
     def connect(self) -> None:
         """Start or join a cluster, and count how many actors fit into it.
@@ -103,33 +116,23 @@ class OnRay:
 
     def find_batch_size(self) -> int:
         """How many videos should pass a network together on a machine of the cluster."""
-        self.prepare()
         return self._ask(self.pilot.find_batch_size.remote())
 
-    def prepare(self) -> None:
+    def prepare(self) -> Tally:
         """Load the model on one machine of the cluster, so that a mistake shows before anything is written."""
-        if self.pilot is not None:
-            return
-        self.connect()
-        import ray  # reads its variables when it is imported, so not before they are set
-
-        parts = {"num_cpus": PREDICTOR_CPUS, "num_gpus": int(self.device == "cuda")}
-        parts |= {"max_restarts": 3, "max_task_retries": 3}  # its machine may be lost as any other
-        self.pilot = ray.remote(**parts)(Predictor).remote(*self._arguments())
-        self.tally = self._ask(self.pilot.tally.remote())
+        return self.tally
 
     def begin(self, run: RunFolder) -> None:
         """Write down the weights and, once in the life of a run, how the network runs best."""
-        self.prepare()
-        import ray
-
         evaluate.check_weights(self.tally, run)
         if "precision" not in run.manifest["run"]:
             size = self.config.batch_size
             todo = list(enumerate(self.plan.records))[len(run.rows) :][: TUNED_ON * size]
             write_tuning(run, self._ask(self.pilot.tune.remote(size, todo)))
+        import ray
+
         ray.kill(self.pilot)
-        self.pilot = None
+        del self.pilot
 
     def _ask(self, answer):
         """What an actor answers; its error as if it had happened here."""
@@ -183,15 +186,16 @@ class OnRay:
         num_blocks = -(-len(items) // in_block)
         self.num_decoders = min(self.num_decoders, num_blocks)  # more would start for nothing
         self.num_predictors = min(self.num_predictors, num_blocks)
-        one_each = {"batch_size": 1, "batch_format": "pyarrow", "zero_copy_batch": True}
         return (
             ray.data.from_items(items, override_num_blocks=num_blocks)
             .map_batches(
-                Decoder, fn_constructor_args=self._arguments()[:3], num_cpus=DECODER_CPUS, **one_each,
+                Decoder, fn_constructor_args=self._arguments()[:3], num_cpus=DECODER_CPUS,
+                batch_size=1, batch_format="pyarrow", zero_copy_batch=True,
                 compute=ray.data.ActorPoolStrategy(size=self.num_decoders),
             )
             .map_batches(
-                Predictor, fn_constructor_args=(*self._arguments(), settled), num_cpus=PREDICTOR_CPUS, **one_each,
+                Predictor, fn_constructor_args=(*self._arguments(), settled), num_cpus=PREDICTOR_CPUS,
+                batch_size=1, batch_format="pyarrow", zero_copy_batch=True,
                 num_gpus=int(self.device == "cuda"), compute=ray.data.ActorPoolStrategy(size=self.num_predictors),
             )
         )  # fmt: skip
@@ -228,10 +232,13 @@ def _start_or_join(address: str | None) -> None:
     import ray
     import ray.data
 
-    own = {"num_cpus": usable_cores(), "include_dashboard": False} if address is None else {}
+    cores, dashboard = (usable_cores(), False) if address is None else (None, None)
     try:
         with _silent_stderr():  # Ray's C++ part says there that it is going to be quiet
-            ray.init(address or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
+            ray.init(
+                address or "local", num_cpus=cores, include_dashboard=dashboard,
+                logging_level=logging.ERROR, log_to_driver=False,
+            )  # fmt: skip
     except Exception as problem:  # Ray raises that itself where its processes do not start in time
         where = f"at {address} (one that asks for a token needs RAY_AUTH_MODE=token here)" if address else "here"
         raise ConfigError(f"No Ray cluster can be used {where}: {printable(problem, 200)}") from None
@@ -294,8 +301,8 @@ def _our_errors():
         ) from None
 
 
-def _causes(problem: BaseException) -> Iterator[BaseException]:
-    seen = set()
+def _causes(problem: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
     while problem is not None and id(problem) not in seen:
         seen.add(id(problem))
         yield problem
@@ -328,7 +335,8 @@ class _Telling:
     """
 
     def __init__(self, problem: str | None = None):
-        self.problem, self.row = problem, {}
+        self.problem = problem
+        self.row: dict = {}
 
     def __enter__(self) -> _Telling:
         return self
@@ -405,23 +413,28 @@ class Predictor:
         if num_threads:
             os.environ["OMP_NUM_THREADS"] = num_threads
         self.config, self.plan, self.memory_kept = config, plan, False
-        self.problem, self.model = None, None
+        self.loaded: models.Model | VidbenchError
         try:
             _refuse_other_versions(config, plan, expected)
-            self.model = evaluate.load_model(config, plan, config.device)
+            self.loaded = evaluate.load_model(config, plan, config.device)
             if settled:
-                self.model.settle(**settled)
+                self.loaded.settle(**settled)
         except VidbenchError as problem:  # said at the first call: an actor that cannot be made is made again and again
-            self.problem = problem
+            self.loaded = problem
+
+    @property
+    def model(self) -> models.Model:
+        """The network; raises what went wrong when it was loaded."""
+        if isinstance(self.loaded, VidbenchError):
+            raise self.loaded
+        return self.loaded
 
     def tally(self) -> Tally:
         """What a run's manifest says of the network."""
-        self._refuse_to_start()
         return Tally.of(self.model)
 
     def find_batch_size(self) -> int:
         """As ``Here.find_batch_size``, of a model that is there."""
-        self._refuse_to_start()
         engine = evaluate.Here(self.config, self.plan)
         engine.model = self.model
         return engine.find_batch_size()
@@ -439,25 +452,19 @@ class Predictor:
         return told.table({"machine": line["machine"]}, ("took",), ("rows", "logits"))
 
     def _predict(self, line: dict, pixels) -> dict:
-        self._refuse_to_start()
-        records = dict(_unpack_records(line["records"]))
         clock = evaluate.StageClock()
         meter = Meter(self.model, clock)
-        plan = dataclasses.replace(self.plan, records=records)  # looked up by number
+        records = dict(_unpack_records(line["records"]))
         batch = list(zip(records, unpack_views(pixels, line["facts"])))
-        rows, logits = evaluate.begin_batch(batch, plan, self.model, self.config, clock)()
+        rows, logits = evaluate.begin_batch(batch, records, self.plan, self.model, self.config, clock)()
         self._keep_memory()
         lines = b"".join(encode_row(row) for row in rows)
         return {"rows": lines, "logits": logits.astype("<f4").tobytes(), "took": json.dumps(meter.took())}
 
-    def _refuse_to_start(self) -> None:
-        if self.problem is not None:
-            raise self.problem
-
     def _keep_memory(self) -> None:
         if not self.memory_kept and self.model.seconds.get("forward"):
             self.memory_kept = True
-            evaluate.forward.reuse_memory(self.model, evaluate.peak_rss_mb())
+            forward.reuse_memory(self.model, evaluate.peak_rss_mb())
 
 
 def _pack_records(batch: Iterable[tuple[int, VideoRecord]]) -> str:
@@ -471,7 +478,7 @@ def _unpack_records(text: str) -> list[tuple[int, VideoRecord]]:
 
 def pack_views(found: list[Views | UnreadableVideo]) -> tuple[bytes, str]:
     """A batch of views as the bytes of all pixels, one video after another, and everything else as JSON."""
-    facts = []
+    facts: list[dict] = []
     for item in found:
         if isinstance(item, UnreadableVideo):
             facts.append({"status": item.status, "reason": item.reason})
@@ -483,7 +490,8 @@ def pack_views(found: list[Views | UnreadableVideo]) -> tuple[bytes, str]:
 
 def unpack_views(pixels, facts: str) -> list[Views | UnreadableVideo]:
     """What ``pack_views`` packed; the pixels (any buffer) are not copied, and cannot be written to."""
-    found, start = [], 0
+    found: list[Views | UnreadableVideo] = []
+    start = 0
     for item in json.loads(facts):
         if "shape" not in item:
             found.append(UnreadableVideo(item["status"], item["reason"]))

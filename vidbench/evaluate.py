@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -49,13 +50,13 @@ class Outcome:
     """How an evaluation ended.
 
     Args:
-        run_folder: where everything lies.
+        run_folder: where everything lies; an address, where that is an object store.
         summary: a few lines for people.
         exit_status: 0; 3 when more videos were skipped than allowed; 130 when interrupted.
         metrics: the content of ``metrics.json``; empty when interrupted.
     """
 
-    run_folder: Path
+    run_folder: Path | str
     summary: str
     exit_status: int
     metrics: dict
@@ -114,6 +115,13 @@ class Plan(Choice):
         return len(self.labels) if self.new_head else self.card.num_classes
 
 
+class Numbered(Protocol):
+    """Records by their number in the list: the list itself, or a dictionary of some of it."""
+
+    def __getitem__(self, number: int, /) -> VideoRecord:
+        """The record of this number."""
+
+
 def evaluate(config, *, progress=None, engine=None) -> Outcome:
     """Evaluate a model on a split; continue the run when its folder exists.
 
@@ -157,10 +165,10 @@ def evaluate(config, *, progress=None, engine=None) -> Outcome:
             if left:
                 predict_missing(plan, run, worker, progress)
         except KeyboardInterrupt:
-            done = (
+            said = (
                 f"stopped after {len(run.rows)} of {len(plan.records)} videos; the same command continues in {folder}"
             )
-            return Outcome(folder, done, EXIT_INTERRUPTED, {})
+            return Outcome(folder, said, EXIT_INTERRUPTED, {})
         keep_questions(folder, config)
         return finish(folder, config, ran=bool(left))
 
@@ -236,8 +244,9 @@ def make_plan(config) -> Plan:
     whole = len(records), index.records_fingerprint(records)
     records = shard_of(records, config.shard, config.batch_size)
     values = {field.name: getattr(choice, field.name) for field in dataclasses.fields(choice)}
-    facts = {"num_in_split": listed, "absent": absent, "whole": whole}
-    return Plan(**values, records=records, labels=labels, label_map=label_map, **facts)
+    return Plan(
+        **values, records=records, labels=labels, label_map=label_map, num_in_split=listed, absent=absent, whole=whole
+    )
 
 
 def shard_of(records: list[VideoRecord], shard: str | None, batch_size: int) -> list[VideoRecord]:
@@ -308,13 +317,8 @@ def run_folder(config) -> Path:
 
 def asked(config, choice: Choice) -> dict:
     """The sections of a manifest that follow from the options alone."""
-    weights = str(config.weights) if config.weights else None
-    if weights and weights != "random" and Path(weights).is_file():
-        weights = {"file": Path(weights).name, "sha256": sha256_of_file(weights)}
-    elif weights and weights != "random" and Path(weights).is_dir():
-        weights = {"folder": Path(weights).name, "sha256": hubs.hash_of_folder(weights)}
     return {
-        "model": {"name": choice.card.name, "weights": weights, **no_result(config)},
+        "model": {"name": choice.card.name, "weights": weights_facts(config), **no_result(config)},
         "spec": spec_facts(choice.spec),
         "dataset": {
             "name": choice.dataset.name,
@@ -334,6 +338,16 @@ def asked(config, choice: Choice) -> dict:
             "top_n": config.top_n,  # null: not named, and settled by the number of classes
         },
     }
+
+
+def weights_facts(config) -> dict | str | None:
+    """Which weights the options name: name and hash of what lies here, else their word."""
+    weights = str(config.weights) if config.weights else None
+    if weights and weights != "random" and Path(weights).is_file():
+        return {"file": Path(weights).name, "sha256": sha256_of_file(weights)}
+    if weights and weights != "random" and Path(weights).is_dir():
+        return {"folder": Path(weights).name, "sha256": hubs.hash_of_folder(weights)}
+    return weights
 
 
 def no_result(config) -> dict:
@@ -437,8 +451,8 @@ def workers_of(config) -> int:
 
 def load_model(config, plan: Plan, device: str) -> models.Model:
     """The model with its weights, set to the input that was asked for."""
-    head = {"labels": plan.labels} if plan.new_head else {}
-    model = models.load_model(plan.card.name, config.weights, device=device, seed=config.seed, **head)
+    labels = plan.labels if plan.new_head else None
+    model = models.load_model(plan.card.name, config.weights, device=device, seed=config.seed, labels=labels)
     if model.random_head and config.weights:
         raise ConfigError(
             f"{printable(config.weights)} has the {plan.card.num_classes} classes of {plan.card.labels} and not the "
@@ -504,8 +518,9 @@ class Here:
     """
 
     def __init__(self, config, plan: Plan):
-        self.config, self.plan, self.model, self.reader = config, plan, None, None
-        self.device = models.choose_device(config.device)
+        self.config, self.plan, self.device = config, plan, models.choose_device(config.device)
+        self.records: Numbered = plan.records
+        self.reader: load.ViewReader | None = None
 
     def __enter__(self) -> Here:
         return self
@@ -514,18 +529,20 @@ class Here:
         if self.reader:
             self.reader.close()
 
+    @functools.cached_property
+    def model(self) -> models.Model:
+        """The model with its weights, loaded when it is first asked for."""
+        return load_model(self.config, self.plan, self.device)
+
     def find_batch_size(self) -> int:
         """How many videos should pass the network together on this device."""
-        if not is_cuda(self.device):
-            return forward.BATCH_SIZE
-        self.model = self.model or load_model(self.config, self.plan, self.device)
-        return forward.find_batch_size(self.model)
+        return forward.find_batch_size(self.model) if is_cuda(self.device) else forward.BATCH_SIZE
 
-    def prepare(self) -> None:
-        """Load what is needed; raises what a user has to know before anything is written."""
+    def prepare(self) -> models.Model:
+        """Load what is needed, and give the model; raises what a user has to know before anything is written."""
         self.reader = open_reader(self.config, self.plan, self.device)
         self.reader.warm_up()  # workers start while the model is loaded
-        self.model = self.model or load_model(self.config, self.plan, self.device)
+        return self.model
 
     def begin(self, run: RunFolder) -> None:
         """The run is there: write down the weights, and refuse others than it had."""
@@ -533,8 +550,14 @@ class Here:
             self.prepare()
         check_weights(self.model, run)
 
-    def results(self, run: RunFolder, todo: Iterable, clock: StageClock) -> Iterator[tuple[list[Row], np.ndarray]]:
-        """Rows and logits of whole batches of ``(number, record)``, in the order given."""
+    def results(
+        self, run: RunFolder | None, todo: Iterable, clock: StageClock
+    ) -> Iterator[tuple[list[Row], np.ndarray]]:
+        """Rows and logits of whole batches of ``(number, record)``, in the order given.
+
+        How the network runs best is tried out once and written down in ``run``; ``None`` where that is settled.
+        """
+        assert self.reader, "begin opens it"
         with self.reader as reader:
             begun = (
                 self._begin_batch(batch, run, clock) for batch in batches(reader.stream(todo), self.config.batch_size)
@@ -545,12 +568,12 @@ class Here:
                     clock.memory_kept = True
                     forward.reuse_memory(self.model, peak_rss_mb())
 
-    def _begin_batch(self, batch, run: RunFolder, clock: StageClock) -> Callable:
+    def _begin_batch(self, batch, run: RunFolder | None, clock: StageClock) -> Callable:
         pixels = [views.pixels for _, views in batch if isinstance(views, Views)]
-        if pixels and not self.model.settled:
+        if run and pixels and not self.model.settled:
             with clock.apart():
                 settle(self.model, pixels, self.config, run)
-        return begin_batch(batch, self.plan, self.model, self.config, clock)
+        return begin_batch(batch, self.records, self.plan, self.model, self.config, clock)
 
     def timing(self, run: RunFolder, clock: StageClock) -> dict:
         """The section ``timing`` of the manifest, with the sessions before."""
@@ -605,15 +628,15 @@ def batches(stream: Iterable, size: int) -> Iterator[list]:
 
 def one_behind(stream: Iterable) -> Iterator:
     """The same items, each given when the next one is there, so that a GPU works on one while another is read."""
-    waiting = []
+    waiting: list = []
     for item in stream:
         yield from waiting
         waiting = [item]
     yield from waiting
 
 
-def begin_batch(batch, plan: Plan, model, config, clock: StageClock) -> Callable:
-    """Hand one batch of ``(index, Views or UnreadableVideo)`` to the network.
+def begin_batch(batch, records: Numbered, plan: Plan, model, config, clock: StageClock) -> Callable:
+    """Hand one batch of ``(number, Views or UnreadableVideo)`` of these records to the network.
 
     Returns:
         A function that waits for the network and gives the batch's rows and per-view logits.
@@ -631,7 +654,7 @@ def begin_batch(batch, plan: Plan, model, config, clock: StageClock) -> Callable
         for place, (number, views) in enumerate(batch):
             if number in found:
                 logits[place] = found[number]
-            rows.append(make_row(number, plan, views, found.get(number), top_n))
+            rows.append(make_row(number, records[number], plan, views, found.get(number), top_n))
         return rows, logits
 
     return finish_batch
@@ -663,24 +686,31 @@ def settle(model, pixels: list[np.ndarray], config, run: RunFolder) -> None:
     )
 
 
-def make_row(number: int, plan: Plan, views: Views | UnreadableVideo, logits: np.ndarray | None, top_n: int) -> Row:
-    """The row of one video: its best classes, or why it has none."""
-    record = plan.records[number]
+def make_row(
+    number: int,
+    record: VideoRecord,
+    plan: Plan,
+    views: Views | UnreadableVideo,
+    logits: np.ndarray | None,
+    top_n: int,
+) -> Row:
+    """The row of one video: its best classes, or why it has none; ``logits`` are there where it was read."""
     size = size_of(plan.root / record.path) if record.status == "ok" else 0
     common = {name: getattr(record, name) for name in ("video_id", "path", "label", "label_index", "split", "group")}
     common["file_size"] = size
     if isinstance(views, UnreadableVideo):
         return Row(number, **common, status=views.status, reason=views.reason)
-    counts = {"num_frames": views.info.num_frames, "frame_rate": float(f"{views.info.frame_rate:.6g}")}
+    assert logits is not None
+    common |= {"num_frames": views.info.num_frames, "frame_rate": float(f"{views.info.frame_rate:.6g}")}
     if not np.isfinite(logits).all():
-        return Row(number, **common, status="nonfinite", reason="the network gave NaN or infinity", **counts)
+        return Row(number, **common, status="nonfinite", reason="the network gave NaN or infinity")
     scores = predict.average(logits, plan.spec)
     if plan.label_map is not None:
         scores = plan.label_map.apply(scores)
     best = predict.top(scores, top_n, last=record.label_index)
     top = tuple((plan.labels[k], k, float(f"{scores[k]:.7g}")) for k in best)
     rank = predict.rank_of(scores, record.label_index) if record.label_index >= 0 else -1
-    return Row(number, **common, status=views.status, reason=views.reason, top=top, rank=rank, **counts)
+    return Row(number, **common, status=views.status, reason=views.reason, top=top, rank=rank)
 
 
 class StageClock:
@@ -807,8 +837,8 @@ def measure_cost(config, plan: Plan, records: list[VideoRecord]) -> tuple[float,
     """Wall seconds and cache bytes a video, on this machine."""
     device = models.choose_device(config.device)
     random = plan.card.can_be_random and not (config.weights and Path(config.weights).exists())
-    head = {"labels": plan.labels} if plan.new_head else {}
-    model = models.load_model(plan.card.name, "random" if random else config.weights, device=device, **head)
+    weights, labels = "random" if random else config.weights, plan.labels if plan.new_head else None
+    model = models.load_model(plan.card.name, weights, device=device, labels=labels)
     model.spec = plan.spec
     reading, pixels = [], []
     for record in records:

@@ -13,6 +13,7 @@ from vidbench.train_task import Task
 
 with needs("Training", "train"):
     import lightning
+    from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
 
 class TrainedNetwork(lightning.LightningModule):
@@ -118,7 +119,7 @@ class TrainedNetwork(lightning.LightningModule):
             self.trainer.strategy.reduce(loss.detach().isfinite().float(), reduce_op="sum") == self.trainer.world_size
         )
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         config = self.config
         groups = optimise.parameter_groups(
             self.network,
@@ -148,7 +149,8 @@ class TrainedNetwork(lightning.LightningModule):
         found = iter(self.model.logits(readable, self.config.batch_size) if readable else [])
         for number, views in batch:
             scores = next(found) if isinstance(views, Views) else None
-            self.rows.append(evaluate.make_row(number, self.plan, views, scores, 1))
+            record = self.task.sides.val[number]
+            self.rows.append(evaluate.make_row(number, record, self.plan, views, scores, 1))
 
     @property
     def plan(self) -> evaluate.Plan:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from lightning.pytorch.utilities.types import LRSchedulerConfigType
 
 STEPS = (0.6, 0.85)  # parts of training after which ``step`` divides the rate by ten
 NORMS = (nn.modules.batchnorm._BatchNorm,)
@@ -49,7 +53,7 @@ def loss_of(
     return (terms if weights is None else terms * weights).sum(-1).mean()
 
 
-def class_weights(labels: Sequence[int], num_classes: int) -> np.ndarray:
+def class_weights(labels: Sequence[int] | np.ndarray, num_classes: int) -> np.ndarray:
     """Weights that make classes count alike, float32 (K,): inverse to their number of videos, 1 on average over videos.
 
     A class without a video gets 0.
@@ -150,7 +154,7 @@ def make_optimizer(kind: str, groups: list[dict], rate: float, momentum: float =
     return torch.optim.SGD(groups, rate, momentum=momentum, nesterov=True)
 
 
-def make_schedule(kind: str, optimizer, num_steps: int, num_warm: int) -> dict:
+def make_schedule(kind: str, optimizer, num_steps: int, num_warm: int) -> LRSchedulerConfigType:
     """Lightning's description of a schedule: ``step`` by ``step`` but for ``plateau``, which looks at validation.
 
     Every schedule but ``onecycle``, which has its own, begins with ``num_warm`` steps of linear warm-up; ``plateau``
