@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pytest
 from conftest import read_barcode
+from PIL import Image
 
 from vidbench import transcode
 from vidbench.data.decode import Limits, open_video, probe, read_clip
@@ -183,6 +184,13 @@ def test_a_bad_file_is_one_sentence(tmp_path):
             playable(tmp_path / name, cache_dir=tmp_path / "cache")
         assert caught.value.status == status, name
         assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_pictures_is_refused_in_one_sentence(tmp_path):
+    for number in range(1, 6):
+        Image.fromarray(np.full((24, 32, 3), 20 * number, np.uint8)).save(tmp_path / f"img_{number:05d}.jpg")
+    with pytest.raises(UnreadableVideo, match="not_regular: a folder, not a file"):
+        playable(tmp_path, cache_dir=tmp_path / "cache")
 
 
 def test_a_damaged_video_is_copied_as_far_as_it_goes(make_video, tmp_path):

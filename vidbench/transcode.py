@@ -29,7 +29,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench.data.decode import Limits, Video, check_file, decoder_version, open_video
+from vidbench.data.decode import Limits, Video, VideoTable, check_file, decoder_version, open_file
+from vidbench.data.strict import PyAVVideo
 from vidbench.forward import cache_folder
 from vidbench.records import ConfigError, UnreadableVideo, VideoInfo
 from vidbench.utils import atomic_writer, printable, sha256_of_file, sha256_of_json
@@ -136,24 +137,24 @@ def playable(
 
 def _look(path: str | os.PathLike, limits: Limits) -> tuple[str, VideoInfo, str, str]:
     """``(mime, info, why browsers do not play it, what is damaged)`` of a video."""
-    with open_video(path, limits=limits) as video:
+    with open_file(path, limits=limits) as video:
         info = video.info
-        kind = _container(video.container, video.path)
+        kind = _container(video)
         return MIME.get(kind, ""), info, _why_not(kind, video, info), video.reason
 
 
-def _container(container, path: str) -> str:
+def _container(video: PyAVVideo) -> str:
     """``mp4``, ``webm`` or FFmpeg's name of another container."""
-    name = container.format.name
+    name = video.format
     if name.startswith("mov,"):
-        return "QuickTime" if container.metadata.get("major_brand", "").strip() == "qt" else "mp4"
+        return "QuickTime" if video.container.metadata.get("major_brand", "").strip() == "qt" else "mp4"
     if name.startswith("matroska,"):
-        with open(path, "rb") as file:
+        with open(video.path, "rb") as file:
             return "webm" if b"webm" in file.read(64) else "Matroska"
     return {"avi": "AVI", "mpegts": "MPEG-TS"}.get(name, name)
 
 
-def _why_not(kind: str, video: Video, info: VideoInfo) -> str:
+def _why_not(kind: str, video: PyAVVideo, info: VideoInfo) -> str:
     codec, streams = video.stream.codec_context, video.container.streams
     if kind not in CODECS:
         return f"browsers do not open {printable(kind, 40)} files"
@@ -260,7 +261,7 @@ def write_copy(path: str | os.PathLike, target: str | os.PathLike, *, short_side
     if "libx264" not in av.codecs_available:
         raise ConfigError("this build of PyAV cannot write H.264 (libx264); run `pip install --force-reinstall av`")
     with (
-        open_video(path, limits=limits) as video,
+        open_file(path, limits=limits) as video,
         av.open(str(target), "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container,
     ):
         height, width = _size(video.info, short_side)
@@ -294,7 +295,7 @@ def _size(info: VideoInfo, short_side: int) -> tuple[int, int]:
     return max(1, round(info.height * scale)), max(1, round(info.width * scale))
 
 
-def _aspect(video: Video) -> Fraction:
+def _aspect(video: PyAVVideo) -> Fraction:
     """Width of a pixel over its height, upright; browsers stretch the picture by it."""
     ratio = Fraction(video.stream.sample_aspect_ratio or 1)
     if not Fraction(1, 4) <= ratio <= 4:
@@ -318,8 +319,12 @@ def walk(video: Video, *, step: int = 1, size: tuple[int, int] | None = None) ->
     """
     info, start = video.info, 0
     span = step * max(1, CHUNK_BYTES // (info.height * info.width * 3))
+
+    def piece(table: VideoTable) -> range:
+        return range(start, min(start + span, table.num_frames), step)
+
     while start < video.table.num_frames:  # falls when damage is met
-        clip = video.read(lambda table, start=start: range(start, min(start + span, table.num_frames), step), size=size)
+        clip = video.read(piece, size=size)
         yield from zip(clip.indices.tolist(), clip.frames, clip.pts_s.tolist())
         start += span
 
@@ -340,10 +345,10 @@ def _end_after(seconds: float) -> None:
 
 def _main(path: str, target: str, job: str) -> dict:
     """The work of the process; what became of it as a status and a reason."""
-    job = json.loads(job)
+    asked = json.loads(job)
     try:
         check_file(path)
-        write_copy(path, target, **job["settings"], limits=Limits(**job["limits"]))
+        write_copy(path, target, **asked["settings"], limits=Limits(**asked["limits"]))
     except UnreadableVideo as problem:
         return {"status": problem.status, "reason": problem.reason}
     except MemoryError:

@@ -17,9 +17,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata, util
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -51,6 +52,7 @@ __all__ = [
     "VideoTable",
     "check_file",
     "decoder_version",
+    "open_file",
     "open_video",
     "packet_table",
     "probe",
@@ -189,7 +191,7 @@ def packet_table(path: str | os.PathLike, *, limits: Limits | None = None) -> Pa
         UnreadableVideo: the file gives no usable frame; its ``status`` says why.
     """
     check_file(path)
-    with open_video(path, limits=limits) as video, as_unreadable():
+    with open_file(path, limits=limits) as video, as_unreadable():
         types: dict = {}
         for frame in video.all_frames():
             types[frame.pts] = "?" if frame.pts in types else PICTURE_TYPES.get(int(frame.pict_type), "?")
@@ -210,16 +212,31 @@ def packet_table(path: str | os.PathLike, *, limits: Limits | None = None) -> Pa
     )
 
 
-@contextlib.contextmanager
-def open_video(path: str | os.PathLike, *, decoder: str = "pyav", limits: Limits | None = None) -> Iterator[Video]:
+AnyVideo = TypeVar("AnyVideo", bound=Video)
+
+
+def open_video(
+    path: str | os.PathLike, *, decoder: str = "pyav", limits: Limits | None = None
+) -> contextlib.AbstractContextManager[Video]:
     """Open a video for several reads; ``with open_video(path) as video: video.read([0, 5])``."""
     if decoder not in DECODERS:
         raise ConfigError(f"unknown decoder {decoder!r}.{nearest_hint(decoder, DECODERS)}")
-    limits = limits or Limits()
     _need(decoder)
+    return _opened(PictureVideo if os.path.isdir(path) else _VIDEOS[decoder], path, limits)
+
+
+def open_file(path: str | os.PathLike, *, limits: Limits | None = None) -> contextlib.AbstractContextManager[PyAVVideo]:
+    """A video file as ``open_video`` opens it with PyAV, for what only that decoder knows."""
+    return _opened(PyAVVideo, path, limits)
+
+
+@contextlib.contextmanager
+def _opened(
+    kind: Callable[[str | os.PathLike, Limits], AnyVideo], path: str | os.PathLike, limits: Limits | None
+) -> Iterator[AnyVideo]:
     with _naming(path):
         with as_unreadable():
-            video = (PictureVideo if os.path.isdir(path) else _VIDEOS[decoder])(path, limits)
+            video = kind(path, limits or Limits())
         try:
             yield video
         finally:

@@ -100,22 +100,22 @@ class Packets:
         return (bytes(packet) for packet in self.kept or ())
 
 
-def display_order(container: str, codec: str, stream, packets: Packets) -> list[int] | None:
-    """Positions of packets in the order in which their pictures are shown, or ``None`` where packets and pictures
-    may not go one to one (then only a full decode tells)."""
+def display_order(container: str, codec: str, stream, packets: Packets) -> list[int]:
+    """Positions of packets in the order in which their pictures are shown; none where packets and pictures may not go
+    one to one (then only a full decode tells)."""
     if codec not in ONE_PICTURE_A_PACKET or not len(packets) or packets.corrupt:
-        return None
+        return []
     if None in packets.pts or len(set(packets.pts)) < len(packets) or not packets.keys[0] or 0 in packets.sizes:
-        return None
+        return []
     if container == "avi":
         if any(a >= b for a, b in itertools.pairwise(packets.pts)):
-            return None
+            return []
     elif not container.startswith(("mov,", "matroska,")):
-        return None
+        return []
     if min(packets.pts) != packets.pts[0] or not _all_coded(codec, stream.codec_context.extradata, packets):
-        return None
+        return []
     shown = [k for k in range(len(packets)) if not packets.dropped[k]]
-    return sorted(shown, key=packets.pts.__getitem__) or None
+    return sorted(shown, key=packets.pts.__getitem__)
 
 
 def _all_coded(codec: str, extradata: bytes | None, packets: Packets) -> bool:
@@ -209,7 +209,7 @@ def start_points(codec: str, codec_tag: str, packets: Packets) -> list[int]:
     count as IDR, CRA and BLA. Both only in streams whose parameter sets are outside the packets (``avc1``, ``hvc1``).
     """
     keys = [k for k, key in enumerate(packets.keys) if key and k]
-    if codec in ("h264", "hevc"):
+    if packets.slices is not None:
         if codec_tag.strip("\0") in ("avc3", "hev1", "dvhe", "dva1"):
             return [0]
         clean = {5} if codec == "h264" else set(range(16, 22))

@@ -58,10 +58,11 @@ class PyAVVideo(Video):
     def __init__(self, path: str | os.PathLike, limits: Limits):
         super().__init__(path, limits)
         self.reformatter = VideoReformatter()
-        self.turn = None  # the first picture's (width, height, orientation)
+        self._turn: tuple[int, int, Orientation] | None = None
         self.kept: list | None = None
         self.counted = self.ignores_edits = False
-        self.container = None
+        self.opened = contextlib.ExitStack()
+        self.packets = Packets()
         try:
             self._look()
         except BaseException:
@@ -71,19 +72,19 @@ class PyAVVideo(Video):
     def _look(self) -> None:
         """What the file holds, without decoding where that can be avoided."""
         self._index()
-        listed = self.stream.frames if self.container.format.name.startswith("mov,") else 0
+        listed = self.stream.frames if self.format.startswith("mov,") else 0
         missing = listed - len(self.packets) if listed else 0
         if missing > 0 or (listed and not self.packets.has_usable_times(self.stream.time_base)):
             missing = self._without_edits()
         self.name = self.stream.codec_context.codec.name
-        self.order = display_order(self.container.format.name, self.name, self.stream, self.packets)
+        self.order = display_order(self.format, self.name, self.stream, self.packets)
         if self.packets.corrupt:
             self.reason = "the file ends, or is damaged, within a picture"
         else:
-            self.reason = cut_short(self.path, self.file_size, self.container.format.name)
+            self.reason = cut_short(self.path, self.file_size, self.format)
         if missing > 0 and not self.reason:
             self.reason = f"its index lists {listed} pictures, {listed - missing} are there"
-        if self.order is None or self.reason:
+        if not self.order or self.reason:
             self._count()
         else:
             self.starts = start_points(self.name, str(self.codec.codec_tag), self.packets)
@@ -91,15 +92,20 @@ class PyAVVideo(Video):
 
     def close(self) -> None:
         self.kept = None
-        self.packets = None
-        if self.container is not None:
-            self.container.close()
+        self.packets = Packets()
+        self.opened.close()
+
+    @property
+    def turn(self) -> tuple[int, int, Orientation]:
+        """Width, height and orientation of the first picture, which is decoded where none was yet."""
+        if self._turn is None:
+            with as_unreadable():
+                self._decode(np.zeros(1, np.int64))
+        assert self._turn, "a picture was decoded"
+        return self._turn
 
     @property
     def info(self) -> VideoInfo:
-        if self.turn is None:
-            with as_unreadable():
-                self._decode(np.zeros(1, np.int64))
         width, height, orientation = self.turn
         if orientation.swaps:
             width, height = height, width
@@ -117,9 +123,9 @@ class PyAVVideo(Video):
     # ---- opening
 
     def _index(self) -> None:
-        if self.container is not None:
-            self.container.close()
-        self.container = self._open()
+        self.opened.close()
+        self.container = self.opened.enter_context(self._open())
+        self.format = self.container.format.name
         self.stream = pick_stream(self.container)
         self.codec = self._codec(self.stream)
         self.packets = Packets.of(self.container, self.stream, self.limits, self.clock)
@@ -140,7 +146,7 @@ class PyAVVideo(Video):
             self._index()
         return missing
 
-    def _open(self):
+    def _open(self) -> av.container.InputContainer:
         return open_container(self.path, self.limits, self.clock, self.ignores_edits)
 
     def _codec(self, stream):
@@ -242,7 +248,7 @@ class PyAVVideo(Video):
     def _damage(self, num_frames: int, damaged: int) -> str:
         if damaged or self.errors:
             return f"{damaged} of {num_frames} pictures damaged, {self.errors} packets refused"
-        if self.order is not None and num_frames < len(self.order):
+        if num_frames < len(self.order):
             return f"{num_frames} pictures from {len(self.order)} packets"
         return ""
 
@@ -278,15 +284,15 @@ class PyAVVideo(Video):
             container.close()
 
     def _see(self, frame) -> None:
-        if self.turn is None:
+        if self._turn is None:
             check_pixels(frame.width, frame.height, self.limits)
-            self.turn = frame.width, frame.height, Orientation.of(frame)
-        elif (frame.width, frame.height) != self.turn[:2]:
-            was, now = f"{self.turn[0]}x{self.turn[1]}", f"{frame.width}x{frame.height}"
+            self._turn = frame.width, frame.height, Orientation.of(frame)
+        elif (frame.width, frame.height) != self._turn[:2]:
+            was, now = f"{self._turn[0]}x{self._turn[1]}", f"{frame.width}x{frame.height}"
             raise UnreadableVideo("size_changed", f"the picture size changes from {was} to {now}")
 
 
-def open_container(path: str, limits: Limits, clock: Clock, ignores_edits: bool = False):
+def open_container(path: str, limits: Limits, clock: Clock, ignores_edits: bool = False) -> av.container.InputContainer:
     """Open a file with PyAV: no playlist, no other file, no address is followed from it.
 
     Args:
@@ -335,19 +341,17 @@ class _Sink:
     """Takes wanted pictures, converts them to RGB and turns them upright, into one array."""
 
     def __init__(self, video: PyAVVideo, num_frames: int):
-        self.video, self.num_frames, self.frames = video, num_frames, None
-        if num_frames == 0:
-            width, height = video.codec.width, video.codec.height
-            self.frames = np.empty((0, height, width, 3), np.uint8)
+        self.video, self.num_frames = video, num_frames
+        self.frames = np.empty((0, video.codec.height, video.codec.width, 3), np.uint8)
 
     def put(self, place: int, frame) -> None:
         width, height, orientation = self.video.turn
-        if self.frames is None:
+        if not len(self.frames):
             shape = (width, height) if orientation.swaps else (height, width)
             self.frames = self.video._room_for(self.num_frames, *shape)
         rgb = self.video.reformatter.reformat(frame, format="rgb24", threads=1)
         plane = rgb.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, : width * 3]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, : width * 3]
         self.frames[place] = orientation.apply(rows.reshape(height, width, 3))
 
 
@@ -396,7 +400,8 @@ class _Reread:
     """Packets by position, from the file once more, for files whose packets are too large to keep."""
 
     def __init__(self, video: PyAVVideo):
-        self.video, self.container, self.position = video, None, 0
+        self.video, self.position = video, 0
+        self.container: av.container.InputContainer | None = None
 
     def __enter__(self) -> _Reread:
         return self

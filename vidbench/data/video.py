@@ -61,7 +61,7 @@ class VideoTable:
         return len(self.pts_s)
 
 
-Indices = Sequence[int] | np.ndarray | Callable[[VideoTable], Sequence[int]]
+Indices = Sequence[int] | np.ndarray | Callable[[VideoTable], Sequence[int] | np.ndarray]
 
 
 class Video:
@@ -126,6 +126,7 @@ class Video:
                 raise UnreadableVideo("decode_error", f"some pictures cannot be decoded: {problem}") from None
             with as_unreadable():
                 frames = self._decode(np.unique(chosen))
+            assert frames is not None, "pictures are counted once"
         positions, inverse = np.unique(chosen, return_inverse=True)
         if not np.array_equal(positions, chosen):
             frames = frames[inverse]
@@ -177,13 +178,14 @@ def timetable(pts: Sequence[int | None], time_base, average_rate) -> VideoTable:
     if not 1 / LONGEST_FRAME_S <= rate <= 1e5:
         rate = DEFAULT_RATE
     count, ticks = len(pts), time_base or 0
-    usable = bool(count and ticks) and all(stamp is not None for stamp in pts)
+    known = [stamp for stamp in pts if stamp is not None]
+    usable = bool(count and ticks) and len(known) == count
     if usable:
-        usable = all(a <= b for a, b in itertools.pairwise(pts))
-        usable = usable and (count == 1 or 0 < (pts[-1] - pts[0]) * ticks <= LONGEST_FRAME_S * count)
+        usable = all(a <= b for a, b in itertools.pairwise(known))
+        usable = usable and (count == 1 or 0 < (known[-1] - known[0]) * ticks <= LONGEST_FRAME_S * count)
     if not usable:
         return VideoTable(np.arange(count) / rate, rate)
-    seconds = np.array([(stamp - pts[0]) * ticks.numerator / ticks.denominator for stamp in pts], np.float64)
+    seconds = np.array([(stamp - known[0]) * ticks.numerator / ticks.denominator for stamp in known], np.float64)
     if count > 1:
         rate = (count - 1) / float(seconds[-1])
     return VideoTable(seconds, rate)
