@@ -237,6 +237,15 @@ def test_a_stream_may_be_left_early_and_another_begun(folder):
         next(reader.stream([]))
 
 
+def test_a_stream_goes_no_further_when_its_reader_is_closed(folder):
+    reader = ViewReader(folder, SPEC, num_workers=1)
+    stream = reader.stream(records(folder))
+    next(stream)
+    reader.close()
+    with pytest.raises(ValueError, match="closed"):
+        next(stream)
+
+
 def test_two_streams_at_once_are_refused(folder):
     with ViewReader(folder, SPEC, num_workers=1) as reader:
         first = reader.stream(records(folder))

@@ -101,15 +101,16 @@ def read_views(
     geometry |= {"shuffled_for": retime.video_seed(path)} if spec.temporal == "shuffle" else {}
     made_by = decoder_version(decoder) + (f", {flow_version()}" if spec.has_flow else "")
     key = cache.key(path, geometry, made_by)
-    if (views := _from_cache(cache, key, start)) is not None:
-        return views
+    if (stored := _from_cache(cache, key, start)) is not None:
+        return stored
     views = _make_views(path, spec, decoder, limits)
     cache.put(key, views.pixels, side_of(views), geometry)
     return views
 
 
 def _make_views(path, spec: InputSpec, decoder: str, limits: Limits) -> Views:
-    start, chosen, seed = time.thread_time(), [], retime.video_seed(path)
+    start, seed = time.thread_time(), retime.video_seed(path)
+    chosen: list[np.ndarray] = []
 
     def choose(table: VideoTable) -> np.ndarray:
         indices = indices_for(spec, table.pts_s, table.frame_rate)
@@ -123,7 +124,7 @@ def _make_views(path, spec: InputSpec, decoder: str, limits: Limits) -> Views:
         clip = _every_frame(video, choose, spec) if _is_coded(spec) else video.read(choose)
     decoded = time.thread_time()
     if spec.corrupt:
-        clip = _corrupted(clip, spec, seed)
+        clip = _corrupted(clip, spec, spec.corrupt, seed)
     pixels = _pixels(clip, chosen[0], spec)
     seconds = {"decode": decoded - start, "transform": time.thread_time() - decoded}
     indices = chosen[0][:, : chosen[0].shape[1] - spec.has_flow]
@@ -164,10 +165,10 @@ def _every_frame(video, choose: Callable[[VideoTable], np.ndarray], spec: InputS
     raise UnreadableVideo("decode_error", "its pictures were counted three times and differ each time")
 
 
-def _corrupted(clip: Clip, spec: InputSpec, seed: int) -> Clip:
+def _corrupted(clip: Clip, spec: InputSpec, how: str, seed: int) -> Clip:
     _, h, w, _ = clip.frames.shape
     frames = resize(clip.frames, target_size(h, w, spec.resize))
-    return dataclasses.replace(clip, frames=corrupt.corrupted(frames, clip.indices, spec.corrupt, seed))
+    return dataclasses.replace(clip, frames=corrupt.corrupted(frames, clip.indices, how, seed))
 
 
 def check_changes(spec: InputSpec) -> None:
@@ -401,9 +402,10 @@ class _Slots:
 
     def _memory(self, slot: int, size: int) -> mmap.mmap:
         """A slot as this process sees it; kept, because mapping it again costs as much as a copy."""
-        if self.maps[slot] is None or len(self.maps[slot]) < size:
-            self.maps[slot] = mmap.mmap(self.handles[slot], size, access=mmap.ACCESS_READ)
-        return self.maps[slot]
+        found = self.maps[slot]
+        if found is None or len(found) < size:
+            found = self.maps[slot] = mmap.mmap(self.handles[slot], size, access=mmap.ACCESS_READ)
+        return found
 
     def close(self) -> None:
         self.maps = []
@@ -427,7 +429,8 @@ class _Lane:
     """One worker with a pool of its own; does one ticket after the other."""
 
     def __init__(self, limits: Limits):
-        self.limits, self.ticket, self.since, self.false_starts = limits, None, 0.0, 0
+        self.limits, self.since, self.false_starts = limits, 0.0, 0
+        self.ticket: _Ticket | None = None
         self.pool = self._new_pool()
 
     def _new_pool(self) -> ProcessPool:
@@ -468,9 +471,10 @@ class _Crew(threading.Thread):
 
     def __init__(self, num_workers: int, limits: Limits, slots: _Slots):
         super().__init__(name="vidbench-crew", daemon=True)
-        self.limits, self.slots, self.inbox = limits, slots, queue.SimpleQueue()
+        self.limits, self.slots, self.stopped = limits, slots, False
+        self.inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.lanes = [_Lane(limits) for _ in range(num_workers)]
-        self.idle, self.waiting, self.stopped = list(self.lanes), collections.deque(), False
+        self.idle, self.waiting = list(self.lanes), collections.deque[_Ticket]()
 
     def submit(self, ticket: _Ticket) -> None:
         self.inbox.put(lambda: self.waiting.append(ticket))
@@ -543,8 +547,8 @@ class _Crew(threading.Thread):
     def _look_after_lanes(self) -> None:
         """Give up workers that neither answer nor can be killed by their pool."""
         for lane in self.lanes:
-            if lane.is_lost:
-                ticket, lane.ticket = lane.ticket, None
+            if (ticket := lane.ticket) and lane.is_lost:
+                lane.ticket = None
                 lane.renew()
                 self.idle.append(lane)
                 self._finish(ticket, _late(self.limits))
@@ -585,8 +589,14 @@ def _outcome(future: Future, limits: Limits):
     return problem
 
 
-def exit_words(code: int) -> str:
-    """How a process ended: the signal's name, or its exit status."""
+def exit_words(code: int | None) -> str:
+    """How a process ended: the signal's name, or its exit status; ``None`` where it has not.
+
+    >>> exit_words(-9), exit_words(3), exit_words(None)
+    ('SIGKILL', 'exit status 3', 'no exit status yet')
+    """
+    if code is None:
+        return "no exit status yet"
     with contextlib.suppress(ValueError):
         if code < 0:
             return signal.Signals(-code).name
@@ -644,7 +654,6 @@ class ViewReader:
         self.num_workers, self.ahead, self._read = num_workers, ahead or 2 * num_workers + 2, _read
         self._allocate = allocate
         self._crew: _Crew | None = None
-        self._slots: _Slots | None = None
         self._busy = self._closed = False
 
     def __enter__(self) -> ViewReader:
@@ -668,40 +677,41 @@ class ViewReader:
         if self.num_workers == 0:
             yield from ((key, self._in_process(record)) for key, record in records)
             return
-        self._busy, pending, source = True, collections.deque(), iter(records)
-        self._open()
+        self._busy, source, crew = True, iter(records), self._open()
+        pending = collections.deque[tuple[Key, _Ticket | UnreadableVideo]]()
         try:
             while True:
                 for key, record in itertools.islice(source, self.ahead - len(pending)):
-                    pending.append((key, self._submit(record)))
+                    pending.append((key, self._submit(crew, record)))
                 if not pending:
                     return
                 key, item = pending.popleft()
-                yield key, self._result(item) if isinstance(item, _Ticket) else item
+                yield key, self._result(crew, item) if isinstance(item, _Ticket) else item
+                if self._closed:
+                    raise ValueError("this reader is closed")
         finally:
             self._busy = False
-            if self._crew is not None:  # not closed meanwhile
-                self._crew.abandon([item for _, item in pending if isinstance(item, _Ticket)])
+            if not self._closed:
+                crew.abandon([item for _, item in pending if isinstance(item, _Ticket)])
 
     def warm_up(self) -> None:
         """Start the workers, so that they are there when a stream begins; returns at once."""
         if self.num_workers and not self._closed:
-            self._open()
-            self._crew.warm_up()
+            self._open().warm_up()
 
     def close(self) -> None:
         """End the workers now; reading goes no further."""
         self._closed = True
         if self._crew is not None:
             self._crew.end()
-            self._slots.close()
-            self._crew = self._slots = None
+            self._crew.slots.close()
+            self._crew = None
 
-    def _open(self) -> None:
+    def _open(self) -> _Crew:
         if self._crew is None:
-            self._slots = _Slots(self.ahead)
-            self._crew = _Crew(self.num_workers, self.limits, self._slots)
+            self._crew = _Crew(self.num_workers, self.limits, _Slots(self.ahead))
             self._crew.start()
+        return self._crew
 
     def _reads(self, record: VideoRecord) -> Callable | None:
         """What is called with a record's file; ``None`` where it is not touched."""
@@ -723,26 +733,27 @@ class ViewReader:
         except (OSError, ValueError, ArithmeticError) as problem:
             return UnreadableVideo("decode_error", f"{type(problem).__name__}: {printable(problem, 120)}")
 
-    def _submit(self, record: VideoRecord) -> _Ticket | UnreadableVideo:
+    def _submit(self, crew: _Crew, record: VideoRecord) -> _Ticket | UnreadableVideo:
         read = self._reads(record)
         if read is None:
             return UnreadableVideo(record.status, record.reason)
-        slot = self._slots.take()
-        path, name = os.path.join(self.root, record.path), self._slots.names[slot]
+        slot = crew.slots.take()
+        path, name = os.path.join(self.root, record.path), crew.slots.names[slot]
         ticket = _Ticket((read, path, self.spec, self.decoder, self.limits, self.cache, name), slot)
-        self._crew.submit(ticket)
+        crew.submit(ticket)
         return ticket
 
-    def _result(self, ticket: _Ticket) -> Views | UnreadableVideo:
+    def _result(self, crew: _Crew, ticket: _Ticket) -> Views | UnreadableVideo:
         while not ticket.done.wait(1.0):  # in steps, so that Ctrl-C is heard on every system
-            if not self._crew.is_alive():
+            if not crew.is_alive():
                 raise RuntimeError("the thread that feeds the workers has ended")
         try:
             if isinstance(ticket.result, Exception):
                 raise ticket.result
+            assert ticket.result, "it is done"
             if len(ticket.result) == 2:
                 return UnreadableVideo(*ticket.result)
             shape, *others = ticket.result
-            return Views(self._slots.copy(ticket.slot, shape, self._allocate), *others)
+            return Views(crew.slots.copy(ticket.slot, shape, self._allocate), *others)
         finally:
-            self._slots.give_back(ticket.slot)
+            crew.slots.give_back(ticket.slot)
