@@ -127,7 +127,8 @@ def asked_words(manifest: Mapping) -> str:
     >>> asked_words({"protocol": {"asked": "fast", "changed": {"num_clips": [10, 1], "num_crops": [3, 1]}}})
     "fast: 1 of the card's 30 views"
     """
-    facts = manifest.get("protocol") if isinstance(manifest.get("protocol"), dict) else {}
+    protocol = manifest.get("protocol")
+    facts = protocol if isinstance(protocol, dict) else {}
     asked, changed = facts.get("asked"), facts.get("changed")
     changed = changed if isinstance(changed, dict) else {}
     if isinstance(asked, dict):

@@ -27,7 +27,7 @@ from vidbench.variants import change_of, run_variants
 NUM_NUMBERED = 48  # pictures in each numbered video
 UNEVEN_S = np.cumsum(np.r_[0.0, np.tile([0.02, 0.06, 0.04, 0.11], NUM_NUMBERED)])[:NUM_NUMBERED]
 X264 = "b-adapt=0:scenecut=0"
-NUMBERED = {  # file name: options of ``write_numbered``; the suffix chooses the container
+NUMBERED: dict[str, dict] = {  # file name: options of ``write_numbered``; the suffix chooses the container
     "h264, B-frames.mp4": {"b_frames": 3},
     "h264, open groups.mp4": {"b_frames": 3, "options": {"x264-params": f"{X264}:open-gop=1"}},
     "h264, uneven times.mp4": {"times_s": UNEVEN_S},
@@ -144,7 +144,7 @@ def _read_numbered(path: Path, decoder: str) -> dict:
     bars = clip.frames[:, height // 12 : height // 4, : width // 20]  # the middle of the first block: 0 below 512
     last = clip.frames[1::2, height // 12 : height // 4, -width // 20 :]  # the last block of odd numbers: 1
     levels = {"black": round(float(bars.mean()), 1), "white": round(float(last.mean()), 1)}
-    hits = {"right": int(right.sum()), "alone": int((alone == clip.indices).sum())}
+    hits = {"right": int(right.sum()), "alone": int((np.array(alone) == clip.indices).sum())}
     return {"pictures": count, **hits, **levels, "problem": ""}
 
 
@@ -164,7 +164,7 @@ class PixelSums:
     def add(self, first: np.ndarray, other: np.ndarray) -> None:
         """Two arrays of uint8 of one shape."""
         a, b = first.astype(np.float64).ravel(), other.astype(np.float64).ravel()
-        self.sums += (len(a), a.sum(), b.sum(), a @ a, a @ b, np.abs(a - b).sum())
+        self.sums += np.array([len(a), a.sum(), b.sum(), a @ a, a @ b, np.abs(a - b).sum()])
         self.largest = max(self.largest, int(np.abs(a - b).max()))
 
     def facts(self) -> dict:

@@ -8,10 +8,10 @@ and passes through the report's templates, which clean and escape it.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.server
 import logging
 import os
-import shutil
 import stat
 import threading
 from collections.abc import Sequence
@@ -31,6 +31,7 @@ from vidbench.runs import read_json, read_rows
 from vidbench.utils import printable
 
 HOST, PORT = "127.0.0.1", 8090
+PIECE = 1 << 20  # bytes of a file that are read and sent at once
 MOST_COMPARED = 6  # runs side by side
 MOST_CLASSES = 60  # of the table of classes, those that differ most first
 FILES = {  # what is served of a run folder, and as what
@@ -87,6 +88,12 @@ class ShownRun:
         return quote(os.fsencode(self.name), safe="")
 
     @property
+    def figures(self) -> dict:
+        """``metrics`` of a run that has rows."""
+        assert self.metrics is not None, "only readable runs are compared"
+        return self.metrics
+
+    @property
     def random(self) -> bool:
         """Whether the network has random weights, so that its figures are no result."""
         return bool(section(self.manifest, "model").get("random"))
@@ -98,14 +105,14 @@ class ShownRun:
 def read_shown(folder: Path) -> ShownRun:
     """A run with its figures, computed from its rows. Never raises for what is in the folder."""
     changed = max(modified(folder / "rows.jsonl"), modified(folder / "manifest.json"))
-    facts = {"folder": folder, "changed": changed, "files": tuple(name for name in FILES if is_file(folder / name))}
+    shown = ShownRun(folder, changed, tuple(name for name in FILES if is_file(folder / name)))
     try:
         manifest = read_json(folder / "manifest.json")
         labels = tuple(dataset_labels(folder, manifest))
         rows, _ = read_rows(folder / "rows.jsonl")
         unmapped = section(manifest, "label_map").get("unmapped") or ()
         metrics = summarise(rows, labels, unmapped=unmapped) if rows else None
-        verdict = closest_verdict(folder, manifest, rows, metrics) if rows else None
+        verdict = closest_verdict(folder, manifest, rows, metrics) if metrics else None
         if metrics:
             (
                 cautions(manifest, metrics),
@@ -115,8 +122,8 @@ def read_shown(folder: Path) -> ShownRun:
     except Exception as problem:  # one damaged folder must not hide the other runs
         log.warning("%s cannot be read: %s", folder, problem)
         what = "manifest.json is" if isinstance(problem, RunError) else "files are"
-        return ShownRun(**facts, problem=f"Its {what} damaged; the log says how.")
-    return ShownRun(**facts, manifest=manifest, labels=labels, metrics=metrics, verdict=verdict)
+        return dataclasses.replace(shown, problem=f"Its {what} damaged; the log says how.")
+    return dataclasses.replace(shown, manifest=manifest, labels=labels, metrics=metrics, verdict=verdict)
 
 
 def modified(path: Path) -> float:
@@ -267,7 +274,7 @@ def plot_of(runs: Sequence[ShownRun]) -> dict | None:
     """Accuracy against measured cost, numbered in the order of the page; see ``compare.cost_plot``."""
     points = [
         SimpleNamespace(
-            name=run.name, cost=cost_of(run.manifest), accuracy=run.metrics["listed"]["top1"], random=run.random
+            name=run.name, cost=cost_of(run.manifest), accuracy=run.figures["listed"]["top1"], random=run.random
         )
         for run in runs
     ]
@@ -303,7 +310,7 @@ def class_table(runs: Sequence[ShownRun]) -> dict | None:
     """
     if len({run.labels for run in runs}) != 1:
         return None
-    tables = [{line["index"]: line["listed"] for line in run.metrics["per_class"]} for run in runs]
+    tables = [{line["index"]: line["listed"] for line in run.figures["per_class"]} for run in runs]
     lines = []
     for index in sorted(set().union(*tables)):
         values = [table.get(index) for table in tables]
@@ -322,6 +329,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     server_version, sys_version = "vidbench", ""
     protocol_version = "HTTP/1.1"
     timeout = 30  # seconds that a client may be silent
+    server: Server
 
     def do_GET(self) -> None:
         """Answer a request; whatever goes wrong is logged, and the reader gets a page that says so."""
@@ -359,7 +367,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         runs = [self.server.results.run(name) for name in asked]
         if None in runs:
             return self.not_found("One of these runs is not there any more.")
-        readable = [run for run in runs if run.metrics]
+        readable = [run for run in runs if run and run.metrics]
         if not 2 <= len(readable) <= MOST_COMPARED or len(readable) < len(runs):
             text = f"Tick two to {MOST_COMPARED} runs in the list; each must have figures."
             return self.send_page(HTTPStatus.BAD_REQUEST, message_page("Nothing to compare", text))
@@ -393,7 +401,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.send_header("Content-Disposition", f'attachment; filename="{file}"')
             self.end_headers()
             if self.command != "HEAD":
-                shutil.copyfileobj(Bounded(opened, size), self.wfile)
+                while size and (data := opened.read(min(size, PIECE))):  # it may be growing
+                    self.wfile.write(data)
+                    size -= len(data)
         return None
 
     def end_headers(self) -> None:
@@ -415,19 +425,6 @@ def fields_of(query: str) -> list[tuple[str, str]]:
     with contextlib.suppress(ValueError):
         return parse_qsl(query, errors="surrogateescape", max_num_fields=50)
     return []
-
-
-class Bounded:
-    """The first ``size`` bytes of a file that may be growing."""
-
-    def __init__(self, file, size: int):
-        self.file, self.left = file, size
-
-    def read(self, size: int) -> bytes:
-        """At most ``size`` bytes; none once the bound is reached."""
-        data = self.file.read(min(size, self.left))
-        self.left -= len(data)
-        return data
 
 
 class Server(http.server.ThreadingHTTPServer):

@@ -15,7 +15,8 @@ from vidbench import review, visualize
 from vidbench.data import sample
 from vidbench.data.decode import open_video
 from vidbench.data.pictures import data_uri
-from vidbench.metrics import is_correct, percent, proportion
+from vidbench.intervals import proportion
+from vidbench.metrics import is_correct, percent
 from vidbench.records import STATUSES, ConfigError, Row, UnreadableVideo, VidbenchError, VideoRecord
 from vidbench.transcode import playable
 from vidbench.utils import printable
@@ -44,7 +45,7 @@ def table(header: Sequence[str], lines: Sequence[Sequence[object]], name: str) -
     return f'<table aria-label="{text(name)}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
-def score_table(ranked: Sequence[tuple[str, float]], truth: Sequence[str], name: str) -> str:
+def score_table(ranked: Sequence[tuple[str, float]], truth: Sequence[str | None], name: str) -> str:
     """Classes with their scores as numbers and bars, the true ones marked in words too."""
     lines = ""
     for label, score in ranked:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -31,40 +32,53 @@ SURE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
-    """One run, or an ensemble, on the videos that are compared.
+class Answers:
+    """A run, or an ensemble, on the videos that are compared.
 
     Args:
         name: of its folder; made unique where two have the same.
         right: bool, shape (N,): right at top-k, in the order of the first run's list.
-        rows: its rows in that order; ``None`` for an ensemble.
-        run: the run folder; ``None`` for an ensemble.
         accuracy: as ``intervals.clustered_proportion`` gives it; plain where no two videos share a group.
-        figures: what ``metrics.summarise`` gives; empty for an ensemble.
-        cost: ``{seconds, network, device}``: measured wall seconds and network seconds a video; ``None`` where no time
-            was taken.
     """
 
     name: str
     right: np.ndarray
     accuracy: dict
-    rows: tuple[Row, ...] | None = None
-    run: Run | None = None
-    figures: dict | None = None
-    cost: dict | None = None
-
-    @property
-    def random(self) -> bool:
-        """Whether it is a single run with random weights; an ensemble is none."""
-        return self.run is not None and bool(section(self.run.manifest, "model").get("random"))
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class Entry(Answers):
+    """One run on the videos that are compared.
+
+    Args:
+        name, right, accuracy: as in ``Answers``.
+        rows: its rows in the order of the first run's list.
+        run: the run folder.
+        figures: what ``metrics.summarise`` gives.
+        cost: ``{seconds, network, device}``: measured wall seconds and network seconds a video; ``None`` where no time
+            was taken.
+    """
+
+    rows: tuple[Row, ...]
+    run: Run
+    figures: dict
+    cost: dict | None
+
+    @property
+    def random(self) -> bool:
+        """Whether its weights are random."""
+        return bool(section(self.run.manifest, "model").get("random"))
+
+
+Kind = TypeVar("Kind", bound=Answers)
+
+
+@dataclass(frozen=True, eq=False)
+class Pair(Generic[Kind]):
     """B against A: ``difference`` (B minus A), exact ``p``, ``holm`` corrected for all pairs, ``bootstrap`` ends."""
 
-    a: Entry
-    b: Entry
+    a: Kind
+    b: Kind
     difference: dict
     p: float
     holm: float
@@ -129,7 +143,7 @@ class Comparison:
 
     k: int
     entries: tuple[Entry, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[Pair[Entry], ...]
     ensemble: dict | None
     differing: list[dict]
 
@@ -167,7 +181,7 @@ def compare_runs(
     return Comparison(k, tuple(entries), pairs, fused, differing_protocol(runs))
 
 
-def compare_pairs(pairs: Sequence[tuple[Entry, Entry]], groups: Sequence[str], seed: int) -> list[Pair]:
+def compare_pairs(pairs: Sequence[tuple[Kind, Kind]], groups: Sequence[str], seed: int) -> list[Pair[Kind]]:
     """Differences, tests and bootstraps of pairs of entries on the same videos."""
     p_values = [intervals.sign_flip_test(a.right, b.right, groups) for a, b in pairs]
     found = []
@@ -175,6 +189,12 @@ def compare_pairs(pairs: Sequence[tuple[Entry, Entry]], groups: Sequence[str], s
         difference = intervals.paired_difference(a.right, b.right, groups)
         ends = intervals.bootstrap_difference(a.right, b.right, groups, seed=seed)
         found.append(Pair(a, b, difference, p, corrected, ends, len(pairs) == 1))
+    return found
+
+
+def _accuracy(right: np.ndarray, groups: Sequence[str]) -> dict:
+    found = intervals.clustered_proportion(right, groups)
+    assert found, "runs without a video are refused"
     return found
 
 
@@ -199,10 +219,10 @@ def read_entries(folders: Sequence[str | Path], k: int = 1) -> tuple[list[Entry]
         raise ConfigError(f"k must be between 1 and the number of classes {held}, not {k}")
     groups = [ordered[0][place].group for place in kept]
     entries = []
-    for name, run, rows in zip(names, runs, ordered):
-        rows = tuple(rows[place] for place in kept)
+    for name, run, listed in zip(names, runs, ordered):
+        rows = tuple(listed[place] for place in kept)
         right = np.array([is_correct(row, k) for row in rows], bool)
-        accuracy = intervals.clustered_proportion(right, groups)
+        accuracy = _accuracy(right, groups)
         entries.append(Entry(name, right, accuracy, rows, run, summarise(run.rows, run.labels), cost_of(run.manifest)))
     return entries, runs, kept
 
@@ -229,7 +249,7 @@ def unique_names(runs: Sequence[Run]) -> list[str]:
     names = [
         printable(folder.name if often[folder.name] == 1 else "/".join(folder.parts[-2:]), 80) for folder in folders
     ]
-    seen = Counter()
+    seen: Counter[str] = Counter()
     for place, name in enumerate(names):
         seen[name] += 1
         names[place] = name if seen[name] == 1 else f"{name} ({seen[name]})"
@@ -334,8 +354,9 @@ def fuse(entries, runs, kept, groups, asked: Sequence[str], k: int, seed: int) -
         weights = np.array(given_weights(asked, len(entries)))
     right = fused_right(votes[:, inside], labels[inside], weights, k)
     names = [group for group, keep in zip(groups, inside) if keep]
-    members = [Entry(e.name, e.right[inside], intervals.clustered_proportion(e.right[inside], names)) for e in entries]
-    both = Entry("ensemble", right, intervals.clustered_proportion(right, names))
+    voters = [(entry.name, entry.right[inside]) for entry in entries]
+    members = [Answers(name, right, _accuracy(right, names)) for name, right in voters]
+    both = Answers("ensemble", right, _accuracy(right, names))
     best = max(members, key=lambda member: member.accuracy["value"])
     return {
         "entry": both,
@@ -356,7 +377,7 @@ def _votes(run: Run, entry: Entry, kept: Sequence[int]) -> np.ndarray:
 # ---------------------------------------------------------------- what is said and written
 
 
-def flips_of(pair: Pair) -> list[dict]:
+def flips_of(pair: Pair[Entry]) -> list[dict]:
     """Videos that one run of a pair has right and the other wrong, in listed order."""
     found = []
     for place in np.flatnonzero(pair.a.right != pair.b.right):
@@ -441,7 +462,7 @@ FLIP_COLUMNS = (
 
 def _run_line(entry: Entry) -> dict:
     figures, cost = entry.figures, entry.cost or {}
-    line = {"run": entry.name, "model": str(section(entry.run.manifest, "model").get("name") or "")}
+    line: dict = {"run": entry.name, "model": str(section(entry.run.manifest, "model").get("name") or "")}
     line |= {name: entry.accuracy[name] for name in ("value", "low", "high", "k", "n", "n_groups", "design_effect")}
     line |= {"mean_class_accuracy": figures["mean_class_accuracy"]["listed"], "macro_f1": figures["macro_f1"]}
     line |= {"n_skipped": figures["n_skipped"], "random_weights": str(entry.random).lower()}

@@ -351,7 +351,7 @@ class FetchConfig(Options):
 
         with about("dataset"):
             card = catalog.find_dataset(self.dataset)
-        classes = order.class_names(self.classes, catalog.load_labels(card.labels)) if card.labels else self.classes
+        classes = order.class_names(self.classes, card.class_names) if card.labels else self.classes
         filled = dataclasses.replace(self, dataset=card.name, classes=classes)
         if card.splits:
             _ = filled.order.splits  # raises for one that the dataset does not have
@@ -576,6 +576,7 @@ class ExtractConfig(Options):
         listed = ConvertConfig(
             dataset=self.dataset, data_dir=self.data_dir, split=self.split, fold=self.fold, to="csv", out=self.out
         ).checked()
+        assert listed.data_dir, "checked fills it in"
         out, videos = os.path.realpath(self.out), os.path.realpath(listed.data_dir)
         if out == videos or videos.startswith(out + os.sep):
             raise OptionError("out", f"holds the videos ({quoted(self.out, 120)}); name a folder for pictures alone")

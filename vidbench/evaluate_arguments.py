@@ -44,6 +44,7 @@ from vidbench.option_kinds import (
     WHAT,
     about,
     batch_size,
+    card_defaults,
     check_decoder,
     check_exists,
     check_folders,
@@ -57,7 +58,6 @@ from vidbench.option_kinds import (
     started_at,
     temporal,
     weights,
-    with_card_defaults,
 )
 from vidbench.published import find_result
 from vidbench.records import DECODERS, ConfigError
@@ -441,14 +441,15 @@ class EvaluateConfig(Options):
             ConfigError: an unknown model, dataset, split or fold, label spaces that differ without a label map, a file
                 that is missing, a decoder that is not installed, a folder that cannot be made or written to.
         """
-        filled = with_card_defaults(_with_checkpoint_defaults(self))
+        named = _with_checkpoint_defaults(self)
+        filled = dataclasses.replace(named, **card_defaults(named))
         _check_labels(filled)
         _check_input(filled)
         _check_files(filled)
-        check_decoder(filled)
+        check_decoder(filled.decoder)
         _check_engine(filled)
         if not filled.dry_run:
-            check_folders(filled)
+            check_folders(filled.results_dir, None if filled.no_cache else filled.cache_dir)
         return filled
 
 
@@ -473,6 +474,7 @@ def _check_labels(config: EvaluateConfig) -> None:
     from vidbench import models
     from vidbench.data import catalog
 
+    assert config.dataset, "card_defaults fills it in"
     card, dataset = models.find_card(config.model, config.weights), catalog.find_dataset(config.dataset)
     if config.new_head and config.label_map:
         raise OptionError("new_head", "has the dataset's classes, so there is nothing for --label-map to join")
@@ -595,7 +597,7 @@ def translate_old_flags(given: dict[str, Given]) -> tuple[dict[str, Given], list
     result = {flag: item for flag, item in given.items() if flag not in OLD_FLAGS}
     notes = []
 
-    def becomes(flags: Sequence[str], new: str, value: str) -> None:
+    def becomes(flags: Sequence[str], new: str, value: str | list | bool) -> None:
         typed = " ".join(f"--{flag[2:].replace('-', '_')} {printable(old[flag].value, 60)}" for flag in flags)
         place = old[flags[0]].place
         if new in result:
@@ -628,7 +630,7 @@ def _old_model(old: dict[str, Given]) -> str:
                 f"{old[flag].place}: {typed} must be {' or '.join(values)}, not {quoted(old[flag].value)}; "
                 "other models are chosen by --model NAME"
             )
-    return OLD_MODELS[old["--model-type"].value, old["--model-trained-on"].value]
+    return OLD_MODELS[str(old["--model-type"].value), str(old["--model-trained-on"].value)]
 
 
 def _old_dataset(item: Given) -> str:

@@ -74,7 +74,8 @@ def default_layer(model, pixels: np.ndarray) -> tuple[str, bool]:
     """
     import torch
 
-    module, seen = _module(model), [None]
+    module = _module(model)
+    seen: list[tuple[str, bool] | None] = [None]
 
     def watch(name):
         def hook(_, arguments, output):
@@ -203,7 +204,7 @@ def _scores_of_view(model):
 
 def _is_map(value, num_frames: int) -> bool:
     """Whether a value is a feature map with a grid: (1, C, t, h, w), or (T, C, h, w) for frames apart."""
-    shape = getattr(value, "shape", ())
+    shape: tuple[int, ...] = getattr(value, "shape", ())
     if len(shape) == 5:
         return shape[0] == 1 and shape[-1] * shape[-2] > 1
     return len(shape) == 4 and shape[0] == num_frames and shape[-1] * shape[-2] > 1
@@ -211,7 +212,7 @@ def _is_map(value, num_frames: int) -> bool:
 
 def _are_tokens(value, num_frames: int) -> bool:
     """Whether a value is a row of tokens (N, L, C) in which space has no axes of its own; not one row a frame."""
-    shape = getattr(value, "shape", ())
+    shape: tuple[int, ...] = getattr(value, "shape", ())
     return len(shape) == 3 and shape[1] > num_frames
 
 

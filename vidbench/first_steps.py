@@ -49,7 +49,7 @@ def find_rate(config, module: TrainedNetwork, loader, folder: Path, device: str,
     """Lightning's range test: the rate at which the loss falls fastest."""
     import tempfile
 
-    from lightning.pytorch.tuner import Tuner
+    from lightning.pytorch.tuner.tuning import Tuner
 
     with tempfile.TemporaryDirectory() as scratch, quiet_lightning():
         trainer = make_trainer(

@@ -199,6 +199,7 @@ def option(kind: Callable, help: str, *, group: str, default=dataclasses.MISSING
     return dataclasses.field(default=default, metadata=metadata)
 
 
+@dataclass(frozen=True)
 class Options:
     """Base of a frozen dataclass whose fields are made by ``option``: checks every value when built."""
 

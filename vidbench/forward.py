@@ -46,7 +46,9 @@ class TorchNetwork:
         self.spec, self.device = spec, device
         self.module = module.eval().requires_grad_(False).to(device)
         self.seconds = {"transform": 0.0, "transfer": 0.0, "forward": 0.0}
-        self.halved, self._staging, self._constants = 0, None, {}
+        self.halved = 0
+        self._staging: Staging | None = None
+        self._constants: dict = {}
         self.configure(precision, memory_format)
 
     def configure(self, precision: str, memory_format: str) -> None:
@@ -197,8 +199,8 @@ class Scores:
     """
 
     def __init__(self, scores, counts: list[int], clock: StageClock, seconds: dict, held=None):
-        self._scores, self._counts, self._clock, self._seconds = scores, counts, clock, seconds
-        self._held = held
+        self._scores, self._counts, self._seconds, self._held = scores, counts, seconds, held
+        self._clock: StageClock | None = clock
 
     def result(self) -> list[np.ndarray]:
         """One float32 array (V, K) a video; waits for a GPU."""
@@ -256,8 +258,8 @@ def tune(model, pixels: list[np.ndarray], batch_size: int, precision="auto", cac
     default = ("fp32" if precision == "auto" else precision, "contiguous")
     network.configure(*default)
     cache_file = tuning_file() if cache_file is None else cache_file
-    views = [view for video in pixels for view in video][:batch_size]
-    views = np.stack([view for view in views if len(view) == len(views[0])])
+    first = [view for video in pixels for view in video][:batch_size]
+    views = np.stack([view for view in first if len(view) == len(first[0])])
     key = _tuning_key(model, views.shape, precision)
     tuning = _stored(cache_file, key)
     if tuning is None:
@@ -412,7 +414,7 @@ def _choices(network: TorchNetwork, precision: str, default: tuple) -> list[tupl
     return [(p, f) for p in precisions for f in reversed(formats) if (p, f) != default]
 
 
-def _measure(network: TorchNetwork, views: np.ndarray, default: tuple, choices: list) -> Tuning:
+def _measure(network: TorchNetwork, views: np.ndarray, default: tuple[str, str], choices: list) -> Tuning:
     one = _timed(network, views[:1], default)
     some = views[: max(1, min(len(views), int(MEASURED_S / one)))]
     seconds = {default: _timed(network, some, default)}
@@ -420,12 +422,12 @@ def _measure(network: TorchNetwork, views: np.ndarray, default: tuple, choices: 
         return Tuning(*default, {" ".join(default): round(seconds[default] / len(some), 5)}, origin="default")
     seconds |= {choice: _timed(network, some, choice) for choice in choices}
     same = [choice for choice in seconds if choice[0] == default[0]]
-    best, difference = min(same, key=seconds.get), None
+    best, difference = min(same, key=seconds.__getitem__), None
     if seconds[best] > WORTH_IT * seconds[default]:
         best = default
     lower = [choice for choice in choices if choice[0] != default[0] and seconds[choice] <= WORTH_IT * seconds[best]]
     if lower:
-        choice = min(lower, key=seconds.get)
+        choice = min(lower, key=seconds.__getitem__)
         difference = _difference(_scores(network, views, best), _scores(network, views, choice))
         best = choice if difference <= BF16_TOLERANCE else best
     named = {" ".join(choice): round(value / len(some), 5) for choice, value in seconds.items()}
@@ -503,6 +505,8 @@ def _read_tunings(cache_file) -> dict:
 
 def _stored(cache_file, key: str) -> Tuning | None:
     found = _read_tunings(cache_file).get(key) if cache_file else None
+    if not isinstance(found, dict):
+        return None
     try:
         tuning = Tuning(**{**found, "origin": "stored"})
     except TypeError:

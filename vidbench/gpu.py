@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 
 class StageClock:
@@ -19,7 +23,10 @@ class StageClock:
     """
 
     def __init__(self, device: str):
-        self.device, self._seconds, self._marks, self._end = device, {}, [], None
+        self.device = device
+        self._seconds: dict[str, float] = {}
+        self._marks: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
+        self._end: torch.cuda.Event | None = None
 
     @contextlib.contextmanager
     def stage(self, name: str):
@@ -64,7 +71,8 @@ class Staging:
 
         self.device, self._turn = device, 0
         self._stream = torch.cuda.Stream(device)
-        self._pinned, self._copied = [None, None], [None, None]
+        self._pinned: list[torch.Tensor | None] = [None, None]
+        self._copied: list[torch.cuda.Event | None] = [None, None]
 
     def copy(self, arrays: list[np.ndarray]):
         """Uint8 arrays of one shape, stacked, as a tensor on the device that later work may use at once.
@@ -110,11 +118,12 @@ class Staging:
         import torch
 
         self._turn = 1 - self._turn
-        if self._copied[self._turn] is not None:
-            self._copied[self._turn].synchronize()
-        if self._pinned[self._turn] is None or len(self._pinned[self._turn]) < size:
-            self._pinned[self._turn] = torch.empty(size, dtype=torch.uint8, pin_memory=True)
-        return self._pinned[self._turn]
+        copied, memory = self._copied[self._turn], self._pinned[self._turn]
+        if copied is not None:
+            copied.synchronize()
+        if memory is None or len(memory) < size:
+            memory = self._pinned[self._turn] = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+        return memory
 
 
 def pinned(shape: tuple[int, ...]) -> np.ndarray:
@@ -149,7 +158,7 @@ def synchronise(device: str) -> None:
         torch.mps.synchronize()
 
 
-def _mark(device: str):
+def _mark(device: str) -> torch.cuda.Event:
     """An event at the current end of the device's work."""
     import torch
 

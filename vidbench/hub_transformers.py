@@ -57,7 +57,7 @@ def build_classifier(num_classes: int, *, model_type: str, **config):
     unknown = sorted(config.keys() - _fields(model_type))
     if unknown:
         raise ConfigError(f"A {model_type} network has no option {printable(unknown[0], 60)!r}.")
-    settings = CONFIG_MAPPING[model_type](**config, num_labels=num_classes)
+    settings = CONFIG_MAPPING[model_type](**{**config, "num_labels": num_classes})
     module = AutoModelForVideoClassification.from_config(settings)
     module.register_forward_pre_hook(_check_input)
     module.register_forward_hook(_logits_only)
@@ -395,7 +395,7 @@ def from_videomae(tensors: dict, shapes: dict) -> dict:
         **{f"attn.{name}": f"attention.attention.{name}" for name in ("query", "key", "value")},
         **_INSIDE_A_BLOCK,
     }
-    split = {}
+    split: dict = {}
     for key, value in tensors.items():
         if key.endswith("attn.qkv.weight"):
             stem = key.removesuffix("qkv.weight")

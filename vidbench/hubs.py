@@ -123,6 +123,7 @@ class SavedModel:
     """
 
     tunable, precision, memory_format = False, "fp32", "contiguous"
+    wanted: str  # signatures that a kind looks for, in words
 
     def __init__(self, folder, spec: InputSpec, *, device: str = "cpu"):
         self.spec, self.device = spec, device
@@ -130,7 +131,7 @@ class SavedModel:
         tf = _tensorflow()
         try:
             # A TF-Hub module of TensorFlow 1 holds several graphs; the one without a tag is for use.
-            tags = [] if (Path(folder) / "tfhub_module.pb").is_file() else None
+            tags: list[str] | None = [] if (Path(folder) / "tfhub_module.pb").is_file() else None
             self._model = tf.saved_model.load(str(folder), tags)  # its functions live as long as it does
             signatures = {name: Signature.of(made) for name, made in self._model.signatures.items()}
         except (OSError, ValueError, LookupError, AttributeError, tf.errors.OpError) as problem:
@@ -144,7 +145,7 @@ class SavedModel:
 
     def logits(self, pixels: list[np.ndarray], batch_size: int) -> list[np.ndarray]:
         """Scores of every view; as ``TorchNetwork.logits``. Views of one size after another share a batch."""
-        scores = []
+        scores: list[np.ndarray] = []
         for _, group in itertools.groupby((view for video in pixels for view in video), lambda view: view.shape):
             alike = list(group)
             for start in range(0, len(alike), batch_size):
@@ -163,7 +164,8 @@ class SavedModel:
     def _clips(self, views: np.ndarray):
         """The tensor that the program takes."""
         start = time.perf_counter()
-        clips = (views.astype(np.float32) / 255 - np.float32(self.spec.mean)) / np.float32(self.spec.std)
+        mean, std = np.asarray(self.spec.mean, np.float32), np.asarray(self.spec.std, np.float32)
+        clips = (views.astype(np.float32) / 255 - mean) / std
         self.seconds["transform"] += time.perf_counter() - start
         return _tensorflow().constant(clips)
 
@@ -214,8 +216,10 @@ class HubI3D(SavedModel):
 
     def _choose(self, signatures: dict[str, Signature]) -> bool:
         found = signatures.get("default")
-        self._function = found and found.function
-        return found is not None and "default" in found.outputs
+        if found is None:
+            return False
+        self._function = found.function
+        return "default" in found.outputs
 
     def _score(self, views: np.ndarray) -> np.ndarray:
         with self._computing(views):

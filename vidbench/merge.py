@@ -24,8 +24,8 @@ from vidbench.scores import open_logits
 from vidbench.utils import printable, write_json
 
 # What may differ between runs that are merged: which part of the data they were, and where it lay.
-PARTS = ("dataset.shard", "dataset.n_listed", "dataset.n_in_split", "dataset.records_sha256", "dataset.list_sha256")
-PARTS += ("dataset.n_in_list", "dataset.classes", "dataset.limit", "dataset.present_only", "run.device")
+PARTS = ("dataset.shard", "dataset.n_listed", "dataset.n_in_split", "dataset.records_sha256", "dataset.list_sha256",
+         "dataset.n_in_list", "dataset.classes", "dataset.limit", "dataset.present_only", "run.device")  # fmt: skip
 PIECE = 1000  # videos copied at a time
 
 
@@ -68,12 +68,13 @@ def merge(folders: Sequence[str | Path], out: str | Path, *, prefer_predicted: b
     for run in runs[1:]:
         refuse_other_options(runs[0], run)
     shards = [shard_of(run) for run in runs]
-    if any(shards) and not all(shards):
+    known = [shard for shard in shards if shard]
+    if known and None in shards:
         whole = runs[shards.index(None)]
         raise RunError(f"{printable(whole.folder)} is no shard, and others are: merge the shards alone")
     chosen, repeated = choose_rows(runs, prefer_predicted)
-    if all(shards):
-        manifest, order = whole_list(runs, shards), list_order(runs, shards, chosen)
+    if known:
+        manifest, order = whole_list(runs, known), list_order(runs, known, chosen)
     else:
         manifest, order = union_list(runs, chosen), list(chosen)
     write_run(Path(out), runs, manifest, [chosen[key] for key in order])
@@ -189,7 +190,7 @@ def list_order(runs: Sequence[Run], shards: Sequence[tuple[int, int]], chosen: d
             key = (row.video_id, seen.setdefault(row.video_id, 0))
             seen[row.video_id] += 1
             places[key] = place_in_list(row.index, shard, batch_size)
-    return sorted(chosen, key=places.get)
+    return sorted(chosen, key=places.__getitem__)
 
 
 def union_list(runs: Sequence[Run], chosen: dict) -> dict:

@@ -15,16 +15,14 @@ from vidbench.data import mini
 from vidbench.data.decode import read_clip
 from vidbench.data.process import resize, target_size
 from vidbench.data.sample import middle_indices
-from vidbench.metrics import percent, proportion
+from vidbench.intervals import proportion
+from vidbench.metrics import percent
 from vidbench.records import ConfigError, InputSpec
 from vidbench.utils import atomic_writer, nearest_hint, sha256_of_file, write_json
 
 # 160x120 halved exactly: bilinear scaling then averages four pixels, and nothing folds over.
-GEOMETRY = {"resize": (60, 80), "crop": (56, 72), "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
-SPECS = {
-    "mini2d": InputSpec(num_frames=8, frame_rate=None, sampling="uniform", layout="NCHW", **GEOMETRY),
-    "mini_r2plus1d": InputSpec(num_frames=16, frame_rate=None, sampling="uniform", layout="NCTHW", **GEOMETRY),
-}
+MINI2D = InputSpec(8, None, (60, 80), (56, 72), (0.5,) * 3, (0.25,) * 3, sampling="uniform", layout="NCHW")
+SPECS = {"mini2d": MINI2D, "mini_r2plus1d": dataclasses.replace(MINI2D, num_frames=16, layout="NCTHW")}
 TRAIN_FRAMES = 32  # read of each training clip; augmentation picks from them
 
 
@@ -84,10 +82,12 @@ def load_clips(paths: Sequence[Path], num_frames: int, size: int | tuple[int, in
     out = None
     for number, path in enumerate(paths):
         frames = read_clip(path, lambda table: middle_indices(table.num_frames, num_frames)).frames
-        frames = resize(frames, target_size(*frames.shape[1:3], size))
+        _, h, w, _ = frames.shape
+        frames = resize(frames, target_size(h, w, size))
         if out is None:
             out = np.empty((len(paths), *frames.shape), np.uint8)
         out[number] = frames
+    assert out is not None, "at least one clip"
     return out
 
 
@@ -272,7 +272,7 @@ def order_report(scores: np.ndarray, labels: np.ndarray) -> dict:
     names = np.array(mini.CLASSES)
     right = scores.argmax(1) == labels
     appearance = np.isin(labels, [mini.CLASSES.index(name) for name in mini.APPEARANCE])
-    report = {
+    report: dict = {
         "top1": _share(right),
         "appearance": _share(right[appearance]),
         "order": _share(right[~appearance]),
@@ -297,7 +297,7 @@ def report_lines(report: dict) -> str:
     return text + "".join(f"\n    {pair} {percent(value)}, n={value['n']}" for pair, value in pairs)
 
 
-def _share(right: np.ndarray) -> dict:
+def _share(right: np.ndarray) -> dict | None:
     return proportion(int(np.sum(right)), len(right))
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib.util
 import os
 import re
+from typing import TypedDict
 
 from vidbench.data.corrupt import parse_corrupt
 from vidbench.data.parents import SHIPPED
 from vidbench.data.retime import parse_temporal
-from vidbench.flags import OptionError, Options, check_folder, path, quoted, whole
+from vidbench.flags import OptionError, check_folder, path, quoted, several, whole
 from vidbench.records import DECODER_MODULES, ConfigError, VidbenchError
 from vidbench.remote import is_remote
 from vidbench.utils import printable
@@ -43,6 +43,7 @@ def batch_size(value) -> int | str:
     return value if value == "auto" else whole(1, 4096, "auto")(value)
 
 
+@several
 def devices(value) -> tuple[str, ...]:
     """``all``, or several devices, a GPU by its number or its name; commas or spaces between them."""
     words = [word for item in ((value,) if isinstance(value, str) else value) for word in str(item).split(",")]
@@ -50,9 +51,6 @@ def devices(value) -> tuple[str, ...]:
     if named == ("all",) or (named and all(re.fullmatch(r"cpu|cuda:[0-9]{1,3}", word) for word in named)):
         return named
     raise ValueError(f"must be all, or GPUs such as 0,1, not {quoted(','.join(words))}")
-
-
-devices.several = True
 
 
 def folder_name(value) -> str:
@@ -100,8 +98,17 @@ def num_frames(value) -> int | None:
     return None if value in ("all", None) else whole(1, 100_000, "all")(value)
 
 
-def with_card_defaults(config: Options) -> Options:
-    """A configuration with full names of model and dataset, their usual split and folder; else ``OptionError``."""
+class CardDefaults(TypedDict):
+    """Options that a card fills in."""
+
+    model: str
+    dataset: str
+    split: str
+    data_dir: str
+
+
+def card_defaults(config) -> CardDefaults:
+    """Full names of the model and dataset of a configuration, their usual split and folder; else ``OptionError``."""
     from vidbench import models
     from vidbench.data import catalog
 
@@ -117,7 +124,7 @@ def with_card_defaults(config: Options) -> Options:
     if not 1 <= config.fold <= max(1, dataset.folds):
         raise OptionError("fold", f"must be from 1 to {max(1, dataset.folds)} for {dataset.name}, not {config.fold}")
     data_dir = config.data_dir or str(dataset.default_dir)
-    return dataclasses.replace(config, model=card.name, dataset=dataset.name, split=split, data_dir=data_dir)
+    return {"model": card.name, "dataset": dataset.name, "split": split, "data_dir": data_dir}
 
 
 def check_weights(value: str | None) -> None:
@@ -140,17 +147,18 @@ def started_at(value: str) -> str:
     return "an absolute path" if os.path.isabs(value) else f"looked for from {printable(os.getcwd(), 160)}"
 
 
-def check_decoder(config: Options) -> None:
-    """Raises ``OptionError`` where the decoder of a configuration is not installed."""
-    if importlib.util.find_spec(DECODER_MODULES[config.decoder]) is None:
-        raise OptionError("decoder", f"{config.decoder} is not installed here; pyav is, and is exact")
+def check_decoder(name: str) -> None:
+    """Raises ``OptionError`` where a decoder is not installed."""
+    if importlib.util.find_spec(DECODER_MODULES[name]) is None:
+        raise OptionError("decoder", f"{name} is not installed here; pyav is, and is exact")
 
 
-def check_folders(config: Options) -> None:
-    """Raises ``OptionError`` where results or clips cannot be written to the folders of a configuration."""
-    names = () if is_remote(config.results_dir) else ("results_dir",)
-    for name in names if config.no_cache else (*names, "cache_dir"):
-        check_folder(name, getattr(config, name))
+def check_folders(results_dir: str, cache_dir: str | None) -> None:
+    """Raises ``OptionError`` where results, or clips for a cache, cannot be written to their folders."""
+    if not is_remote(results_dir):
+        check_folder("results_dir", results_dir)
+    if cache_dir is not None:
+        check_folder("cache_dir", cache_dir)
 
 
 @contextlib.contextmanager

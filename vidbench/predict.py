@@ -173,7 +173,8 @@ def predict_over_time(
             found = _score_windows(model, video, window_s, stride_s, batch_size)
         if found is None:
             raise UnreadableVideo("decode_error", "its pictures were counted twice and differ each time")
-        return Timeline(model.labels, *found, video.info, video.status, video.reason)
+        windows_s, scores = found
+        return Timeline(model.labels, windows_s, scores, video.info, video.status, video.reason)
 
 
 def actions_in(windows_s: np.ndarray, truth) -> list[tuple[str, ...]]:
@@ -296,11 +297,11 @@ class LabelMap:
         """
         dataset_labels, model_labels = tuple(dataset_labels), tuple(model_labels)
         places = {name: place for place, name in enumerate(model_labels)}
-        lists = catalog.name_of_list(dataset_labels), catalog.name_of_list(model_labels)
-        also: dict[str, list[str]] = {name: [known] for name, known in catalog.load_aliases(lists[1] or "").items()}
-        for alias, name in catalog.load_aliases(lists[0] or "").items():
+        ours, theirs = catalog.name_of_list(dataset_labels), catalog.name_of_list(model_labels)
+        also: dict[str, list[str]] = {name: [known] for name, known in catalog.load_aliases(theirs or "").items()}
+        for alias, name in catalog.load_aliases(ours or "").items():
             also.setdefault(name, []).append(alias)
-        for join in catalog.load_joins(*lists) if all(lists) else ():
+        for join in catalog.load_joins(ours, theirs) if ours and theirs else ():
             if join.kind in JOINED:
                 also.setdefault(join.name, []).append(join.other)
         columns = _same_names(dataset_labels, model_labels)

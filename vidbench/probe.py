@@ -144,7 +144,7 @@ def probe(model, sample: Sample, batch_size: int = 8) -> list[Finding]:
     if not np.isfinite(own).all():
         return [Finding("output", False, "the network gives NaN or infinity; look at its weights and its input first")]
     found = explanations(sample, (), own)
-    tried = {(): own}
+    tried: dict[tuple[Change, ...], np.ndarray] = {(): own}
     if not found[0].right.all():  # where all are right nothing can do better
         for changes in ways(model, sample, batch_size, tried):
             found += explanations(sample, changes, tried[changes])
@@ -171,7 +171,7 @@ def single_changes(model) -> list[Change]:
                 "normalisation",
                 f"pixels as {name}",
                 f"put mean={_listed(mean)}, std={_listed(std)} on the card",
-                lambda s, mean=mean, std=std: replace(s, mean=mean, std=std),
+                _with_norm(mean, std),
             )
             for name, (mean, std) in NORMS.items()
             if not np.allclose([*mean, *std], [*spec.mean, *spec.std], rtol=0.02, atol=1e-3)
@@ -192,6 +192,10 @@ def _with_layout(layout: str) -> Callable[[InputSpec], InputSpec]:
     return lambda spec: replace(spec, layout=layout)
 
 
+def _with_norm(mean: tuple[float, ...], std: tuple[float, ...]) -> Callable[[InputSpec], InputSpec]:
+    return lambda spec: replace(spec, mean=mean, std=std)
+
+
 def ways(model, sample: Sample, batch_size: int, tried: dict) -> list[tuple[Change, ...]]:
     """Changes that the network accepts, each alone, then the best normalisation with each of the others.
 
@@ -202,7 +206,9 @@ def ways(model, sample: Sample, batch_size: int, tried: dict) -> list[tuple[Chan
         tried: gets the probabilities (N, K) by changes.
     """
     singles = single_changes(model)
-    accepted = [(change,) for change in singles if _try(model, sample, (change,), batch_size, tried)]
+    accepted: list[tuple[Change, ...]] = [
+        (change,) for change in singles if _try(model, sample, (change,), batch_size, tried)
+    ]
     norms = [changes for changes in accepted if changes[0].stage == "normalisation"]
     if norms:
         best = max(norms, key=lambda changes: max(e.right.sum() for e in explanations(sample, changes, tried[changes])))

@@ -155,8 +155,8 @@ def videos(row: Published, manifest: Mapping, metrics: Mapping, ledger: Mapping)
         limits.append("one shard of the list")
     if any(not part.get("shard") for part in _section(manifest, "merged").get("parts") or ()):
         limits.append("a union of parts, which may not be the whole split")
-    if number := (metrics.get("statuses") or {}).get("nonfinite"):
-        limits.append(f"the network gave NaN or infinity for {number} videos, counted as wrong")
+    if nonfinite := (metrics.get("statuses") or {}).get("nonfinite"):
+        limits.append(f"the network gave NaN or infinity for {nonfinite} videos, counted as wrong")
     return differs, limits
 
 

@@ -108,10 +108,10 @@ def _parse(line: dict[str, str]) -> Published:
     values: dict = dict(line)
     values["digits"] = len(line["top1"].partition(".")[2])
     values["cards"] = tuple(line["cards"].split())
-    for names, kind in ((_WHOLE, int), (_REAL, float)):
-        values |= {name: kind(line[name]) if line[name] else None for name in names}
-    for names, kind in ((_PIXELS, int), (_COLOURS, float)):
-        values |= {name: tuple(map(kind, line[name].split())) for name in names}
+    values |= {name: int(line[name]) if line[name] else None for name in _WHOLE}
+    values |= {name: float(line[name]) if line[name] else None for name in _REAL}
+    values |= {name: tuple(map(int, line[name].split())) for name in _PIXELS}
+    values |= {name: tuple(map(float, line[name].split())) for name in _COLOURS}
     return Published(**values)
 
 
@@ -160,7 +160,10 @@ def recorded_with(card: str) -> tuple[Published, ...]:
     return (
         Published(
             **{name: seen[name] for name in names},
-            **{name: tuple(seen[name]) for name in ("resize", "crop", "mean", "std")},
+            resize=tuple(seen["resize"]),
+            crop=tuple(seen["crop"]),
+            mean=tuple(seen["mean"]),
+            std=tuple(seen["std"]),
             id=f"{card}-shipped",
             cards=(card,),
             model=card,

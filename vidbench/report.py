@@ -231,7 +231,8 @@ def _pair(value) -> tuple:
 def stage_seconds(manifest: dict, timing: dict | None = None) -> dict[str, float]:
     """Seconds by stage, those that were measured and above 0; ``wall`` among them."""
     timing = timing or section(manifest, "timing")
-    seconds = timing.get("seconds") if isinstance(timing.get("seconds"), dict) else timing
+    found = timing.get("seconds")
+    seconds = found if isinstance(found, dict) else timing
     known = {stage: seconds.get(stage) for stage in (*STAGES, "wall")}
     return {stage: float(value) for stage, value in known.items() if isinstance(value, (int, float)) and value > 0}
 
@@ -437,7 +438,7 @@ def probabilities(metrics: dict, manifest: dict) -> dict:
     from markupsafe import Markup  # comes with jinja2, which render loads when it is called
 
     found, rungs = metrics.get("calibration"), metrics.get("view_ladder")
-    content = {"calibration": None, "reliability": [], "risk": None, "risks": [], "ladder": None}
+    content: dict = {"calibration": None, "reliability": [], "risk": None, "risks": [], "ladder": None}
     if found:
         right = sum(line["accuracy"] * line["n"] for line in found["reliability"]) / found["n"]
         content["calibration"] = {**found, "accuracy": right, "guessing": np.log(max(1, metrics["n_classes"]))}
@@ -463,8 +464,10 @@ def render(content: dict, template: str = "report.html.j2") -> str:
     from markupsafe import Markup
 
     loader = jinja2.FileSystemLoader(TEMPLATES)
-    strict = {"autoescape": True, "finalize": clean, "undefined": jinja2.StrictUndefined}
-    jinja = jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, **strict)
+    jinja = jinja2.Environment(
+        loader=loader, trim_blocks=True, lstrip_blocks=True, autoescape=True, finalize=clean,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
     jinja.filters |= {"percent": percent, "pct": lambda value: f"{100 * value:.1f}", "points": points}
     script = {"script": Markup(table_script()), "script_source": script_source()}
     return jinja.get_template(template).render({**content, **script}) + "\n"
@@ -561,11 +564,11 @@ def protocol_table(manifest: dict) -> list[tuple[str, str]]:
         "Labels": _label_words(manifest),
         "Asked for": asked_words(manifest),
         "Frames of a view": frames_words(spec),
-        "Chosen": SAMPLING.get(spec.get("sampling"), spec.get("sampling")),
+        "Chosen": SAMPLING.get(spec.get("sampling", ""), spec.get("sampling")),
         "Optical flow": decode.get("flow"),
         "Views": views_words(spec) if spec else None,
         "Views averaged as": spec.get("average"),
-        "Short videos": SHORT.get(spec.get("short"), spec.get("short")),
+        "Short videos": SHORT.get(spec.get("short", ""), spec.get("short")),
         "Resize": _resize_words(spec.get("resize")),
         "Crop": " x ".join(str(side) for side in _pair(spec.get("crop"))) + " pixels" if spec.get("crop") else None,
         "Mean, deviation": " / ".join(
@@ -579,7 +582,7 @@ def protocol_table(manifest: dict) -> list[tuple[str, str]]:
         ),
         "Precision": " ".join(_value(run[name]) for name in ("precision", "memory_format") if run.get(name)),
         "Batch": f"{run['batch_size']} videos on {run.get('device', '?')}" if run.get("batch_size") else None,
-        "As on the model's card": {True: "yes", False: "no"}.get(asked.get("on_card")),
+        "As on the model's card": {True: "yes", False: "no", None: ""}.get(asked.get("on_card")),
     }
     return [(name, str(text)) for name, text in table.items() if text]
 
@@ -778,7 +781,7 @@ def confusion(matrix: np.ndarray, labels: Sequence[str]) -> dict | None:
     whole = len(occur) <= MAX_MATRIX
     shown = occur if whole else np.sort(most_confused_classes(square, NUM_CONFUSED))
     lines = []
-    for index in shown:
+    for index in shown.tolist():
         total = max(1, int(matrix[index].sum()))
         cells = [
             {"count": int(count), "shade": int(np.ceil(8 * count / total)), "right": column == index}
@@ -786,7 +789,7 @@ def confusion(matrix: np.ndarray, labels: Sequence[str]) -> dict | None:
         ]
         rest = int(square[index].sum()) - sum(cell["count"] for cell in cells)
         lines.append({"label": labels[index], "cells": cells, "rest": rest, "lost": int(matrix[index, -1])})
-    return {"classes": [labels[index] for index in shown], "lines": lines, "whole": whole}
+    return {"classes": [labels[index] for index in shown.tolist()], "lines": lines, "whole": whole}
 
 
 def most_confused_classes(square: np.ndarray, number: int) -> np.ndarray:

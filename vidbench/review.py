@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import filelock
+import numpy as np
 
 from vidbench.intervals import paired_difference, proportion
 from vidbench.metrics import has_label, is_correct, percent
@@ -274,12 +275,12 @@ def rescore(rows: Sequence[Row], verdicts: Mapping[str, Verdict], *, k: int = 1)
     on = {row.index: verdicts[row.video_id] for row in counted if row.video_id in verdicts}
     right = {row.index: is_correct(row, k) for row in counted}
     again = {row.index: _right_again(row, on.get(row.index), k) for row in counted}
-    kept = [index for index, value in again.items() if value is not None]
+    kept = [value for value in again.values() if value is not None]
     kinds = Counter(verdict.verdict for verdict in on.values())
     return Rescored(
         k=k,
         listed=proportion(sum(right.values()), len(right)),
-        rescored=proportion(sum(again[index] for index in kept), len(kept)),
+        rescored=proportion(sum(kept), len(kept)),
         counts={name: kinds[name] for name in VERDICTS if kinds[name]},
         num_left_out=len(counted) - len(kept),
         num_on_wrong=sum(not right[index] for index in on),
@@ -413,8 +414,8 @@ def compare(a: Sequence[Row], b: Sequence[Row]) -> Comparison:
     pairs = tuple((row, theirs[key]) for key, row in ours.items() if key in theirs)
     if not pairs:
         raise RunError("the two runs share no labelled video, so there is nothing to compare; evaluate the same split")
-    right = [[is_correct(row, 1) for row in rows] for rows in zip(*pairs)]
-    difference = paired_difference(*right, groups=[row.group for row, _ in pairs])
+    right_a, right_b = (np.array([is_correct(row, 1) for row in rows]) for rows in zip(*pairs))
+    difference = paired_difference(right_a, right_b, groups=[row.group for row, _ in pairs])
     return Comparison(pairs, len(ours) - len(pairs), len(theirs) - len(pairs), difference)
 
 

@@ -49,7 +49,7 @@ def study(config, progress=None) -> Robustness:
     """
     names, levels = tuple(dict.fromkeys(config.corruptions)), tuple(dict.fromkeys(config.severities))
     single = single_frame_model(config.single_frame, config.model, config.weights)
-    models = [{}] + ([beside(config, single)] if single else [])
+    models: list[dict] = [{}, beside(config, single)] if single else [{}]
     kinds = [None, *(f"{name}:{level}" for name in names for level in levels)]
     folder = str(Path(config.out) / "runs")
     asked = [
@@ -132,12 +132,13 @@ def text(found: Robustness) -> str:
     """Tables for a terminal: top-1 by severity, and the corruption error."""
     width, lines = max(len(line["corruption"]) for line in found.models[0]["lines"]), []
     for place, model in enumerate(found.models):
-        last = "      CE" if found.errors and not place else ""
+        errors = None if place else found.errors
+        last = "      CE" if errors else ""
         lines.append(f"top-1 of {model['name']} on {model['plain']['n']} videos; unchanged {percent(model['plain'])}")
         lines.append(f"  {'severity':{width}}  " + "  ".join(f"{level:5d}" for level in found.severities) + last)
         for line in model["lines"]:
             figures = "  ".join(f"{100 * cell['accuracy']['value']:5.1f}" for cell in line["cells"])
-            error = f"  {found.errors[line['corruption']]:6.2f}" if last else ""
+            error = f"  {errors[line['corruption']]:6.2f}" if errors else ""
             lines.append(f"  {line['corruption']:{width}}  {figures}{error}")
     lines += [f"{name:<11}{words}" for name, words in unchanged_facts(found.plain).items()]
     return "\n".join([*lines, mean_words(found)])

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def results_in(out: str | os.PathLike):
+def results_in(out: str | os.PathLike) -> Iterator[Path]:
     """A folder for results, made; ``RunError`` that names ``--out`` where the block cannot write to it."""
     out = Path(out)
     try:

@@ -43,9 +43,9 @@ class EpochOrder(Sampler):
         *,
         seed: int,
         balanced: bool = False,
-        weights: Sequence[float] | None = None,
+        weights: Sequence[float] | np.ndarray | None = None,
         num_views: int = 1,
-        difficulty: Sequence[float] | None = None,
+        difficulty: Sequence[float] | np.ndarray | None = None,
         easy_epochs: int = 0,
     ):
         self.labels, self.seed, self.num_views, self.epoch = np.asarray(labels), seed, num_views, 0
@@ -61,7 +61,8 @@ class EpochOrder(Sampler):
         return len(self.labels) * self.num_views
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        rng, before = np.random.default_rng([self.seed, self.epoch]), Counter()
+        rng = np.random.default_rng([self.seed, self.epoch])
+        before: Counter[int] = Counter()
         for number in self._numbers(rng).tolist():
             yield self.epoch, number, before[number]
             before[number] += 1
@@ -84,7 +85,7 @@ class EpochOrder(Sampler):
         return easy if easy.any() else allowed
 
 
-def _chances(labels: np.ndarray, balanced: bool, weights: Sequence[float] | None) -> np.ndarray | None:
+def _chances(labels: np.ndarray, balanced: bool, weights: Sequence[float] | np.ndarray | None) -> np.ndarray | None:
     if not balanced and weights is None:
         return None
     chances = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
@@ -98,8 +99,8 @@ def _chances(labels: np.ndarray, balanced: bool, weights: Sequence[float] | None
 
 def _rank_in_class(labels: np.ndarray, difficulty: np.ndarray) -> np.ndarray:
     """The share of its class that is easier than a video, float (n,) in [0, 1); ties go by place in the list."""
-    order, seen, counts = np.argsort(difficulty, kind="stable"), Counter(), np.bincount(labels)
-    rank = np.zeros(len(labels))
+    order, counts, rank = np.argsort(difficulty, kind="stable"), np.bincount(labels), np.zeros(len(labels))
+    seen: Counter[int] = Counter()
     for number in order:
         label = labels[number]
         rank[number] = seen[label] / counts[label]
@@ -175,8 +176,8 @@ def read_weights(path: str | Path, records: Sequence[VideoRecord]) -> np.ndarray
 
 def _weight(text: str | None, place: str) -> float:
     try:
-        value = float(text)
-    except (TypeError, ValueError):
+        value = float(text or "")
+    except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
         raise AnnotationError(f"{place}: a weight must be a number of at least 0, not {printable(text, 40)!r}")

@@ -50,18 +50,22 @@ def study(config, progress=None) -> Study:
         VidbenchError: something asked for cannot be had; finished runs stay.
     """
     single = single_frame_model(config.single_frame, config.model, config.weights)
-    asked = [("plain", {"target": config.target})]
-    asked += [(name, {"temporal": name}) for name in dict.fromkeys(config.changes)]
-    asked += [(single, beside(config, single))] if single else []
+    changes: dict[str, dict] = {"plain": {"target": config.target}}
+    changes |= {name: {"temporal": name} for name in config.changes}
+    changes |= {single: beside(config, single)} if single else {}
     folder = str(Path(config.out) / "runs")
-    asked = [(name, config.evaluation(results_dir=folder, **change)) for name, change in asked]
+    asked = [(name, config.evaluation(results_dir=folder, **change)) for name, change in changes.items()]
     runs = run_variants(asked, progress, keep=("plain", "reverse"))
     plain, changed, alone = runs[0], runs[1 : len(runs) - bool(single)], runs[-1] if single else None
     found = [_against(plain, variant) for variant in changed]
     for line, corrected in zip(found, intervals.holm([line["p"] for line in found])):
         line["holm"] = corrected
     return Study(
-        plain, found, alone and _against(plain, alone), class_lines(plain, changed), any(run.skipped for run in runs)
+        plain,
+        found,
+        _against(plain, alone) if alone else None,
+        class_lines(plain, changed),
+        any(run.skipped for run in runs),
     )
 
 

@@ -49,7 +49,7 @@ def _constants(model, schema):
     for number in range(graph.OperatorsLength()):
         operator = graph.Operators(number)
         code = model.OperatorCodes(operator.OpcodeIndex())
-        names = WANTED.get(_operator_names(schema).get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode())))
+        names = WANTED.get(_operator_names(schema).get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), ""))
         if not names:
             continue
         place = graph.Tensors(operator.Outputs(0)).Name().decode().partition(";")[0]

@@ -130,7 +130,7 @@ def hide(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _timesformer_block(model, layer: int):
     module = getattr(model.network, "module", None)
     config = getattr(module, "config", None)
-    if getattr(config, "model_type", "") != "timesformer":
+    if module is None or getattr(config, "model_type", "") != "timesformer":
         raise ConfigError(f"Attention is read from TimeSformers; {model.card.name} is none.")
     blocks = module.timesformer.encoder.layer
     if not -len(blocks) <= layer < len(blocks):

@@ -51,7 +51,7 @@ from vidbench.trainer import (
     make_trainer,
     quiet_lightning,
 )
-from vidbench.utils import printable, write_json
+from vidbench.utils import printable, usable_cores, write_json
 
 with needs("Training", "train"):
     from lightning.pytorch import callbacks
@@ -191,7 +191,7 @@ def view_workers(config, who: Processes, device: str) -> int:
     """Processes that cut and change clips beside the network: as asked, none on a processor, up to 8 for a GPU."""
     if config.num_workers is not None:
         return config.num_workers
-    return min(8, max(1, evaluate.usable_cores() // who.devices - 1)) if device != "cpu" else 0
+    return min(8, max(1, usable_cores() // who.devices - 1)) if device != "cpu" else 0
 
 
 def make_loader(config, task: Task, kept: train_data.Stored, how, who: Processes, device: str) -> DataLoader:
@@ -260,12 +260,14 @@ def fit(module: TrainedNetwork, loader, best: KeepBest, who: Processes, device: 
 def callbacks_for(best: KeepBest) -> list:
     """What Lightning calls after steps and epochs; the mean of the weights comes before what keeps them."""
     config, last = best.config, best.folder / "last.ckpt"
-    used = [best, Clock(best.tell, config.epochs)]
+    used: list[callbacks.Callback] = [best, Clock(best.tell, config.epochs)]
     used += [callbacks.EMAWeightAveraging(decay=config.ema)] if config.ema else []
     used += [StopEarly("val_top1", mode="max", patience=config.patience)] if config.patience else []
     used += [KeepPlace(last, config.save_steps)]
-    how = {"save_on_train_epoch_end": True, "enable_version_counter": False, "save_top_k": 1}
-    return [*used, callbacks.ModelCheckpoint(last.parent, last.stem, **how)]
+    keep_last = callbacks.ModelCheckpoint(
+        last.parent, last.stem, save_on_train_epoch_end=True, enable_version_counter=False, save_top_k=1
+    )
+    return [*used, keep_last]
 
 
 def check_rank(trainer, who: Processes) -> None:

@@ -35,13 +35,13 @@ from vidbench.option_kinds import (
     READING,
     RESULTS,
     about,
+    card_defaults,
     check_decoder,
     check_folders,
     check_weights,
     device,
     folder_name,
     weights,
-    with_card_defaults,
 )
 from vidbench.records import DECODERS
 
@@ -414,8 +414,6 @@ class TrainConfig(Options):
         switch, "try rising learning rates on a hundred batches and propose one", group=FIRST, default=False
     )
 
-    no_cache = False  # training reads its frames from the cache
-
     def checked(self) -> TrainConfig:
         """This configuration once more, with model, dataset and data folder filled in from the cards.
 
@@ -430,9 +428,9 @@ class TrainConfig(Options):
             card = models.find_card(self.model, self.weights)
         if not card.can_be_random:
             raise OptionError("model", f"needs a network in torch; {card.name} comes as a finished program")
-        filled = dataclasses.replace(with_card_defaults(self), model=card.name)
-        check_decoder(filled)
-        check_folders(filled)
+        filled = dataclasses.replace(self, **card_defaults(self))
+        check_decoder(filled.decoder)
+        check_folders(filled.results_dir, filled.cache_dir)
         if filled.val_split == filled.split and not filled.allow_leak:
             raise OptionError("val_split", f"is the split that trains, {quoted(filled.split)}; see --allow-leak")
         if not 0 < filled.val_share < 1:

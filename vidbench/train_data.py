@@ -137,10 +137,12 @@ def store_videos(
         progress: as for ``vidbench.evaluate.evaluate``.
     """
     kept, skipped, num_bytes, seconds = [], [], 0, []
-    how = {"num_workers": num_workers, "decoder": decoder, "limits": limits, "cache_dir": cache_dir}
     if progress:
         progress.start(len(records), 0)
-    with ViewReader(root, spec, dataset=dataset, _read=read_stored, **how) as reader:
+    with ViewReader(
+        root, spec, num_workers=num_workers, decoder=decoder, limits=limits, cache_dir=cache_dir, dataset=dataset,
+        _read=read_stored,
+    ) as reader:  # fmt: skip
         for number, views in reader.stream(enumerate(records)):
             record = records[number]
             if isinstance(views, UnreadableVideo):
@@ -230,7 +232,7 @@ class TrainingClips(Dataset):
         if self.scores is None:
             return clip, label
         scores = exchange(self.scores[number], self.mirrored) if turned.mirrored else self.scores[number]
-        if turned.backwards:
+        if self.partners is not None and turned.backwards:
             scores = exchange(scores, self.partners)
         return clip, label, torch.from_numpy(scores.copy())
 
@@ -239,8 +241,8 @@ class TrainingClips(Dataset):
         path, known = self.root / self.records[number].path, self._keys
         if self.cache and number not in known:
             known[number] = stored_key(path, self.stored, self.cache, self.decoder)
-        how = {"decoder": self.decoder, "cache": self.cache, "key": known.get(number)}
-        return read_stored(path, self.stored, **how).pixels[0]
+        key = known.get(number)
+        return read_stored(path, self.stored, decoder=self.decoder, cache=self.cache, key=key).pixels[0]
 
 
 def make_loader(
@@ -265,11 +267,11 @@ def make_loader(
             f"{len(clips)} readable training videos are fewer than a batch of {batch_size}{several}: make --batch-size "
             "smaller."
         )
-    workers = {"persistent_workers": True, "multiprocessing_context": "spawn"} if num_workers else {}
     return DataLoader(
         clips,
         batch_sampler=RankBatches(order, batch_size, rank, num_ranks),
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
-        **workers,
+        persistent_workers=num_workers > 0,
+        multiprocessing_context="spawn" if num_workers else None,
     )

@@ -11,7 +11,7 @@ import torch
 
 from vidbench import evaluate, models, train_data, trained
 from vidbench.augment import Augmentation
-from vidbench.data import catalog, index, load
+from vidbench.data import catalog, index, process
 from vidbench.data.stored import BY_COUNT, Timing
 from vidbench.forward import check_precision
 from vidbench.gpu import is_cuda
@@ -167,7 +167,7 @@ def make_spec(card: models.ModelCard, config) -> tuple[InputSpec, int]:
         given["num_frames"] = None
     spec = dataclasses.replace(card.input, **{name: value for name, value in given.items() if value is not None})
     models.check_frames(card, spec.num_frames)
-    load.check_spec(spec)
+    process.check_spec(spec)
     return spec, (config.num_frames or STREAM_FRAMES) if stream else spec.num_frames
 
 

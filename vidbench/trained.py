@@ -118,7 +118,8 @@ def spec_as_json(spec: InputSpec) -> dict:
 
 def spec_from_json(values: dict) -> InputSpec:
     """The input again; raises ``TypeError`` or ``ValueError`` for what is none."""
-    spec = InputSpec(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    fields: dict = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    spec = InputSpec(**fields)
     numbers = (spec.num_frames, *spec.crop, *spec.mean, *spec.std)
     if len(spec.crop) != 2 or not all(isinstance(value, (int, float)) for value in numbers):
         raise ValueError("not an input")

@@ -11,6 +11,7 @@ import time
 import types
 import warnings
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -28,6 +29,8 @@ with needs("Training", "train"):
     from lightning.pytorch import callbacks
     from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]  # Lightning's words for ours
+PRECISIONS: dict[str, Precision] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 CLOCK_STEPS = 20  # after which the time of the whole training is told
 
 
@@ -46,7 +49,8 @@ class KeepBest(callbacks.Callback):
     def __init__(self, config, task: Task, recipe: dict, folder: Path, skipped: int, tell):
         self.config, self.task, self.recipe = config, task, recipe
         self.folder, self.skipped, self.tell = folder, skipped, tell
-        self.best, self.summary, self.metrics = -1.0, "", {}
+        self.best, self.summary = -1.0, ""
+        self.metrics: dict = {}
 
     def state_dict(self) -> dict:
         return {"best": self.best}
@@ -54,7 +58,7 @@ class KeepBest(callbacks.Callback):
     def load_state_dict(self, state: dict) -> None:
         self.best = state["best"]
 
-    def on_validation_epoch_end(self, trainer, module: TrainedNetwork) -> None:
+    def on_validation_epoch_end(self, trainer, module) -> None:
         if trainer.sanity_checking:
             return
         self.metrics = summarise(rows_of_all(trainer, module.rows), self.task.labels)
@@ -111,7 +115,9 @@ def rows_of_all(trainer, rows: list) -> list:
 
 def base_of(config) -> str:
     """The card of ours behind a checkpoint that training begins with."""
-    return trained.read_facts(config.weights)["network"]
+    facts = trained.read_facts(config.weights)
+    assert facts, "a card that is none of ours was in the checkpoint"
+    return facts["network"]
 
 
 class StopEarly(callbacks.EarlyStopping):
@@ -190,7 +196,7 @@ class Clock(callbacks.Callback):
     def __init__(self, tell, epochs: int):
         self.tell, self.epochs = tell, epochs
         self.waited = self.worked = 0.0
-        self.steps, self.mark, self.told = 0, None, False
+        self.steps, self.mark, self.told = 0, 0.0, False
 
     def on_train_epoch_start(self, trainer, module) -> None:
         self.mark = time.perf_counter()
@@ -230,7 +236,7 @@ def loggers_for(folder: Path, tensorboard: bool) -> list:
     """Lightning's loggers: a CSV file a session and, where asked for, TensorBoard."""
     from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-    found = [CSVLogger(folder, name="log")]  # a folder a session: it would empty one that is there
+    found: list = [CSVLogger(folder, name="log")]  # a folder a session: it would empty one that is there
     if tensorboard:
         # TensorBoard then takes its own stand-in, and does not import TensorFlow where that is installed.
         sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
@@ -248,7 +254,7 @@ def make_trainer(config, device: str, precision: str, who: Processes, **more) ->
         num_nodes=who.nodes,
         strategy="ddp" if who.number > 1 else "auto",
         use_distributed_sampler=False,
-        precision={"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[precision],
+        precision=PRECISIONS[precision],
         accumulate_grad_batches=config.accumulate,
         gradient_clip_val=config.clip_norm or None,
         enable_progress_bar=False,
@@ -262,7 +268,8 @@ def make_trainer(config, device: str, precision: str, who: Processes, **more) ->
 @contextlib.contextmanager
 def interruptible(trainer):
     """Collects Ctrl-C, which Lightning turns into an exit; the list is not empty afterwards where it came."""
-    before, stopped = signal.getsignal(signal.SIGINT), []
+    before = signal.getsignal(signal.SIGINT)
+    stopped: list[bool] = []
     try:
         yield stopped
     except SystemExit:

@@ -35,7 +35,7 @@ class Variant:
     verdict: str = ""
 
 
-def run_variants(asked: Sequence[tuple[str, object]], progress=None, *, keep=("plain",)) -> list[Variant]:
+def run_variants(asked: Sequence[tuple], progress=None, *, keep=("plain",)) -> list[Variant]:
     """Make, or continue, one run for each ``(name, EvaluateConfig)``, and read them all back on the same videos.
 
     The first is the one that others are compared with. All options are checked before the first run begins.
@@ -63,7 +63,7 @@ def run_variants(asked: Sequence[tuple[str, object]], progress=None, *, keep=("p
     for (name, config), outcome in zip(asked, outcomes):  # one by one: the rows of a hundred runs need not fit
         entry = compare.read_entries([first, outcome.run_folder])[0][1]
         if name not in keep:
-            entry = dataclasses.replace(entry, rows=None, run=None)
+            entry = dataclasses.replace(entry, rows=(), run=dataclasses.replace(entry.run, rows=()))
         model = models.find_card(config.model, config.weights).name
         verdict = "".join(verdict_words(outcome.metrics.get("published")))
         found.append(Variant(name, model, entry, outcome.exit_status != evaluate.EXIT_OK, verdict))

@@ -173,7 +173,7 @@ def _running_cell() -> tuple[str, str]:
     """``(cell id, message id)`` of what the kernel executes now; empty where the front end does not say."""
     from IPython import get_ipython
 
-    parent = getattr(get_ipython(), "get_parent", dict)() or {}
+    parent: dict = getattr(get_ipython(), "get_parent", dict)() or {}
     cell = (parent.get("metadata") or {}).get("cellId")
     return (str(cell), str(parent.get("header", {}).get("msg_id", ""))) if cell else ("", "")
 
@@ -242,10 +242,10 @@ def load_frames(source: str | Path | np.ndarray, frame_rate: float) -> Frames:
         found = [
             (index, encode_jpeg(pixels, QUALITY), time) for index, pixels, time in walk(video, step=step, size=size)
         ]
-        indices, jpegs, times = zip(*found)
+        places, encoded, times = zip(*found)
         note = " ".join(filter(None, [_step_note(step), f"Damaged: {video.reason}." if video.reason else ""]))
         info = video.info
-        return Frames(jpegs, np.array(indices), np.array(times), info.num_frames, info.height, info.width, note)
+        return Frames(encoded, np.array(places), np.array(times), info.num_frames, info.height, info.width, note)
 
 
 def _step_note(step: int) -> str:
@@ -278,11 +278,11 @@ def clip_player(
     """
     moments = _Moments.of(times_s, scores, labels, truth)
     _check_rate(frame_rate)
-    is_array = isinstance(path_or_frames, np.ndarray)
-    if not is_array and not isinstance(path_or_frames, str | Path):
+    if not isinstance(path_or_frames, np.ndarray | str | Path):
         kind = type(path_or_frames).__name__
         raise ConfigError(f"a player takes a path, or frames as one array uint8 (T, H, W, 3), not a {kind}")
-    title = title if title is not None else ("frames" if is_array else Path(path_or_frames).name)
+    name = "frames" if isinstance(path_or_frames, np.ndarray) else Path(path_or_frames).name
+    title = name if title is None else title
     try:
         frames = load_frames(path_or_frames, frame_rate)
     except UnreadableVideo as problem:
@@ -339,7 +339,7 @@ class _Moments:
         words = f"<p>true class: {text(', '.join(true), 200)}</p>" if true else ""
         if self.truth and not true:
             words = "<p>no class here</p>"
-        if self.scores is None:
+        if self.scores is None or self.times_s is None:
             return words
         place = int(np.abs(self.times_s - time_s).argmin())
         best = np.argsort(-self.scores[place], kind="stable")[:TOP]
@@ -459,7 +459,8 @@ class _Thumbnails:
     """The times of a video's frames, and those frames that were asked for, small."""
 
     def __init__(self, path: str | Path):
-        self.path, self.name, self.kept = path, printable(Path(path).name, 60), {}
+        self.path, self.name = path, printable(Path(path).name, 60)
+        self.kept: dict[int, np.ndarray] = {}
         with open_video(path) as video:
             self.pts_s, self.rate, self.num_frames = video.pts_s, video.table.frame_rate, video.info.num_frames
             self.size = scaled_size(video.info.height, video.info.width, THUMBNAIL_SIDE)
@@ -527,7 +528,8 @@ class _Chooser:
     """
 
     def __init__(self, find: Callable[[], list], filters: Sequence[ipywidgets.Widget], show: Callable):
-        self.find, self.show, self.items, self.quiet = find, show, [], False
+        self.find, self.show, self.quiet = find, show, False
+        self.items: list = []
         self.list = ipywidgets.Select(description="videos", rows=8, layout={"width": LIST_WIDTH})
         self.count = ipywidgets.HTML()
         self.back = ipywidgets.Button(description="previous", icon="chevron-left", tooltip="previous video")
@@ -694,7 +696,8 @@ class _ErrorBrowser:
 
     def _button(self, name: str | None) -> ipywidgets.Button:
         words = "take back" if name is None else name.replace("_", " ")
-        button = ipywidgets.Button(description=words, tooltip=review.VERDICTS.get(name, "remove this video's verdict"))
+        tooltip = "remove this video's verdict" if name is None else review.VERDICTS[name]
+        button = ipywidgets.Button(description=words, tooltip=tooltip)
         button.on_click(lambda _: self.judge(name))
         return button
 
@@ -794,7 +797,8 @@ def run_comparison(run_a: str | Path, run_b: str | Path, root: str | Path) -> Pa
         return [(printable(f"{a.label}: {_said(a)} / {_said(b)}, {a.video_id}", 160), (a, b)) for a, b in pairs]
 
     def show(pair) -> None:
-        stage.value = "<p>No video fits these filters.</p>" if pair is None else pair_html(*pair, names, Path(root))
+        none = "<p>No video fits these filters.</p>"
+        stage.value = none if pair is None else pair_html(pair[0], pair[1], names, Path(root))
 
     chooser = _Chooser(find, [which, label], show)
     chooser.refill()

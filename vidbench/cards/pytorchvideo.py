@@ -9,7 +9,7 @@ from vidbench.cards.card import ModelCard, Weights, reported_of
 from vidbench.records import InputSpec
 
 _ZOO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/"
-_NORM = {"mean": (0.45, 0.45, 0.45), "std": (0.225, 0.225, 0.225)}
+_MEAN, _STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 _SLOWFAST_PAPER = "SlowFast networks for video recognition, https://arxiv.org/abs/1812.03982"
 _NOTES = (
     "The network is code of facebookresearch/pytorchvideo (Apache-2.0), which VIDBENCH_PYTORCHVIDEO must allow. "
@@ -27,7 +27,7 @@ def _pytorchvideo(entry, file, frames, stride, crop, params, citation, *, pathwa
         labels="kinetics400",
         num_classes=400,
         input=InputSpec(
-            frames, 30 / stride, crop, (crop, crop), **_NORM, num_clips=10, num_crops=3, average="probabilities"
+            frames, 30 / stride, crop, (crop, crop), _MEAN, _STD, num_clips=10, num_crops=3, average="probabilities"
         ),
         reported=reported_of(f"{entry}.kinetics400_ptv"),
         num_frames=(frames, frames),

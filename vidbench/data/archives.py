@@ -18,7 +18,7 @@ import stat
 import subprocess
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,8 +135,8 @@ class _Job:
             raise FetchError(f"{printable(self.folder, 200)} is not a folder; move it away.", spoils="file")
         marker = read_marker(self.folder)
         if marker and all(marker.get(key) == value for key, value in self.identity.items()):
-            counts = [marker[key] for key in ("num_files", "num_bytes", "num_listed")]
-            return Extracted(self.folder, *counts, was_there=True)
+            num_files, num_bytes, num_listed = (marker[key] for key in ("num_files", "num_bytes", "num_listed"))
+            return Extracted(self.folder, num_files, num_bytes, num_listed, was_there=True)
         if any(self.folder.iterdir()):
             whose = f"was made from {printable(marker['archive'], 80)}" if marker else "holds other files"
             raise FetchError(
@@ -243,7 +243,7 @@ class _Job:
         if len(self.paths) > 1:
             raise ArchiveError(f"{self.where} is a RAR archive in parts; give its first part only.")
         try:
-            blocks = []
+            blocks: list = []
             with rarfile.RarFile(self.paths[0], errors="strict", info_callback=blocks.append) as rar:
                 if rar.needs_password():
                     raise ArchiveError(f"{self.where} needs a password.")
@@ -262,7 +262,8 @@ class _Job:
             raise ArchiveError(f"{self.where} is damaged: {printable(problem, 120)}; fetch it again.") from None
         self.unpack_with_tool(listed)
 
-    def list_rar(self, rar) -> Iterator[tuple[str, object]]:
+    def list_rar(self, rar) -> Iterator[tuple]:
+        """``(name, rarfile's facts)`` of the regular files."""
         seen = set()
         for info in rar.infolist():
             name = self.guard.admit(info.filename, info.file_size or 0, is_file=info.is_file(), is_folder=info.is_dir())
@@ -332,7 +333,7 @@ def _write_all(file, data: bytes) -> None:
         view = view[file.write(view) :]
 
 
-def _zip_members(file, guard: Guard) -> Iterator[Member]:
+def _zip_members(file, guard: Guard) -> Generator[Member, None, None]:
     with as_archive_error(guard.where):
         archive = zipfile.ZipFile(file)
     with archive:

@@ -8,11 +8,12 @@ import os
 import threading
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from vidbench.data.download import Downloaded, download
-from vidbench.data.web import Again, Goal, Link, Patience, Stale, checked_url
+from vidbench.data.web import Again, Answer, Goal, Link, Patience, Stale, checked_url
 from vidbench.records import ArchiveError, FetchError
 from vidbench.utils import printable
 
@@ -37,7 +38,8 @@ class Arriving(io.RawIOBase):
         self.target, self.part = target, target.with_name(target.name + ".part")
         self.result: Downloaded | None = None
         self.problem: BaseException | None = None
-        self._file, self._news, self._stop = None, threading.Event(), threading.Event()
+        self._file: io.FileIO | None = None
+        self._news, self._stop = threading.Event(), threading.Event()
         self._options = {"ca_bundle": ca_bundle, "patience": patience, "stop": self._stop}
         self._urls, self._report, self.url = urls, progress, urls[0]
         self._thread = threading.Thread(target=self._download, daemon=True)
@@ -181,7 +183,9 @@ class RangeFile(io.RawIOBase):
     def __init__(self, urls: list[str], *, ca_bundle=None, patience=None, heard: Callable[[int], None] | None = None):
         super().__init__()
         self._link, self._goal = Link(ca_bundle, patience or Patience(), None), Goal(None, None, MOST_ZIP_BYTES)
-        self._answer, self._pieces, self._data, self._at = None, None, b"", 0  # the place of _data's first byte
+        self._answer: Answer | None = None
+        self._pieces: Iterator[bytes] | None = None
+        self._data, self._at = b"", 0  # the place of _data's first byte
         self._position, self._heard = 0, heard or (lambda num_bytes: None)
         self._patience = patience or Patience()
         self.url, self.total, self.validator = self._begin([checked_url(url) for url in urls])
@@ -271,7 +275,8 @@ class Joined(io.RawIOBase):
     def __init__(self, paths: list[Path], heard: Callable[[int], None]):
         super().__init__()
         self._paths, self._heard, self._stack = list(paths), heard, contextlib.ExitStack()
-        self._file, self.name = None, f"{paths[0].name} with its other parts" if len(paths) > 1 else paths[0].name
+        self._file: IO[bytes] | None = None
+        self.name = f"{paths[0].name} with its other parts" if len(paths) > 1 else paths[0].name
 
     def readable(self) -> bool:
         return True
@@ -290,7 +295,7 @@ class Joined(io.RawIOBase):
             self._stack.close()
             self._file = None
 
-    def _open(self, path: Path):
+    def _open(self, path: Path) -> IO[bytes]:
         try:
             if path.suffix != ".zip":
                 return self._stack.enter_context(open(path, "rb"))

@@ -107,6 +107,7 @@ def write_numbered(
     settings |= options or {}
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=frame_rate, options=settings)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = base
         for number, stamp in enumerate(stamps):

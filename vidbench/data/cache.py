@@ -56,8 +56,8 @@ MOST_HEADER = 1024  # bytes; ours take 128
 MOST_SIDE = 16 << 20  # bytes of a side file
 HEADER = re.compile(rb"\{'descr': '\|u1', 'fortran_order': False, 'shape': \(((?:\d{1,12}, ?)+\d{1,12})\), \} *\n")
 # A change in one of these may make other pixels.
-SHAPING = ("sample.py", "process.py", "video.py", "packets.py", "pictures.py", "strict.py", "foreign.py", "decode.py")
-SHAPING += ("ends.py", "flow.py", "retime.py")
+SHAPING = ("sample.py", "process.py", "video.py", "packets.py", "pictures.py", "strict.py", "foreign.py", "decode.py",
+           "ends.py", "flow.py", "retime.py")  # fmt: skip
 
 
 class ClipCache:
@@ -127,7 +127,7 @@ class ClipCache:
         if key is None:
             return False
         array_path, side_path = self._paths(key)
-        data = memoryview(np.ascontiguousarray(array)).cast("B")
+        data = np.ascontiguousarray(array).data.cast("B")
         header = _header(array.shape)
         digest = hashlib.sha256(header)
         digest.update(data)
@@ -240,7 +240,7 @@ class ClipCache:
                         with contextlib.suppress(FileNotFoundError):
                             sizes.setdefault(stem, {})[suffix] = item.stat(follow_symlinks=False)
             for stem, files in sizes.items():
-                used = files.get(".json", files.get(".npy")).st_mtime
+                used = (files.get(".json") or files[".npy"]).st_mtime
                 paths = tuple(self.folder / f"{number:02x}" / f"{stem}{suffix}" for suffix in sorted(files))
                 found.append(Stored(paths, sum(facts.st_size for facts in files.values()), used))
         return found
@@ -432,7 +432,7 @@ def read_side(path: str | os.PathLike) -> dict:
     return side
 
 
-def remove_debris(folder: str | os.PathLike, older_than_s: float = DAY_S) -> int:
+def remove_debris(folder: str | os.PathLike[str], older_than_s: float = DAY_S) -> int:
     """Remove temporary files that killed processes left in a folder; returns how many.
 
     Younger ones may belong to a process that is still writing.

@@ -112,6 +112,11 @@ class DatasetCard:
     by_hand: str = ""
     page: str = ""
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names in index order; none where the data bring their own."""
+        return load_labels(self.labels) if self.labels else ()
+
     def sources_of(self, kind: str, split: str = "") -> list[Source]:
         """Its sources of one kind, those of a split and those of all splits, in the order to be tried."""
         return [source for source in self.sources if source.kind == kind and source.split in ("", split)]
@@ -554,7 +559,7 @@ def load_aliases(name: str) -> dict[str, str]:
     return {alias: known for where, alias, known, _ in _shipped_rows("aliases") if where == name}
 
 
-def parents_of(labels: list[str] | tuple[str, ...]) -> tuple[str, ...] | None:
+def parents_of(labels: Sequence[str]) -> tuple[str, ...] | None:
     """The category of each class, where ``labels/parents.csv`` has one for all of them; ``None`` otherwise.
 
     UCF101's five and HMDB51's five types are those of their authors' pages (``page`` of the two cards); vidmini's are

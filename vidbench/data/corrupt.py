@@ -34,12 +34,8 @@ CODED = ("h264", "packet-loss")  # need every frame between the first and the la
 CODES = {name: code for code, name in enumerate(STRENGTHS)}  # for random streams; keep the order
 FULL_WELL, READ_NOISE = 1000.0, 2.0  # electrons of a white pixel in full light, and those that come by themselves
 GAMMA = 2.2
-LOSSY_CRF, LOSSY_GOP, LOSSY_SLICES, LOSSY_RATE = (
-    23,
-    25,
-    4,
-    25,
-)  # the stream that loses packets; a live one has no B-frames
+LOSSY_CRF, LOSSY_GOP, LOSSY_SLICES, LOSSY_RATE = 23, 25, 4, 25  # the stream that loses packets: a live one, no B-frames
+Packet = tuple[int | None, bytes]  # number of its frame; content
 
 
 def parse_corrupt(value) -> tuple[str, int]:
@@ -209,8 +205,8 @@ def _recoded(frames: np.ndarray, name: str, strength: float, seed: list[int]) ->
         raise UnreadableVideo("decode_error", f"it cannot be coded again: {printable(problem, 120)}") from None
 
 
-def _encode(frames: np.ndarray, *, crf: int, lossy: bool = False) -> list[tuple[int, bytes]]:
-    """Packets of an H.264 stream, ``(number of the frame, bytes)`` in the order of decoding."""
+def _encode(frames: np.ndarray, *, crf: int, lossy: bool = False) -> list[Packet]:
+    """Packets of an H.264 stream in the order of decoding."""
     import av
 
     codec = av.CodecContext.create("libx264", "w")
@@ -229,7 +225,7 @@ def _encode(frames: np.ndarray, *, crf: int, lossy: bool = False) -> list[tuple[
     return [(packet.pts, bytes(packet)) for packet in packets]
 
 
-def _lose(packets: list[tuple[int, bytes]], share: float, rng: np.random.Generator) -> list[tuple[int, bytes]]:
+def _lose(packets: list[Packet], share: float, rng: np.random.Generator) -> list[Packet]:
     """Packets without the slices that never arrive; the first frame and the parameter sets always do."""
     found = []
     for number, content in packets:
@@ -244,14 +240,14 @@ def _lose(packets: list[tuple[int, bytes]], share: float, rng: np.random.Generat
     return found
 
 
-def _decode(packets: list[tuple[int, bytes]], like: np.ndarray) -> np.ndarray:
+def _decode(packets: list[Packet], like: np.ndarray) -> np.ndarray:
     """Frames out of packets, with what FFmpeg makes of holes; a frame that is not there leaves the one before."""
     import av
 
     codec = av.CodecContext.create("h264", "r")
     codec.thread_type = "NONE"
     codec.options = {"flags": "+output_corrupt", "ec": "guess_mvs+deblock"}
-    found: dict[int, np.ndarray] = {}
+    found: dict[int | None, np.ndarray] = {}
     for number, content in [*packets, (None, None)]:
         packet = None if content is None else av.Packet(content)
         if packet is not None:

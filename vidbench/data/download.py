@@ -93,7 +93,7 @@ def download(
         FetchError: the file cannot be had, is not the one promised, or does not fit on the disk.
     """
     target = Path(target)
-    goal = _goal(sha256, size, most_bytes, target, progress)
+    goal = _FileGoal(*_wanted(sha256, size, most_bytes), progress, target)
     addresses = [checked_url(address) for address in (url, *mirrors)]
     with contextlib.closing(Link(ca_bundle, patience or Patience(), stop)) as link:
         with writing(target, KEPT):
@@ -126,7 +126,7 @@ def open_stream(
             where length and hash are checked.
     """
     addresses = [checked_url(address) for address in (url, *mirrors)]
-    goal = _goal(sha256, size, most_bytes, None, progress)
+    goal = _Goal(*_wanted(sha256, size, most_bytes), progress)
     return RemoteFile(addresses, goal, Link(ca_bundle, patience or Patience(), stop))
 
 
@@ -137,18 +137,24 @@ def open_stream(
 class _Goal(Goal):
     """What the caller asked for."""
 
-    target: Path | None = None
-    progress: Callable[[int, int | None], None] | None = None
+    progress: Callable[[int, int | None], None] | None
 
     def report(self, done: int, total: int | None) -> None:
         if self.progress:
             self.progress(done, self.size if total is None else total)
 
 
-def _goal(sha256: str | None, size: int | None, most_bytes: int, target, progress) -> _Goal:
+@dataclass(frozen=True)
+class _FileGoal(_Goal):
+    """The same, and the file that it becomes."""
+
+    target: Path
+
+
+def _wanted(sha256: str | None, size: int | None, most_bytes: int) -> tuple[str | None, int | None, int]:
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise ValueError(f"a SHA-256 has 64 hexadecimal digits, got {sha256!r}")
-    return _Goal(sha256 and sha256.lower(), size, most_bytes if size is None else size, target, progress)
+    return sha256 and sha256.lower(), size, most_bytes if size is None else size
 
 
 class _Part:
@@ -172,7 +178,7 @@ class _Part:
             notes = json.loads(self.notes_path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return {}
-        kinds = {"url": str, "validator": str, "etag": str, "total": (int, type(None))}
+        kinds = {"url": (str,), "validator": (str,), "etag": (str,), "total": (int, type(None))}
         good = isinstance(notes, dict) and all(isinstance(notes.get(key), kind) for key, kind in kinds.items())
         return notes if good else {}
 
@@ -229,7 +235,7 @@ def _held(target: Path):
         lock.release()
 
 
-def _already_there(goal: _Goal) -> Downloaded | None:
+def _already_there(goal: _FileGoal) -> Downloaded | None:
     """The target, where it exists and is what is wanted."""
     target = goal.target
     if not os.path.lexists(target):
@@ -250,7 +256,7 @@ def _already_there(goal: _Goal) -> Downloaded | None:
 # ---------------------------------------------------------------- one address, many tries
 
 
-def _download_from(link: Link, url: str, goal: _Goal) -> Downloaded:
+def _download_from(link: Link, url: str, goal: _FileGoal) -> Downloaded:
     with writing(goal.target, KEPT):
         part = _Part(goal.target)
     if not part.can_continue(url):
@@ -271,7 +277,7 @@ def _download_from(link: Link, url: str, goal: _Goal) -> Downloaded:
                 part.drop()
 
 
-def _finished(part: _Part, url: str, goal: _Goal, before: int, moved: int) -> Downloaded:
+def _finished(part: _Part, url: str, goal: _FileGoal, before: int, moved: int) -> Downloaded:
     """Give a whole part its final name, once it is the file wanted."""
     _check_whole(part, goal)
     with writing(goal.target, KEPT):
@@ -279,7 +285,7 @@ def _finished(part: _Part, url: str, goal: _Goal, before: int, moved: int) -> Do
     return Downloaded(goal.target, part.num_bytes, part.hash.hexdigest(), part.notes["etag"], before, moved, url)
 
 
-def _fill(link: Link, url: str, part: _Part, goal: _Goal, moved: list[int]) -> None:
+def _fill(link: Link, url: str, part: _Part, goal: _FileGoal, moved: list[int]) -> None:
     """One request: append what it gives to the part, to the end."""
     resumes = part.can_continue(url)
     try:
@@ -306,7 +312,7 @@ def _fill(link: Link, url: str, part: _Part, goal: _Goal, moved: list[int]) -> N
                 goal.report(part.num_bytes, answer.total)
 
 
-def _check_space(part: _Part, answer: Answer, goal: _Goal) -> None:
+def _check_space(part: _Part, answer: Answer, goal: _FileGoal) -> None:
     total = goal.size if answer.total is None else answer.total
     if total is None:
         return
@@ -319,7 +325,7 @@ def _check_space(part: _Part, answer: Answer, goal: _Goal) -> None:
         )
 
 
-def _check_whole(part: _Part, goal: _Goal) -> None:
+def _check_whole(part: _Part, goal: _FileGoal) -> None:
     """Raise ``Again``, with an empty part, where it is not the file wanted."""
     num_bytes, digest = part.num_bytes, part.hash.hexdigest()
     with writing(goal.target, KEPT):
@@ -396,14 +402,9 @@ class RemoteFile(io.RawIOBase):
     def __init__(self, addresses: list[str], goal: _Goal, link: Link):
         super().__init__()
         self._goal, self._link, self._addresses = goal, link, addresses
-        self._hash, self._pieces, self._answer, self._data, self._at, self._ended = (
-            hashlib.sha256(),
-            None,
-            None,
-            b"",
-            0,
-            False,
-        )
+        self._answer: Answer | None = None
+        self._pieces: Iterator[bytes] | None = None
+        self._hash, self._data, self._at, self._ended = hashlib.sha256(), b"", 0, False
         self._problems: list[str] = []
         self._version = {"url": "", "validator": ""}
         self.num_bytes = self.transferred = 0
@@ -459,7 +460,7 @@ class RemoteFile(io.RawIOBase):
         while True:
             try:
                 if self._pieces is None:
-                    self._connect()
+                    self._pieces = self._connect()
                 data = next(self._pieces, b"")
                 if data:
                     return self._took(data)
@@ -489,8 +490,8 @@ class RemoteFile(io.RawIOBase):
         self._ended = True
         self._hang_up()
 
-    def _connect(self) -> None:
-        """Ask for what was not read yet; where only the beginning is given, compare it with what was read."""
+    def _connect(self) -> Iterator[bytes]:
+        """What was not read yet, asked for; where only the beginning is given, compare it with what was read."""
         known = self._version["validator"] if self._version["url"] == self.url else ""
         offset = self.num_bytes if known else 0
         try:
@@ -498,11 +499,10 @@ class RemoteFile(io.RawIOBase):
         except Stale as problem:
             self._version["validator"] = ""
             raise Again(str(problem)) from None
-        self._answer, self._pieces = answer, answer.pieces()
-        self.total, self.etag = answer.total, answer.etag
-        if self.num_bytes and not answer.continues:
-            self._pieces = self._after_the_same_beginning(self._pieces)
+        self._answer, self.total, self.etag = answer, answer.total, answer.etag
         self._version = {"url": self.url, "validator": answer.validator}
+        pieces = answer.pieces()
+        return self._after_the_same_beginning(pieces) if self.num_bytes and not answer.continues else pieces
 
     def _after_the_same_beginning(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         left, again = self.num_bytes, hashlib.sha256()

@@ -99,7 +99,8 @@ def export(
     """
     if form not in FORMATS:
         raise ConfigError(f"No list is written as {quoted(form, 40)}; known are {', '.join(FORMATS)}.")
-    kept, left_out = [], Counter()
+    kept: list[VideoRecord] = []
+    left_out: Counter[str] = Counter()
     for record in records:
         if record.status not in IN_LIST:
             left_out[record.status] += 1
@@ -191,12 +192,15 @@ def _refused(record: VideoRecord, what: str, why: str = "the format cannot hold 
 def _kinetics(job: _Export) -> list[Path]:
     rows = [["label", "youtube_id", "time_start", "time_end", "split"]]
     for r in job.records:
-        times = [r.start_s, r.end_s]
-        named = None not in times and f"{r.group}_{int(r.start_s):06d}_{int(r.end_s):06d}" == r.video_id
-        if not named or not IDENTIFIER.fullmatch(r.group):
+        if (
+            r.start_s is None
+            or r.end_s is None
+            or not IDENTIFIER.fullmatch(r.group)
+            or (f"{r.group}_{int(r.start_s):06d}_{int(r.end_s):06d}" != r.video_id)
+        ):
             raise _refused(r, "no identifier and times of Kinetics", "the format needs both")
         label = "" if r.label is None else job.label_of(r)
-        rows.append([label, r.group, *map(_seconds, times), r.split])
+        rows.append([label, r.group, _seconds(r.start_s), _seconds(r.end_s), r.split])
     return [job.write_rows(rows)]
 
 

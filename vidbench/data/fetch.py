@@ -28,7 +28,7 @@ import filelock
 from vidbench.data import index
 from vidbench.data.archives import stream_members
 from vidbench.data.arriving import Arriving, Joined, RangeFile, Restarted, Traffic, bytes_there
-from vidbench.data.catalog import REPOSITORY, load_labels
+from vidbench.data.catalog import REPOSITORY
 from vidbench.data.disk import writing
 from vidbench.data.download import open_stream
 from vidbench.data.held import find_held, unpack_lists, unpack_videos
@@ -107,6 +107,7 @@ def _read_members(job: Job, url: str, file: Arriving) -> bool:
             keep_clip(job, name, member)
         if not job.wanted.num_open and job.order.is_part:
             return False
+    assert file.result, "it was read to its end"
     facts = {"state": "read", "num_bytes": file.result.num_bytes, "sha256": file.result.sha256, "clips": clips}
     _note(job, url, facts | ({"replaces": True} if replaces else {}))
     return True
@@ -275,11 +276,11 @@ def estimate(job: Job, patience=None, *, probe: bool = True) -> Cost:
     """
     clips = job.wanted.num_open
     if job.order.card.comes != "archives":
-        hosted = job.order.card.hosted[0]
-        keep = clips * hosted.gb * GB / hosted.num_videos
+        whole_set = job.order.card.hosted[0]
+        keep = clips * whole_set.gb * GB / whole_set.num_videos
         if clips and (held := find_held(job.order.card, job.root)):
             rar = any(item.name.endswith(".rar") for item in held)  # its programs unpack all of it
-            return Cost(clips, 0, keep, max(0.0, hosted.gb * GB - keep) if rar else 0.0)
+            return Cost(clips, 0, keep, max(0.0, whole_set.gb * GB - keep) if rar else 0.0)
         return Cost(clips, keep, keep)
     hosted = next((item for item in job.order.card.hosted if item.split == job.split), None)
     if probe:
@@ -289,7 +290,7 @@ def estimate(job: Job, patience=None, *, probe: bool = True) -> Cost:
     each = sum(known) / len(known) if known else hosted.gb * GB / max(1, job.num_archives) if hosted else 1.5 * GB
     whole = each * max(1, job.num_archives)
     per_clip = whole / hosted.num_videos if hosted and not job.order.mirrors else CLIP_BYTES
-    part = share_to_read(job) if job.order.is_part else 1.0
+    part = 1.0 if job.wanted.shares is None else share_to_read(job, job.wanted.shares)
     download_bytes = min(each * len(job.archives), whole * part)
     at_once = 1 if job.order.is_part else job.order.num_parallel
     passing = each * min(at_once, len(job.archives))
@@ -322,10 +323,10 @@ def _rate_of(stream, began: float) -> float:
     return max(1, got) / max(1e-9, time.perf_counter() - began)
 
 
-def share_to_read(job: Job) -> float:
+def share_to_read(job: Job, shares: dict[str | None, int]) -> float:
     """Part of a split's videos that pass by, in a random order, until the shares of all classes are full."""
     wanted = job.wanted
-    left = Counter({label: share - wanted.taken[label] for label, share in wanted.shares.items()})
+    left = Counter({label: share - wanted.taken[label] for label, share in shares.items()})
     left = Counter({label: count for label, count in left.items() if count > 0})
     names = sorted(wanted.records, key=lambda name: chance(job.order.seed, "video", name))
     for number, name in enumerate(names, 1):
@@ -444,7 +445,7 @@ def _check_order(order: Order) -> None:
         raise ConfigError(f"--fold must be from 1 to {card.folds} for {card.name}, not {order.fold}")
     for mirror in order.mirrors:
         checked_url(mirror)
-    class_names(order.classes, load_labels(card.labels))
+    class_names(order.classes, card.class_names)
 
 
 def _has_lists(order: Order) -> bool:
@@ -720,7 +721,7 @@ def parts_in(root: Path) -> list[Path]:
     Raises:
         FetchError: one before the last is not there.
     """
-    found = {}
+    found: dict[int, Path] = {}
     for path in sorted(root.iterdir()) if root.is_dir() else ():
         if path.is_file() and (match := re.fullmatch(r"20bn-something-something-v2-(\d\d)(\.zip)?", path.name)):
             found.setdefault(int(match[1]), path)

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from vidbench.data.catalog import find_dataset, load_labels, quoted, read_labels
+from vidbench.data.catalog import find_dataset, quoted, read_labels
 from vidbench.data.layouts import (
     LAYOUTS,
     folder_labels,
@@ -113,7 +113,7 @@ def dataset_labels(name: str, root: str | os.PathLike, annotations: str | os.Pat
     """
     card, root = find_dataset(name), Path(root)
     if card.labels:
-        return load_labels(card.labels)
+        return card.class_names
     for place in (Path(annotations).parent, root) if annotations else (root,):
         if (place / "labels.txt").is_file():
             return read_labels(place / "labels.txt")

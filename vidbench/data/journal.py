@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -36,7 +37,7 @@ class FileJournal:
     def __init__(self, path: str | os.PathLike, root: str | os.PathLike, made_by: str):
         self.path, self.root, self.made_by = Path(path), os.fspath(root), made_by
         self._found: dict[str, dict] = {}
-        self._file = None
+        self._file: BinaryIO | None = None
         self._lock = FileLock(f"{self.path}.lock")
 
     def __enter__(self) -> FileJournal:
@@ -50,7 +51,7 @@ class FileJournal:
             raise RunError(f"{where} cannot be written: {problem.strerror or problem}; name another folder.") from None
         try:
             self._file = open(self.path, "a+b")
-            self._load()
+            self._load(self._file)
         except BaseException as problem:
             self.__exit__()
             if isinstance(problem, OSError):
@@ -67,10 +68,10 @@ class FileJournal:
     def __len__(self) -> int:
         return len(self._found)
 
-    def _load(self) -> None:
-        self._file.seek(0)
+    def _load(self, file: BinaryIO) -> None:
+        file.seek(0)
         whole = 0
-        for line in self._file:
+        for line in file:
             if not line.endswith(b"\n"):
                 break
             whole += len(line)
@@ -79,7 +80,7 @@ class FileJournal:
                 self._found[entry["path"]] = entry
             except (ValueError, KeyError, TypeError):
                 continue  # a line that a full disk or another program spoilt is found out again
-        self._file.truncate(whole)
+        file.truncate(whole)
 
     def get(self, path: str) -> dict | None:
         """What is known about a file as it is now, or ``None``."""
@@ -94,6 +95,7 @@ class FileJournal:
         Raises:
             RunError: the disk does not take it.
         """
+        assert self._file, "used within its block"
         entry = {"path": path, "size": stamp[0], "mtime_ns": stamp[1], "made_by": self.made_by, **values}
         self._found[path] = entry
         try:

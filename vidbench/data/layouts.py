@@ -306,8 +306,7 @@ def _load_somethingv2(root: Path, split: str, fold: int, labels, annotations) ->
         annotations = first_file(root, names, f"annotation file of split {quoted(split, 40)}")
     for name in (f"{prefix}labels.json", "labels.json"):
         if (annotations.parent / name).is_file():
-            found = read_ssv2_labels(annotations.parent / name)
-            check_labels(found, labels, printable(annotations.parent / name, 160))
+            check_labels(read_ssv2_labels(annotations.parent / name), labels, printable(annotations.parent / name, 160))
     entries = read_json(annotations)
     if not isinstance(entries, list):
         raise AnnotationError(f"{printable(annotations, 160)}: expected a list of objects with id and template.")
@@ -425,7 +424,9 @@ def _list_rows(path: Path) -> Iterator[tuple[int, list | str]]:
     for form in PICTURE_LINES:
         if all(form.fullmatch(text) for _, text in lines):
             for line, text in lines:
-                folder, numbers, label = form.fullmatch(text).groups()
+                match = form.fullmatch(text)
+                assert match
+                folder, numbers, label = match.groups()
                 yield line, [folder, label, None, None, numbers.split()]
             return
     for line, text in lines:

@@ -119,7 +119,7 @@ def write_videos(entries: Iterable[Entry], folder: Path, name: str = "ledger.csv
 
 def _ledger_line(entry: Entry) -> dict:
     r = entry.record
-    line = {"video_id": r.video_id, "label": r.label or "", "split": r.split, "state": entry.state}
+    line: dict = {"video_id": r.video_id, "label": r.label or "", "split": r.split, "state": entry.state}
     line |= {"status": entry.status, "reason": entry.reason, "num_frames": entry.num_frames}
     return line | {"file_size": entry.file_size, "path": r.path}
 
@@ -219,7 +219,7 @@ def run_ledger(rows: Iterable[Row], absent: Iterable[Mapping] = ()) -> list[Entr
     for item in absent:
         if not item["listed"]:
             names = ("video_id", "path", "label", "label_index", "split", "group")
-            record = VideoRecord(*(item[name] for name in names), status="missing", reason=item["reason"])
+            record = VideoRecord(**{name: item[name] for name in names}, status="missing", reason=item["reason"])
             entries.append(Entry(record, item["state"], "missing", item["reason"]))
     return entries
 

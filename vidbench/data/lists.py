@@ -10,6 +10,7 @@ match exactly, also in case. Text from an annotation file never becomes a path o
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -53,7 +54,7 @@ class Listing:
 
     def knows(self, label: str | None) -> bool:
         """Whether a label is a class, or another spelling of one."""
-        return self._aliases.get(label, label) in self._index
+        return label is not None and self._aliases.get(label, label) in self._index
 
     def has(self, video_id: str) -> bool:
         """Whether a video of this id was added before."""
@@ -61,7 +62,7 @@ class Listing:
 
     def add(self, line: int, video_id: str, path: str, label: str | None, group="", start_s=None, end_s=None) -> None:
         """One listed video; ``label`` is ``None`` where the list gives none."""
-        label = self._aliases.get(label, label)
+        label = None if label is None else self._aliases.get(label, label)
         position = len(self.records)
         first = self._first.setdefault(video_id, position)
         index = -1 if label is None else self._index.get(label, -1)
@@ -155,12 +156,10 @@ class Files:
 
     def _listing(self, folder: str) -> frozenset[str]:
         if folder not in self._names:
-            names = frozenset()
+            names: frozenset[str] = frozenset()
             if not folder or folder in self:
-                try:
+                with contextlib.suppress(OSError):
                     names = frozenset(os.listdir(self.root / folder))
-                except OSError:
-                    names = frozenset()
             self._names[folder] = names
         return self._names[folder]
 
@@ -218,7 +217,7 @@ def first_file(root: Path, names: Iterable[str], what: str) -> Path:
 
 def csv_rows(
     path: str | os.PathLike, required: Iterable[str], optional: Iterable[str] = ()
-) -> Iterator[tuple[int, list[str | None] | str]]:
+) -> Iterator[tuple[int, list | str]]:
     """Rows of a CSV file with a header, every field as text without the spaces around it.
 
     Yields:

@@ -259,7 +259,8 @@ def random_colour(rng: np.random.Generator, brightness: float, vivid: float = 1.
     """An RGB colour of any hue with about this brightness (0 to 255); ``vivid=0`` is grey."""
     colour = rng.uniform(0, 255, 3)
     colour = brightness + vivid * (colour - colour @ (0.299, 0.587, 0.114))
-    return tuple(int(value) for value in np.clip(colour, 0, 255))
+    red, green, blue = (int(value) for value in np.clip(colour, 0, 255))
+    return red, green, blue
 
 
 def contrasting(rng: np.random.Generator, brightness: float, least: float = 55) -> tuple[int, int, int]:
@@ -335,8 +336,8 @@ def draw_backdrop(rng: np.random.Generator) -> Backdrop:
         x, y = rng.uniform(0, STAGE_WIDTH), rng.uniform(floor + 4, STAGE_HEIGHT)
         stroke(picture, (x, y), (x + rng.uniform(8, 40), y), 1, near(45))
     stains = rng.normal(0, rng.uniform(6, 16), (9, 12, 3)).astype(np.float32)
-    stains = cv2.resize(stains, (STAGE_WIDTH, STAGE_HEIGHT), interpolation=cv2.INTER_CUBIC)
-    picture = np.clip(picture + stains, 0, 255).astype(np.uint8)
+    stained = picture + cv2.resize(stains, (STAGE_WIDTH, STAGE_HEIGHT), interpolation=cv2.INTER_CUBIC)
+    picture = np.clip(stained, 0, 255).astype(np.uint8)
     return Backdrop(picture, floor, float(picture[: int(floor)].mean()))
 
 
@@ -708,7 +709,7 @@ def _idle(rng: np.random.Generator, backdrop: Backdrop, num_frames: int, margin:
     x = _between(rng, margin) + rng.uniform(0, 7) * random_wave(rng, num_frames, 0.1, 0.5)
     sway = rng.uniform(0, 0.05) * random_wave(rng, num_frames, 0.3, 1.2)
     facing = facing if rng.random() < 0.6 else 0.0
-    return look, lambda number: standing(x[number], floor, height, facing, sway[number]), height
+    return look, lambda number: standing(float(x[number]), floor, height, facing, float(sway[number])), height
 
 
 def hold_balloon(rng: np.random.Generator, backdrop: Backdrop, num_frames: int) -> Callable:
@@ -970,7 +971,9 @@ def _start_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    parent_process().join()
+    parent = parent_process()
+    assert parent, "this is a worker"
+    parent.join()
     os._exit(1)
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vidbench.data import index
-from vidbench.data.catalog import DatasetCard, Source, find_dataset, load_labels, quoted, read_text
+from vidbench.data.catalog import DatasetCard, Source, find_dataset, quoted, read_text
 from vidbench.data.download import Downloaded, download
 from vidbench.records import AnnotationError, ConfigError, FetchError, VideoRecord
 from vidbench.utils import atomic_writer, chance, nearest_hint, printable, write_json
@@ -274,7 +274,7 @@ def kinetics_annotations(order: Order, split: str, root: Path) -> Path:
         place = rows[0].index("youtube_id") if "youtube_id" in rows[0] else 1
         rows = [rows[0], *(row for row in rows[1:] if len(row) > place and row[place] in wanted)]
     else:
-        rows = kinetics_rows(read_text(raw), load_labels(card.labels), split, printable(raw.name))
+        rows = kinetics_rows(read_text(raw), card.class_names, split, printable(raw.name))
     with atomic_writer(target, "w") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
     return target
@@ -413,7 +413,8 @@ def mp4_damage(file, size: int) -> str:
     >>> mp4_damage(io.BytesIO(bytes(0)), 0), mp4_damage(io.BytesIO(b"\\0\\0\\0\\x08mdat"), 8)
     ('empty', 'no moov atom')
     """
-    position, kinds = 0, set()
+    position = 0
+    kinds: set[bytes] = set()
     while position + 8 <= size:
         file.seek(position)
         head = file.read(16)
@@ -502,7 +503,7 @@ def _lists_elsewhere(order: Order, split: str, lists: Path) -> Path | None:
 def _make_home(root: Path, card: DatasetCard) -> None:
     """Make the usual folder of videos, unless they lie elsewhere already."""
     folders = HOMES.get(card.name, ())
-    if folders and not any((root / name).is_dir() for name in (*folders, *load_labels(card.labels))):
+    if folders and not any((root / name).is_dir() for name in (*folders, *card.class_names)):
         (root / folders[0]).mkdir(parents=True)
 
 
@@ -536,20 +537,19 @@ def worth_reading(job: Job, url: str) -> bool:
 def _class_of(url: str, order: Order) -> str | None:
     """The class that an archive is named after (some of Kinetics-600 are), or ``None``."""
     name = urllib.parse.unquote(url.rsplit("/", 1)[-1]).partition(".")[0]
-    labels = load_labels(order.card.labels)
+    labels = order.card.class_names
     return next((label for label in (name, name.replace("_", " ")) if label in labels), None)
 
 
 def fetch_split_files(order: Order, lists: Path) -> None:
     """The split files of UCF101 or HMDB51, one by one, where they are not there."""
     card = order.card
-    labels = load_labels(card.labels) if card.labels else ()
     items = []
     for source in card.sources_of("splits"):
         if "{label}" in source.url:
             items += [
                 (source.url.format(label=label, fold=fold), lists / source.into.format(label=label, fold=fold))
-                for label in labels
+                for label in card.class_names
                 for fold in range(1, card.folds + 1)
             ]
         else:

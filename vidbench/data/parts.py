@@ -55,7 +55,8 @@ class JoinedFile(io.RawIOBase):
         self._starts = [0]
         for path in self._paths:
             self._starts.append(self._starts[-1] + path.stat().st_size)
-        self._position, self._number, self._file = 0, -1, None
+        self._position, self._number = 0, -1
+        self._file: io.FileIO | None = None
 
     def readable(self) -> bool:
         return True
@@ -80,7 +81,7 @@ class JoinedFile(io.RawIOBase):
         if self._position >= self._starts[-1]:
             return 0
         number = bisect.bisect_right(self._starts, self._position) - 1
-        if number != self._number:
+        if self._file is None or number != self._number:
             self._close_part()
             self._file, self._number = self._paths[number].open("rb", buffering=0), number
         self._file.seek(self._position - self._starts[number])

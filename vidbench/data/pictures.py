@@ -55,10 +55,10 @@ class Series:
 def is_picture(name: str) -> bool:
     """Whether a file name is that of a numbered picture."""
     match = NUMBERED.fullmatch(name)
-    return bool(match) and f".{match[3].lower()}" in SUFFIXES and not name.startswith(".")
+    return match is not None and f".{match[3].lower()}" in SUFFIXES and not name.startswith(".")
 
 
-def read_series(folder: str | os.PathLike) -> Series:
+def read_series(folder: str | os.PathLike[str]) -> Series:
     """The numbered pictures of a folder, by their numbers (10 comes after 9).
 
     Pictures of optical flow that lie beside them (``flow_x_00001.jpg``) are left out.
@@ -86,7 +86,9 @@ def _choose_series(names: Iterable[str]) -> dict[int, str]:
     """File names by their numbers."""
     series: dict[str, dict[int, str]] = defaultdict(dict)
     for name in sorted(names):
-        stem, digits, _ = NUMBERED.fullmatch(name).groups()
+        match = NUMBERED.fullmatch(name)
+        assert match, "is_picture has said so"
+        stem, digits, _ = match.groups()
         other = series[stem].setdefault(int(digits), name)
         if other != name:
             raise UnreadableVideo("not_media", f"two pictures have one number: {printable(other)}, {printable(name)}")
@@ -175,17 +177,17 @@ class PictureVideo(Video):
         return VideoInfo(count, rate, count / rate, width, height, self.codec, header_frames=self.num_listed)
 
     def _count(self) -> None:
-        self.counted, good, size = True, [], None
+        self.counted, good, sizes = True, [], []
         for name in self.names:
             self.clock.check()
             with contextlib.suppress(_Damaged):
                 found, self.codec = self._look(name)
                 self._pixels(name)
-                size = size or found
+                sizes.append(found)
                 good.append(name)
         if not good:
             raise UnreadableVideo("no_frames", "none of its pictures can be decoded")
-        self.size = size
+        self.size = sizes[0]
         if len(good) < len(self.names):
             lost = f"{len(self.names) - len(good)} of {len(self.names)} pictures cannot be decoded"
             self.reason, self.names = "; ".join(filter(None, (self.reason, lost))), tuple(good)

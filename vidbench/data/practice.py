@@ -13,7 +13,7 @@ import hashlib
 import os
 import tarfile
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -76,7 +76,7 @@ def publish_kinetics(
         raise ConfigError(f"{len(clips)} clips cannot fill {num_archives} archives with {num_troubled} in trouble.")
     names = _class_names(clips, load_labels("kinetics400"))
     order = sorted(clips, key=lambda item: _noise(item[0].video_id))  # mixes the classes
-    videos = [(_clip_name(place), names[r.label], path) for place, (r, path) in enumerate(order)]
+    videos = [(_clip_name(place), names[label], path) for place, (_, label, path) in enumerate(order)]
     troubles = {videos[place][0]: TROUBLES[place % len(TROUBLES)] for place in range(num_troubled)}
     base = Path(folder) / "400"
     for name in ("annotations", split):
@@ -113,8 +113,8 @@ def publish_hmdb51(
     clips = _clips(records, root)
     names = _class_names(clips, load_labels("hmdb51"))
     by_class: dict[str, list[tuple[str, int, Path]]] = defaultdict(list)
-    for (record, path), (source, number) in zip(clips, _sources(clips)):
-        label = names[record.label]
+    for (_, own_label, path), (source, number) in zip(clips, _sources(clips)):
+        label = names[own_label]
         name = f"#{source}[{source % 3}]_({label[:3]})!_{label}_f_nm_np1_fr_med_{number}.avi"
         by_class[label].append((name, source, path))
     tested = [name for videos in by_class.values() for name, source, _ in videos if (source + 1) % 6 == 3]
@@ -137,11 +137,12 @@ def publish_hmdb51(
     return Published(Path(folder), names, listed, {name.removesuffix(".avi"): "not_hosted" for name in absent})
 
 
-def _clips(records: Iterable[VideoRecord], root) -> list[tuple[VideoRecord, Path]]:
-    clips = [(record, Path(root) / record.path) for record in records]
-    if not clips:
-        raise ConfigError("A practice copy needs at least one clip.")
-    for record, path in clips:
+def _clips(records: Iterable[VideoRecord], root) -> list[tuple[VideoRecord, str, Path]]:
+    """Records with their labels and files."""
+    clips = []
+    for record in records:
+        path = Path(root) / record.path
+        damage: str | None
         try:
             with open(path, "rb") as file:
                 damage = mp4_damage(file, path.stat().st_size)
@@ -150,16 +151,19 @@ def _clips(records: Iterable[VideoRecord], root) -> list[tuple[VideoRecord, Path
         if damage or record.label is None:
             what = damage or "it has no label"
             raise ConfigError(f"A practice copy is made of whole, labelled MP4 files; {printable(path, 120)}: {what}.")
+        clips.append((record, record.label, path))
+    if not clips:
+        raise ConfigError("A practice copy needs at least one clip.")
     return clips
 
 
-def _class_names(clips: Sequence[tuple[VideoRecord, Path]], known: tuple[str, ...]) -> dict[str, str]:
+def _class_names(clips: Sequence[tuple[VideoRecord, str, Path]], known: tuple[str, ...]) -> dict[str, str]:
     """For each class of the clips a name of the dataset: its own, or one that is free, spread over the list.
 
     Raises:
         ConfigError: more classes than names.
     """
-    classes = list(dict.fromkeys(record.label for record, _ in clips))
+    classes = list(dict.fromkeys(label for _, label, _ in clips))
     free = [name for name in known if name not in classes]
     strange = [name for name in classes if name not in known]
     if len(strange) > len(free):
@@ -168,15 +172,16 @@ def _class_names(clips: Sequence[tuple[VideoRecord, Path]], known: tuple[str, ..
     return {name: lent.get(name, name) for name in classes}
 
 
-def _sources(clips: Sequence[tuple[VideoRecord, Path]]) -> list[tuple[int, int]]:
+def _sources(clips: Sequence[tuple[VideoRecord, str, Path]]) -> list[tuple[int, int]]:
     """For each clip the number of its source within its class, and its own number within the source; from 0."""
     groups: dict[str, dict[str, int]] = defaultdict(dict)
-    found, counts = [], defaultdict(int)
-    for record, _ in clips:
-        own = groups[record.label]
+    counts: Counter[tuple[str, int]] = Counter()
+    found = []
+    for record, label, _ in clips:
+        own = groups[label]
         source = own.setdefault(record.group or record.video_id, len(own))
-        found.append((source, counts[record.label, source]))
-        counts[record.label, source] += 1
+        found.append((source, counts[label, source]))
+        counts[label, source] += 1
     return found
 
 

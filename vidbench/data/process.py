@@ -38,7 +38,7 @@ def target_size(height: int, width: int, resize: int | tuple[int, int]) -> tuple
     >>> target_size(240, 320, 128), target_size(340, 256, 256), target_size(240, 320, (128, 171))
     ((128, 170), (340, 256), (128, 171))
     """
-    wanted = (resize,) if np.ndim(resize) == 0 else tuple(resize)
+    wanted = tuple(resize) if isinstance(resize, (tuple, list)) else (resize,)
     if height < 1 or width < 1 or min(wanted) < 1 or len(wanted) > 2:
         raise ValueError(f"sizes must be at least 1 pixel, got {height=}, {width=}, {resize=}")
     if len(wanted) == 2:
@@ -173,7 +173,7 @@ def check_spec(spec: InputSpec) -> None:
     Raises:
         ConfigError: the crop is larger than the resized frame can be, or a value is unknown.
     """
-    low = (spec.resize,) * 2 if np.ndim(spec.resize) == 0 else tuple(spec.resize)
+    low = tuple(spec.resize) if isinstance(spec.resize, (tuple, list)) else (spec.resize, spec.resize)
     if len(low) != 2 or min(low) < 1 or spec.crop[0] > low[0] or spec.crop[1] > low[1] or min(spec.crop) < 1:
         raise ConfigError(
             f"A crop of {spec.crop} does not fit into frames resized to {spec.resize}: make the crop smaller, "
@@ -245,7 +245,7 @@ def normalise(pixels: np.ndarray, spec: InputSpec) -> np.ndarray:
         raise ValueError(f"pixels must be uint8 (..., T, H, W, {spec.channels}), got {pixels.dtype} {pixels.shape}")
     if spec.layout not in LAYOUTS:
         raise ValueError(f"unknown axis order {spec.layout!r}; known: {', '.join(LAYOUTS)}")
-    values = pixels.astype(np.float32) / np.float32(255)
+    values: np.ndarray = pixels.astype(np.float32) / np.float32(255)
     values = (values - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32)
     if spec.layout == "NCTHW":
         values = np.moveaxis(values, -1, -4)
@@ -412,7 +412,7 @@ def _checked(frames: np.ndarray) -> np.ndarray:
 
 
 def _pair(crop: int | tuple[int, int]) -> tuple[int, int]:
-    return (int(crop), int(crop)) if np.ndim(crop) == 0 else (int(crop[0]), int(crop[1]))
+    return (int(crop[0]), int(crop[1])) if isinstance(crop, (tuple, list)) else (int(crop), int(crop))
 
 
 def _middle(frames: np.ndarray, height: int, width: int) -> tuple[int, int]:

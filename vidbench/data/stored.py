@@ -178,18 +178,20 @@ def read_stored(
     Raises:
         UnreadableVideo: the file gives no usable frame; its ``status`` says why.
     """
-    key = key or (stored_key(path, spec, cache, decoder) if cache else None)
-    if key and (found := cache.get(key)):
+    if cache:
+        key = key or stored_key(path, spec, cache, decoder)
+    if cache and key and (found := cache.get(key)):
         return Views(found[0], np.array(found[1]["indices"])[None], VideoInfo(**found[1]["info"]))
     start = time.thread_time()
     limits = limits or Limits()
     with open_video(path, decoder=decoder, limits=limits) as video:
         clip = video.read(lambda table: stored_indices(spec, table.pts_s, table.frame_rate))
     decoded = time.thread_time()
-    pixels = resize(clip.frames, target_size(*clip.frames.shape[1:3], spec.resize))[None]
+    _, h, w, _ = clip.frames.shape
+    pixels = resize(clip.frames, target_size(h, w, spec.resize))[None]
     if pixels.nbytes > limits.megabytes * 2**20:
         raise UnreadableVideo("too_large", f"its frames take {pixels.nbytes / 2**20:.0f} MB")
-    if key:
+    if cache and key:
         side = {"indices": clip.indices.tolist(), "info": dataclasses.asdict(clip.info)}
         cache.put(key, pixels, side, _geometry(spec))
     seconds = {"decode": decoded - start, "transform": time.thread_time() - decoded}

@@ -47,8 +47,8 @@ class Look:
     def facts(self) -> dict:
         """Plain values for a table: those of the record and of the file, ``None`` where nothing is known."""
         r, names = self.record, VideoInfo.__dataclass_fields__
-        known = {"video_id": r.video_id, "label": r.label, "split": r.split, "group": r.group, "status": self.status}
-        known |= {"reason": self.reason, "file_size": self.file_size}
+        known: dict = {"video_id": r.video_id, "label": r.label, "split": r.split, "group": r.group}
+        known |= {"status": self.status, "reason": self.reason, "file_size": self.file_size}
         return known | (asdict(self.info) if self.info else dict.fromkeys(names))
 
 
@@ -98,8 +98,8 @@ class Probe:
     def facts(self) -> dict:
         """Plain values for a table, under the names that ``Look.facts`` has too."""
         r, names = self.record, VideoHeader.__dataclass_fields__
-        known = {"video_id": r.video_id, "label": r.label, "split": r.split, "group": r.group, "status": self.status}
-        known |= {"reason": self.reason, "file_size": self.file_size}
+        known: dict = {"video_id": r.video_id, "label": r.label, "split": r.split, "group": r.group}
+        known |= {"status": self.status, "reason": self.reason, "file_size": self.file_size}
         return known | (asdict(self.header) if self.header else dict.fromkeys(names))
 
 
@@ -149,14 +149,16 @@ def probe_all(
 
 def _header_as_views(path, spec, *, decoder, limits, cache) -> Views:
     """What a worker gives back: the header in the place of the facts about a video, and no picture."""
-    return Views(np.empty((1, 0, 1, 1, 3), np.uint8), np.empty((1, 0), np.int64), read_header(path, limits=limits))
+    header = asdict(read_header(path, limits=limits))
+    return Views(np.empty((1, 0, 1, 1, 3), np.uint8), np.empty((1, 0), np.int64), VideoInfo(**header))
 
 
 def _header_values(found, stamp: tuple[int, int]) -> dict:
     size = max(0, stamp[0])
     if isinstance(found, UnreadableVideo):
         return {"status": found.status, "reason": found.reason, "header": None, "file_size": size}
-    return {"status": "ok", "reason": "", "header": asdict(found.info), "file_size": size}
+    header = {name: getattr(found.info, name) for name in VideoHeader.__dataclass_fields__}
+    return {"status": "ok", "reason": "", "header": header, "file_size": size}
 
 
 def _probe(record: VideoRecord, values: dict | None) -> Probe:
@@ -244,8 +246,8 @@ def look_alikes(looks: Iterable[Look], most_different: int = 6) -> list[tuple[Lo
     Returns:
         ``(one, other, bits that differ)``, sorted by bits and then by place in the list.
     """
-    coded = [(look, picture_code(look.thumbnail)) for look in looks if look.thumbnail is not None]
-    coded = [(look, code) for look, code in coded if code is not None]
+    pictured = ((look, look.thumbnail) for look in looks if look.thumbnail is not None)
+    coded = [(look, code) for look, picture in pictured if (code := picture_code(picture)) is not None]
     if not coded:
         return []
     words = np.packbits([code for _, code in coded], axis=1).view(np.uint64)[:, 0]

@@ -7,7 +7,7 @@ import re
 import tarfile
 import urllib.parse
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from vidbench.data.members import PIECE, Guard, Limits, Member, as_archive_error
 from vidbench.records import ArchiveError
@@ -158,7 +158,7 @@ def _name_of(file) -> str:
     return printable(os.path.basename(path), 160)
 
 
-def tar_members(file, guard: Guard, num_files: int | None = None) -> Iterator[Member]:
+def tar_members(file, guard: Guard, num_files: int | None = None) -> Generator[Member, None, None]:
     """The regular files of a tar as ``stream_members`` gives them, counted by ``guard``."""
     start = read_start(file)
     _refuse_other_kinds(start, guard.where)
@@ -167,7 +167,12 @@ def tar_members(file, guard: Guard, num_files: int | None = None) -> Iterator[Me
     seen: set[str] = set()
     with as_archive_error(guard.where):
         try:
-            tar = tarfile.TarFile(fileobj=source, tarinfo=_StrictInfo, encoding="utf-8", errors="surrogateescape")
+            tar = tarfile.TarFile(
+                fileobj=source,  # type: ignore[arg-type]  # the stubs want what only writing needs
+                tarinfo=_StrictInfo,
+                encoding="utf-8",
+                errors="surrogateescape",
+            )
         except ArchiveError as problem:
             raise _no_tar(problem, gzipped, source, guard.where) from None
     while (info := _next_header(tar, guard, num_files)) is not None:
@@ -199,7 +204,7 @@ def _next_header(tar: tarfile.TarFile, guard: Guard, num_files: int | None) -> t
     try:
         with as_archive_error(guard.where):
             info = tar.next()
-            tar.members.clear()  # it keeps them all otherwise
+            tar.members.clear()  # type: ignore[attr-defined]  # not in the stubs; it keeps them all otherwise
             return info
     except _NoEnd:
         if num_files is not None and guard.num_files == num_files:

@@ -64,14 +64,14 @@ def headless(name: str) -> tuple[nn.Module, int]:
     """
     network = image_network(name)
     if name in _SLOW_START:  # their second and third classifiers serve training only
-        network.aux_logits = False
-        for part in ("aux1", "aux2", "AuxLogits"):
+        for part, without in (("aux_logits", False), ("aux1", None), ("aux2", None), ("AuxLogits", None)):
             if hasattr(network, part):
-                setattr(network, part, None)
+                setattr(network, part, without)
     if name.startswith("squeezenet"):
-        num_features = network.classifier[1].in_channels
+        conv = network.get_submodule("classifier.1")
+        assert isinstance(conv, nn.Conv2d)
         network.classifier = nn.AdaptiveAvgPool2d(1)
-        return network, num_features
+        return network, conv.in_channels
     place, last = [(key, part) for key, part in network.named_modules() if isinstance(part, nn.Linear)][-1]
     network.set_submodule(place, nn.Identity())
     return network, last.in_features

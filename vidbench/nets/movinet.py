@@ -82,7 +82,7 @@ KINDS = {
 
 def _stage(channels: int, widths: str, kernels: str, stride: int = 2) -> tuple[int, tuple[Layer, ...]]:
     """A stage from its layers' widths and kernels ("53" is 5 frames of 3x3); only the first layer has a stride."""
-    sizes = [(int(time), int(space)) for time, space in kernels.split()]
+    sizes = [(int(size[0]), int(size[1])) for size in kernels.split()]
     strides = [stride, *[1] * (len(sizes) - 1)]
     return channels, tuple(map(Layer, map(int, widths.split()), sizes, strides))
 
@@ -192,11 +192,12 @@ class Unit(nn.Module):
     def __init__(self, channels_in, channels, size=(1, 1), stride=1, *, groups=1, activation=None, norm=True):
         super().__init__()
         time, space = size
-        options = {"groups": groups, "bias": not norm}
+        self.conv: nn.Conv2d | nn.Conv3d
         if time == 1:
-            self.conv = nn.Conv2d(channels_in, channels, space, stride, **options)
+            self.conv = nn.Conv2d(channels_in, channels, space, stride, groups=groups, bias=not norm)
         else:
-            self.conv = nn.Conv3d(channels_in, channels, (time, space, space), (1, stride, stride), **options)
+            sizes, steps = (time, space, space), (1, stride, stride)
+            self.conv = nn.Conv3d(channels_in, channels, sizes, steps, groups=groups, bias=not norm)
         if norm:
             self.norm = nn.BatchNorm3d(channels, eps=1e-3, momentum=0.01)
         self.time, self.act = time, activation() if activation else nn.Identity()
@@ -208,7 +209,7 @@ class Unit(nn.Module):
     def _convolve(self, x: torch.Tensor) -> torch.Tensor:
         conv, function = self.conv, F.conv2d if x.dim() == 4 else F.conv3d
         pads = [same_padding(*axis) for axis in zip(x.shape[2:], conv.kernel_size, conv.stride)]
-        front = [before for before, _ in pads]
+        front: int | list[int] = [before for before, _ in pads]
         if any(before != after for before, after in pads):  # only here is the input copied
             x, front = F.pad(x, [zeros for pair in reversed(pads) for zeros in pair]), 0
         return function(x, conv.weight, conv.bias, conv.stride, front, 1, conv.groups)
@@ -238,23 +239,27 @@ class CausalUnit(nn.Module):
         return self.act(self.norm(x) if hasattr(self, "norm") else x), after
 
 
-class SqueezeExcite(nn.Module):
-    """Weighs the channels of (N, C, T, H, W) by what the whole clip shows."""
+class Excite(nn.Module):
+    """How much each channel counts, by its mean."""
 
     def __init__(self, channels: int, hidden: int, kind: Kind, inputs: int = 1):
         super().__init__()
         self.reduce, self.expand = nn.Conv3d(inputs * channels, hidden, 1), nn.Conv3d(hidden, channels, 1)
         self.act, self.gate = kind.activation(), kind.gate()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * self.weights(x.mean((2, 3, 4), keepdim=True))
-
     def weights(self, means: torch.Tensor) -> torch.Tensor:
         """Factors (N, C, T, 1, 1) of the channels from means of ``inputs * C`` of them; T is 1 for the whole clip."""
         return self.gate(self.expand(self.act(self.reduce(means))))
 
 
-class CausalSqueezeExcite(SqueezeExcite):
+class SqueezeExcite(Excite):
+    """Weighs the channels of (N, C, T, H, W) by what the whole clip shows."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weights(x.mean((2, 3, 4), keepdim=True))
+
+
+class CausalSqueezeExcite(Excite):
     """Weighs the channels of each frame by what it shows, and by what all frames up to it showed on average."""
 
     def __init__(self, channels: int, hidden: int, kind: Kind):
@@ -307,12 +312,12 @@ class Block(nn.Module):
     def __init__(self, name: str, channels_in: int, channels: int, layer: Layer, kind: Kind):
         super().__init__()
         self.name, width, (time, space) = name, layer.width, layer.kernel
-        options = {"activation": kind.activation, "norm": kind.norm}
-        self.expand = Unit(channels_in, width, **options)
+        act, norm = kind.activation, kind.norm
+        self.expand = Unit(channels_in, width, activation=act, norm=norm)
         split = kind.causal and time > 1
         size = (1 if kind.causal else time, space)
-        self.feature = Unit(width, width, size, layer.stride, groups=width, **options)
-        self.feature_time = CausalUnit(width, time, **options) if split else None
+        self.feature = Unit(width, width, size, layer.stride, groups=width, activation=act, norm=norm)
+        self.feature_time = CausalUnit(width, time, activation=act, norm=norm) if split else None
         self.squeeze = None
         if kind.squeeze != "none":
             double = kind.squeeze == "so far"

@@ -68,6 +68,7 @@ class S3D(nn.Module):
         self.fewest = 9 if padding == "same" else 13
         same = padding == "same"
         timed, gated = SPLIT[SPLIT.index(time_from) :], SPLIT[SPLIT.index(gate_from) :] if gating else ()
+        start: nn.Module
         if first == "separable" and first_length > 1:
             start = Separable(3, 64, 7, first_length, 2, same=same, time_norm=time_norm)
         else:
@@ -99,7 +100,7 @@ class S3D(nn.Module):
         for part in self.modules():
             if isinstance(part, Separable):
                 part.time_conv.weight.data = identity_filter(part.time_conv)
-        nn.init.trunc_normal_(self.classifier[1].weight, std=0.01)
+        nn.init.trunc_normal_(self.get_parameter("classifier.1.weight"), std=0.01)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         check_clips(x, "NCTHW", "An S3D", self.fewest)
@@ -128,14 +129,14 @@ class S3D(nn.Module):
         own, found = self.state_dict(), {}
         for unit in sorted({key.partition(".conv3d.")[0] for key in tensors if ".conv3d." in key}):
             place = _place(unit)
-            split = isinstance(self.get_submodule(place), Separable)
-            space = f"{place}.0" if split else place
+            part = self.get_submodule(place)
+            space = f"{place}.0" if isinstance(part, Separable) else place
             found[f"{space}.0.weight"] = _fitted(tensors[f"{unit}.conv3d.weight"], own[f"{space}.0.weight"].shape)
             found[f"{space}.1.weight"] = torch.ones_like(tensors[f"{unit}.bn.bias"])
             for name in ("bias", "running_mean", "running_var"):
                 found[f"{space}.1.{name}"] = tensors[f"{unit}.bn.{name}"]
-            if split:
-                found |= {f"{place}.1.{key}": value for key, value in self.get_submodule(place).resting().items()}
+            if isinstance(part, Separable):
+                found |= {f"{place}.1.{key}": value for key, value in part.resting().items()}
         return {key: value for key, value in found.items() if key in own}  # norms may have no scale
 
 
@@ -170,7 +171,7 @@ class Separable(nn.Sequential):
         self, channels_in: int, channels: int, size=3, length=3, stride=1, *, same=False, time_norm=True, gate=False
     ):
         space = Unit(channels_in, channels, (1, size, size), (1, stride, stride), same=same)
-        time = [_conv(channels, channels, (length, 1, 1), (stride, 1, 1), same, bias=not time_norm)]
+        time: list[nn.Module] = [_conv(channels, channels, (length, 1, 1), (stride, 1, 1), same, bias=not time_norm)]
         time += [nn.BatchNorm3d(channels, eps=_EPS, momentum=_MOMENTUM)] if time_norm else []
         super().__init__(space, nn.Sequential(*time, nn.ReLU(inplace=True)))
         if gate:
@@ -179,15 +180,17 @@ class Separable(nn.Sequential):
     @property
     def time_conv(self) -> nn.Conv3d:
         """The convolution over time, for putting in weights of others."""
-        return self[1][0]
+        conv = self.get_submodule("1.0")
+        assert isinstance(conv, nn.Conv3d)
+        return conv
 
     def resting(self) -> dict:
         """Weights with which the unit over time changes nothing that is not negative."""
         found = {"0.weight": identity_filter(self.time_conv)}
         if self.time_conv.bias is not None:
             return {**found, "0.bias": torch.zeros_like(self.time_conv.bias)}
-        norm = self[1][1]
-        zero, one = torch.zeros_like(norm.bias), torch.ones_like(norm.bias)
+        offsets = self.get_parameter("1.1.bias")
+        zero, one = torch.zeros_like(offsets), torch.ones_like(offsets)
         return {**found, "1.weight": one, "1.bias": zero, "1.running_mean": zero, "1.running_var": one - _EPS}
 
 

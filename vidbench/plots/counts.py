@@ -56,7 +56,7 @@ def histogram(values, *, unit: str, title=None, bins=None, groups=None) -> AltFi
     axes.set_title(plain(title) if title else "")
     axes.set_xlabel(plain(unit))
     axes.set_ylabel("count")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params("y", integer=True)
     axes.grid(axis="y")
     return figure
 

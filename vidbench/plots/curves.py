@@ -142,8 +142,10 @@ def named_points(
     axes = figure.add_axes((0.09, 0.13, 0.66, 0.79))
     for n, (group, found) in enumerate(points.items()):
         places = [point[:2] for point in found]
-        look = {"color": SERIES[n], "label": short(group, 24), "marker": MARKERS[n], "ms": 6}
-        axes.plot(*zip(*places), ls=DASHES[n] if lines else "none", lw=1.8, **look)
+        axes.plot(
+            *zip(*places), ls=DASHES[n] if lines else "none", lw=1.8, color=SERIES[n], label=short(group, 24),
+            marker=MARKERS[n], ms=6,
+        )  # fmt: skip
     if log:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
@@ -161,7 +163,8 @@ MARKERS = "osD^vP"
 def _name_points(axes, points) -> None:
     """Names beside their points, where there is room: clear of other points, of names before, and inside the axes."""
     axes.autoscale_view()  # else the limits would change when it is drawn, and the places of all words with them
-    renderer, taken = axes.figure.canvas.get_renderer(), []
+    renderer = axes.figure.canvas.get_renderer()
+    taken: list = []
     marks = axes.transData.transform([(x, y) for x, y, _ in points])
     for x, y, name in points:
         best = None

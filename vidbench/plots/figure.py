@@ -6,6 +6,8 @@ import base64
 import functools
 import html
 import io
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
@@ -62,13 +64,12 @@ class AltFigure(Figure):
     Args:
         alt: what the picture says, in a sentence or two.
         photo: whether it holds video frames; then it is stored as JPEG, else as PNG of few colours.
-        args, kwargs: as for matplotlib's ``Figure``, but for ``dpi``.
+        figsize: width and height in inches; ``None`` where they are set later.
     """
 
-    def __init__(self, *args, alt: str = "", photo: bool = False, **kwargs):
-        super().__init__(*args, dpi=PHOTO_DPI if photo else CHART_DPI, **kwargs)
-        FigureCanvasAgg(self)
-        self.alt, self.photo = alt, photo
+    def __init__(self, figsize: tuple[float, float] | None = None, *, alt: str = "", photo: bool = False):
+        super().__init__(figsize, dpi=PHOTO_DPI if photo else CHART_DPI)
+        self._agg, self._alt, self.photo = FigureCanvasAgg(self), printable(alt, MOST_ALT), photo
 
     @property
     def alt(self) -> str:
@@ -94,8 +95,8 @@ class AltFigure(Figure):
 
     def _drawn(self) -> Image.Image:
         with style():
-            self.canvas.draw()
-        pixels = np.asarray(self.canvas.buffer_rgba())[..., :3]
+            self._agg.draw()
+        pixels = np.asarray(self._agg.buffer_rgba())[..., :3]
         return Image.fromarray(pixels.copy()) if self.photo else _few_colours(pixels)
 
     def _encoded(self, picture: Image.Image, kind: str) -> bytes:
@@ -149,15 +150,19 @@ def _few_colours(pixels: np.ndarray) -> Image.Image:
 
 def style():
     """For a ``with`` block: our settings on top of matplotlib's own, whatever the user's are, until it ends."""
-    own = {name: value for name, value in matplotlib.rcParamsDefault.items() if name not in _KEPT}
-    return matplotlib.rc_context({**own, **STYLE})
+    own: dict = {name: value for name, value in matplotlib.rcParamsDefault.items() if name not in _KEPT}
+    return matplotlib.rc_context(own | STYLE)
 
 
-def styled(function):
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+
+
+def styled(function: Callable[Given, Made]) -> Callable[Given, Made]:
     """A function that draws with ``style``, whatever the user's settings of matplotlib are."""
 
     @functools.wraps(function)
-    def wrapper(*args, **kwargs):
+    def wrapper(*args: Given.args, **kwargs: Given.kwargs) -> Made:
         with style():
             return function(*args, **kwargs)
 

@@ -49,7 +49,7 @@ def sampling_diagram(indices, num_frames: int, *, frame_rate=None, pts_s=None, t
     _ticks_of_video(axes, times, len(clips))
     (_draw_one_clip if len(clips) == 1 else _draw_clips)(axes, clips, times)
     axes.set_xlabel(f"{unit} of the video")
-    axes.xaxis.get_major_locator().set_params(integer=unit == "frames")
+    axes.locator_params("x", integer=unit == "frames")
     axes.spines["left"].set_visible(False)
     axes.tick_params(left=False)
     return figure

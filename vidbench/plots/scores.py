@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-from vidbench.metrics import per_class, percent, proportion
+from vidbench.intervals import proportion
+from vidbench.metrics import per_class, percent
 from vidbench.plots.figure import BLUE, INK, MOST_NAMES, MUTED, ORANGE, WIDTH, AltFigure, axes_at, styled, text_at
 from vidbench.plots.words import check_num, fraction, short
 from vidbench.records import ConfigError, Prediction
@@ -364,7 +365,8 @@ def _draw_confusion(axes, counts: np.ndarray, labels, normalise: bool, size: flo
     blues = LinearSegmentedColormap.from_list("right", ["#ffffff", "#cfe2f0", BLUE])
     oranges = LinearSegmentedColormap.from_list("wrong", ["#ffffff", "#fbdfc0", "#b95d12"])
     strength = shares**0.7  # so that a few percent show
-    colours = np.where(np.eye(*counts.shape, dtype=bool)[..., None], blues(strength), oranges(strength))
+    right = np.eye(*counts.shape, dtype=np.bool_)[..., None]
+    colours: np.ndarray = np.where(right, blues(strength), oranges(strength))
     axes.imshow(colours, interpolation="nearest", aspect="auto")
     for row, column in np.argwhere(counts > 0) if size >= 0.25 else ():
         value = 100 * shares[row, column] if normalise else counts[row, column]
@@ -399,7 +401,7 @@ def _confusion_alt(counts: np.ndarray, labels) -> str:
     if total == 0:
         return alt + "it counts no video."
     alt += f"{right:g} of {total:g} videos lie on the diagonal. "
-    wrong = counts * ~np.eye(*counts.shape, dtype=bool)
+    wrong = counts * ~np.eye(*counts.shape, dtype=np.bool_)
     if wrong.any():
         row, column = np.unravel_index(wrong.argmax(), wrong.shape)
         times = plural(f"{wrong[row, column]:g}", "time")
