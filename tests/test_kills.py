@@ -97,6 +97,31 @@ def test_a_killed_parent_leaves_no_worker_behind(tmp_path):
     assert not [pid for pid in children if os.path.exists(f"/proc/{pid}")]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux' limit on file sizes")
+@pytest.mark.parametrize(
+    ("most_bytes", "said"),
+    [(50_000, "cannot hand over"), (100_000, "File too large")],
+    ids=["no pictures", "no report"],
+)
+def test_a_full_disk_ends_the_run_in_one_sentence_and_costs_no_row(tmp_path, most_bytes, said):
+    """A limit on file sizes refuses to write as a full disk does: pictures of a worker, or the report."""
+    import resource
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
+
+    words = command(["--model", "mini2d.vidmini_v1", "--limit", "12", "--num-workers", "1"])
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, preexec_fn=limited)
+    assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "run the same command again" in done.stderr
+    rows = tmp_path / "results" / "run" / "rows.jsonl"
+    assert not rows.exists() or "decode_error" not in rows.read_text()
+    assert not list(tmp_path.rglob("*.tmp"))
+    subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+    assert rows.read_text().count('"status":"ok"') == 12
+
+
 class EveryTwenty:
     """Kills a decoding process whenever twenty more rows are there."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import errno
 import functools
 import itertools
 import mmap
@@ -36,7 +37,7 @@ from vidbench.data.decode import Limits, VideoTable, decoder_version, open_video
 from vidbench.data.flow import flow_version, make_views
 from vidbench.data.process import check_spec, resize, target_size
 from vidbench.data.sample import indices_for
-from vidbench.records import Clip, ConfigError, InputSpec, UnreadableVideo, VideoInfo, VideoRecord, Views
+from vidbench.records import Clip, ConfigError, InputSpec, RunError, UnreadableVideo, VideoInfo, VideoRecord, Views
 from vidbench.utils import keep_freed_memory, printable
 
 Key = TypeVar("Key")  # whatever the caller knows a record by
@@ -260,7 +261,7 @@ def _work(read, path: str, spec: InputSpec, decoder: str, limits: Limits, cache:
     _alarm(limits.seconds + 2 * GRACE_S)
     try:
         views = read(path, spec, decoder=decoder, limits=limits, cache=cache)
-        _fill(slot, views.pixels)
+        _hand_over(slot, views.pixels)
     except UnreadableVideo as problem:
         return problem.status, problem.reason
     except MemoryError:
@@ -291,6 +292,19 @@ def _alarm(seconds: float) -> None:
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _hand_over(slot: str, pixels: np.ndarray) -> None:
+    """Fill a slot; raises ``RunError`` where that is refused, because it is no fault of the video's."""
+    try:
+        _fill(slot, pixels)
+    except OSError as problem:
+        if problem.errno == errno.ENOMEM:
+            raise MemoryError from None
+        raise RunError(
+            f"a worker cannot hand over {pixels.nbytes / 2**20:.1f} MB of pictures ({problem.strerror}): raise the "
+            "limit on file sizes (ulimit -f) or make room in the temporary folder, and run the same command again"
+        ) from None
 
 
 def _fill(slot: str, pixels: np.ndarray) -> None:
