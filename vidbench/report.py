@@ -460,8 +460,16 @@ def probabilities(metrics: dict, manifest: dict) -> dict:
 
 def render(content: dict, template: str = "report.html.j2") -> str:
     """A page: one of ``templates/`` with every value cleaned and escaped."""
-    import jinja2
     from markupsafe import Markup
+
+    script = {"script": Markup(table_script()), "script_source": script_source()}
+    return _templates().get_template(template).render({**content, **script}) + "\n"
+
+
+@functools.cache
+def _templates():
+    """What fills templates. Kept, because compiling one takes a tenth of a report's time, and a study writes many."""
+    import jinja2
 
     loader = jinja2.FileSystemLoader(TEMPLATES)
     jinja = jinja2.Environment(
@@ -469,8 +477,7 @@ def render(content: dict, template: str = "report.html.j2") -> str:
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     jinja.filters |= {"percent": percent, "pct": lambda value: f"{100 * value:.1f}", "points": points}
-    script = {"script": Markup(table_script()), "script_source": script_source()}
-    return jinja.get_template(template).render({**content, **script}) + "\n"
+    return jinja
 
 
 def points(change: dict) -> str:
