@@ -45,7 +45,7 @@ def main(argv=None) -> int:
                 print(f"{total} clips of {len(CLASSES)} classes, {first} there already", flush=True)
             elif time.monotonic() - said > 10:
                 said = time.monotonic()
-                print(f"{done}/{total} clips, {(done - first) / (said - started):.1f} a second", flush=True)
+                print(f"{done}/{total} clips, {(done - first) / (said - started):.1f} a second", file=sys.stderr)
     except VidbenchError as problem:
         print(f"make_mini: {problem}", file=sys.stderr)
         return 2

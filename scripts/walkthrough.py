@@ -26,6 +26,7 @@ CHANGING = (  # what depends on the machine or its load
     (r"^speed .*$", "speed"),
     (r"^note .*$", "note"),
     (r", [0-9.e+-]+ m?s a video", ", TIME a video"),
+    (r" in [0-9]+ s; ", " in TIME; "),
     (r"\bon (cpu|cuda|mps)\b", "on DEVICE"),
     (r"\b(fp32|bf16|fp16)\b", "PRECISION"),
 )
