@@ -177,6 +177,7 @@ def cell(found: list[tuple[np.ndarray, list[str]]]) -> tuple[str, str]:
     each = ", ".join(f"{100 * right.mean():.1f}" for right, _ in found)
     pooled = np.concatenate([right for right, _ in found])
     all_ = clustered_proportion(pooled, [group for _, groups in found for group in groups])
+    assert all_, "no run is empty"
     return each, f"{100 * all_['value']:.1f} [{100 * all_['low']:.1f}, {100 * all_['high']:.1f}]"
 
 

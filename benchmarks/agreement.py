@@ -36,8 +36,8 @@ def main() -> None:
     paths = sorted(path for path in args.folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise SystemExit(f"There is no video below {args.folder}.")
-    kept = [load(name, args) for name in args.models]
-    found = [compare(*kept, path) for path in paths]
+    one, other = (load(name, args) for name in args.models)
+    found = [compare(one, other, path) for path in paths]
     print(summary(args.models, paths, found))
 
 

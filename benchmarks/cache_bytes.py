@@ -50,7 +50,7 @@ def ours(path: Path, size, crop: tuple[int, int]) -> int:
 def as_float32(path: Path) -> int:
     """Bytes on disk of all frames as one float32 array."""
     clip = read_clip(path, lambda table: range(table.num_frames))
-    frames = center_crop(resize(clip.frames, target_size(*clip.frames.shape[1:3], 256)), 224)
+    frames = center_crop(resize(clip.frames, target_size(clip.info.height, clip.info.width, 256)), 224)
     with tempfile.TemporaryDirectory() as name:
         np.save(Path(name) / "clip.npy", frames.astype(np.float32) / 255)
         return bytes_in(Path(name))

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
-import re
 import shutil
 import statistics
 import struct
@@ -85,9 +85,9 @@ def speed(args) -> None:
         model = models.load_model(plan.card.name, args.weights, device="cpu")
         model.spec = plan.spec
         read_s, pixels = reading_alone(plan, config)
-        tuning = models.tune(model, pixels[: config.batch_size], config.batch_size, "fp32")
+        tuning = models.tune(model, pixels[: args.batch_size], args.batch_size, "fp32")
         model.settle(tuning.precision, tuning.memory_format)
-        model.logits(pixels[: config.batch_size], config.batch_size)
+        model.logits(pixels[: args.batch_size], args.batch_size)
         forward.reuse_memory(model, module.peak_rss_mb())  # as evaluate does after its first batch
         for turn in range(args.rounds):
             if turn:
@@ -206,7 +206,7 @@ def memory(args) -> None:
             ]  # fmt: skip
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             text = (Path(folder) / "run" / "manifest.json").read_text()
-            peaks[count] = float(re.search(r'"peak_rss_mb": ([\d.]+)', text).group(1))
+            peaks[count] = json.loads(text)["timing"]["peak_rss_mb"]
             print(f"{count} videos: peak {peaks[count]:.0f} MB", flush=True)
     counts = sorted(peaks)
     print(f"ratio {peaks[counts[-1]] / peaks[counts[0]]:.3f} ({counts[-1]} to {counts[0]} videos)")

@@ -102,7 +102,8 @@ def measure(name, weights, num_frames, batch_size, rounds, device, threads) -> l
     scores = {}
     for _ in range(3 if rounds >= 7 else 1):  # warm-up: the first calls pay for memory and for compiled kernels
         scores = {option: network.logits(pixels, batch_size)[0] for option, network in networks.items()}
-    times, cores = ({option: [] for option in OPTIONS} for _ in range(2))
+    times: dict[tuple[str, str], list[float]] = {option: [] for option in OPTIONS}
+    cores: dict[tuple[str, str], list[float]] = {option: [] for option in OPTIONS}
     for _ in range(rounds):
         for option, network in networks.items():
             start, used = time.perf_counter(), time.process_time()
@@ -147,7 +148,7 @@ print(sorted(times)[2], evaluate.peak_rss_mb())
 
 def kept_memory(name: str, rounds: int = 5) -> str:
     """One table row: processes with and without kept memory, in turn."""
-    found = {"given back": [], "kept": []}
+    found: dict[str, list] = {"given back": [], "kept": []}
     for _ in range(rounds):
         for how, results in found.items():
             command = [sys.executable, "-c", KEPT_PROGRAM, str(Path(__file__).resolve().parents[1]), name, how]

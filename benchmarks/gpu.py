@@ -139,13 +139,13 @@ def main() -> None:
         model = settled_model(config, plan, pixels)
         for turn in range(args.rounds):
             read_s, pixels = reading_alone(plan, config)
-            forward_s = forward_alone(model, pixels, config.batch_size)
+            forward_s = forward_alone(model, pixels, args.batch_size)
             del pixels
             began = time.monotonic()
             with timed(module, "load_model", "finish") as apart:
                 outcome = module.evaluate(EvaluateConfig(**base, run_name=f"turn{turn}"))
             wall = time.monotonic() - began
-            timing = json.loads((outcome.run_folder / "manifest.json").read_text())["timing"]
+            timing = json.loads((Path(outcome.run_folder) / "manifest.json").read_text())["timing"]
             ratios.append(wall / max(read_s, forward_s))
             loops.append(timing["seconds"]["wall"] / max(read_s, forward_s))
             rates.append(timing["clips_per_s"] / (len(plan.records) / forward_s))

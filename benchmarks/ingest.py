@@ -66,8 +66,9 @@ def main() -> None:
             [*serve, str(folder / "mirror")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         try:
+            assert web.stdout
             mirror = "http://127.0.0.1:" + web.stdout.readline().split(" port ")[1].split()[0]
-            times = {"tar xzf": [], "fetch, all": [], "fetch, half of the classes": []}
+            times: dict[str, list[float]] = {"tar xzf": [], "fetch, all": [], "fetch, half of the classes": []}
             for _ in range(args.rounds):
                 for name, taken in times.items():
                     out = folder / "out"

@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +139,7 @@ def measure_all(args) -> None:
         left = args.budget - (time.monotonic() - began)
         if not todo or left <= 0:
             continue
+        found: Iterable[dict]
         if args.in_process:
             found = measure_model(name, device, todo, args, began + args.budget)
         else:
@@ -238,7 +239,8 @@ def measure(network, card, batch_size: int, seconds: float) -> dict:
     for _ in range(2):
         network.logits([views], batch_size)
     forget_peak(network.device)
-    times, began = [], time.perf_counter()
+    times: list[float] = []
+    began = time.perf_counter()
     while len(times) < 5 or (time.perf_counter() - began < seconds and len(times) < 50):
         before = network.seconds["forward"]
         network.logits([views], batch_size)
@@ -257,11 +259,11 @@ def measure(network, card, batch_size: int, seconds: float) -> dict:
 
 def throughput(network, views: np.ndarray, batch_size: int, calls: int) -> float:
     """Views per second when each batch is handed over before the scores of the one before are asked for."""
-    began, waiting = time.perf_counter(), None
-    for _ in range(calls):
+    began = time.perf_counter()
+    waiting = network.submit([views], batch_size)
+    for _ in range(calls - 1):
         submitted = network.submit([views], batch_size)
-        if waiting is not None:
-            waiting.result()
+        waiting.result()
         waiting = submitted
     waiting.result()
     return calls * batch_size / (time.perf_counter() - began)

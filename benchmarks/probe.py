@@ -53,10 +53,10 @@ def ways(records: list[VideoRecord], folder: Path) -> dict:
     paths = [str(folder / record.path) for record in records]
 
     def with_workers():
-        return [probe.header.num_frames for probe in probe_all(records, folder)]
+        return [probe.header and probe.header.num_frames for probe in probe_all(records, folder)]
 
     def alone():
-        return [probe.header.num_frames for probe in probe_all(records, folder, num_workers=0)]
+        return [probe.header and probe.header.num_frames for probe in probe_all(records, folder, num_workers=0)]
 
     def opencv():
         return [count_frames(path) for path in paths]

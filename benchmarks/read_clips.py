@@ -175,7 +175,7 @@ def headline(clips: dict, readers: dict, times: dict) -> list[str]:
                     name: statistics.median(pair[kind] for pair in times[group, count, name]) for name in readers
                 }
                 ours = middles.pop("read_clip")
-                best = min(middles, key=middles.get)
+                best = min(middles, key=middles.__getitem__)
                 cells.append(f"{ours / middles[best]:.2f} of {best}")
             lines.append("| " + " | ".join(cells) + " |")
     return lines

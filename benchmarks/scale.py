@@ -268,7 +268,7 @@ def about(costs: dict) -> str:
 
 def plan(args) -> None:
     costs = json.loads(args.costs.read_text())
-    jobs = JOBS
+    jobs: tuple[Job, ...] = JOBS
     if args.videos:
         jobs = (Job(f"{args.videos:,} videos", args.videos, args.videos * CLIP_BYTES, args.nodes),)
     if args.model:

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
@@ -35,7 +36,7 @@ from vidbench.utils import machine_facts, package_versions  # noqa: E402
 START, END = "<!-- training: begin -->", "<!-- training: end -->"
 SKIPPED = 3  # first steps, which fetch memory
 FOUR = ("HoldBalloon", "RideBicycle", "SitDown", "StandUp")
-CASES = {
+CASES: dict[str, dict] = {
     "mini_r2plus1d, 16 frames of 56x72": {"model": "mini_r2plus1d", "batch_size": 8, "epochs": 5},
     "r3d_18, 16 frames of 112x112": {"model": "r3d_18", "batch_size": 2, "epochs": 1, "limit": 24, "classes": FOUR},
 }
@@ -89,10 +90,15 @@ def measure(case: dict, folder: Path, bare: bool) -> tuple[list[dict], list[floa
     """Times of all steps but the first, and memory in MB after each epoch."""
     import vidbench.train
 
-    vidbench.train.TrainedNetwork, Watched.bare, Watched.steps, Watched.memory = Watched, bare, [], []
-    where = {"cache_dir": str(folder / "clips"), "results_dir": str(folder / f"bare{bare}"), "no_tensorboard": True}
-    options = {"dataset": "vidmini", "split": "test", "weights": "random", "num_workers": 0, "device": "cpu"}
-    train(TrainConfig(**options, **where, precision="fp32", val_share=0.2, **case))
+    Watched.bare, Watched.steps, Watched.memory = bare, [], []
+    where: dict = {
+        "cache_dir": str(folder / "clips"),
+        "results_dir": str(folder / f"bare{bare}"),
+        "no_tensorboard": True,
+    }
+    options = {**case, "dataset": "vidmini", "split": "test", "weights": "random", "num_workers": 0, "device": "cpu"}
+    with mock.patch.object(vidbench.train, "TrainedNetwork", Watched):
+        train(TrainConfig(**options, **where, precision="fp32", val_share=0.2))
     return Watched.steps[SKIPPED:], Watched.memory
 
 

@@ -34,12 +34,12 @@ def show(command: Sequence[str], keep: Callable[[str], bool] = lambda line: True
         keep: which lines to print.
     """
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment, encoding="utf-8", errors="backslashreplace", **pipes
-    ) as process:
+        command, cwd=ROOT, env=environment, encoding="utf-8", errors="backslashreplace",
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
         try:
-            for line in process.stdout:
+            for line in process.stdout or ():
                 if line.strip() and keep(line):
                     print(line.rstrip()[:WIDTH], flush=True)
         except BaseException:

@@ -14,8 +14,8 @@ from cml_session import ROOT, end, show
 PYTHONS = ((3, 11), (3, 12), (3, 13))
 # A project installs into its own site folder, which Python prefers to the runtime's. Newer versions of these there can
 # keep every later session of the project from starting, so they stay as the runtime has them.
-EDITOR = ("ipykernel", "ipython", "traitlets", "tornado", "jupyter_client", "jupyter_core", "jupyter_server", "pyzmq")
-EDITOR += ("comm", "jupyterlab", "notebook", "nbclassic", "jupyterlab_server")
+EDITOR = ("ipykernel", "ipython", "traitlets", "tornado", "jupyter_client", "jupyter_core", "jupyter_server", "pyzmq",
+          "comm", "jupyterlab", "notebook", "nbclassic", "jupyterlab_server")  # fmt: skip
 PIP = [sys.executable, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
 PIP += ["--no-cache-dir"]  # a cache of the same size again would fill the project's storage
 
@@ -38,7 +38,7 @@ def editor_versions() -> dict[str, str]:
 
 def without(text: str, names) -> str:
     """Requirements without the lines that ask for one of these packages."""
-    lines = [line for line in text.splitlines() if plain(re.match(r"[\w.-]*", line).group()) not in names]
+    lines = [line for line in text.splitlines() if plain(re.split(r"[^\w.-]", line)[0]) not in names]
     return "\n".join(lines) + "\n"
 
 

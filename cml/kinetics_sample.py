@@ -197,7 +197,7 @@ def read_labels(root: Path, fetcher: Fetcher) -> tuple[dict[str, str], set[str]]
         raise
     good = [record for record in records if record.status in ("ok", "missing") and record.label_index >= 0]
     present = {record.video_id for record in good if record.status == "ok"}
-    return {record.video_id: record.label for record in good}, present
+    return {record.video_id: record.label for record in good if record.label}, present
 
 
 def source(what: str) -> str:

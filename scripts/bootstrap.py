@@ -364,6 +364,7 @@ def run_pip(command, lock, failure, otherwise="Nothing half-made is left behind.
     It holds the lock too: should this process be killed, the next one waits until pip has ended as well. It has its
     own process group, so that on Ctrl-C its children end with it.
     """
+    group: dict = {} if WINDOWS else {"start_new_session": True, "pass_fds": (lock.file.fileno(),)}
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -371,11 +372,11 @@ def run_pip(command, lock, failure, otherwise="Nothing half-made is left behind.
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        **({} if WINDOWS else {"start_new_session": True, "pass_fds": (lock.file.fileno(),)}),
+        **group,
     )
-    tail = collections.deque(maxlen=12)
+    tail: collections.deque = collections.deque(maxlen=12)
     try:
-        for line in process.stdout:
+        for line in process.stdout or ():
             text = line.decode("utf-8", "replace").strip()
             tail.append(text)
             if re.match(r"Downloading .*\d [MG]B\)|Installing collected", text):

@@ -255,7 +255,7 @@ def draw_gop() -> AltFigure:
 def draw_geometry() -> AltFigure:
     """What happens to one frame before a network sees it."""
     frame = read_clip(WALK, [30]).frames
-    small = resize(frame, target_size(*frame.shape[1:3], 64))
+    small = resize(frame, target_size(frame.shape[1], frame.shape[2], 64))
     padded = np.zeros((1, small.shape[2], small.shape[2], 3), np.uint8)
     top = (small.shape[2] - small.shape[1]) // 2
     padded[:, top : top + small.shape[1]] = small
@@ -386,8 +386,10 @@ def draw_two_stream() -> AltFigure:
 
 def flow_picture(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Optical flow between two frames as colours on white: hue is direction, strength is speed; uint8 (H, W, 3)."""
-    grey = [cv2.GaussianBlur(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (0, 0), 1.5) for frame in (before, after)]
-    flow = cv2.calcOpticalFlowFarneback(*grey, None, 0.5, 3, 21, 5, 7, 1.5, 0)
+    first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (before, after))
+    first, second = (cv2.GaussianBlur(grey, (0, 0), 1.5) for grey in (first, second))
+    still = np.zeros((*first.shape, 2), np.float32)
+    flow = cv2.calcOpticalFlowFarneback(first, second, still, 0.5, 3, 21, 5, 7, 1.5, 0)
     flow -= np.median(flow, axis=(0, 1))  # without the camera's own motion
     speed, angle = cv2.cartToPolar(flow[..., 0], flow[..., 1])
     strength = np.clip(speed / max(1e-6, np.percentile(speed, 99)), 0, 1)

@@ -198,7 +198,8 @@ def clean(notebook):
         }
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    seen, count = {}, 0
+    seen: dict = {}
+    count = 0
     ran = any(cell.get("execution_count") for cell in notebook.cells)
     for cell in notebook.cells:
         tags = tags_of(cell)
@@ -244,8 +245,10 @@ def run(notebook, folder: Path, env: dict[str, str] | None = None, **options):
     """Execute every cell in a fresh kernel that starts in ``folder``; a cell that fails raises."""
     from nbclient import NotebookClient
 
-    settings = {"timeout": CELL_SECONDS, "kernel_name": "python3", "store_widget_state": False, "record_timing": False}
-    client = NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}, **settings, **options)
+    client = NotebookClient(
+        notebook, resources={"metadata": {"path": str(folder)}}, timeout=CELL_SECONDS, kernel_name="python3",
+        store_widget_state=False, record_timing=False, **options,
+    )  # fmt: skip
     return client.execute(**({"env": env} if env else {}))
 
 
