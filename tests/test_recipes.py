@@ -153,7 +153,8 @@ def test_a_recipe_trains_on_a_stand_in(name, two_classes, tmp_path):
     for option, value in SMALL[name].items():
         words += [f"--{option.replace('_', '-')}", value]
     text = [str(word) for word in words]
-    config = dataclasses.replace(parse(TrainConfig, text, TRAIN)[0], backbone_weights=None)  # nothing is fetched here
+    asked_for = parse(TrainConfig, text, TRAIN)[0]
+    config = dataclasses.replace(asked_for, backbone_weights=None, reverse=None)  # neither fetched nor known here
     done = train.train(config)
     assert (done.exit_status, done.metrics["listed"]["top1"]["n"]) == (0, 2)
     log = next((tmp_path / name / "log").glob("*/metrics.csv")).read_text().splitlines()
