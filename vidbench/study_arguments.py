@@ -52,10 +52,11 @@ def decoders(value) -> tuple[str, ...]:
     return names
 
 
-def _as_evaluate(name: str):
-    """An option of ``scripts/evaluate.py``, with its checks and its help."""
+def _as_evaluate(name: str, more: str = ""):
+    """An option of ``scripts/evaluate.py``, with its checks and its help, and ``more`` behind that."""
     field = EvaluateConfig.__dataclass_fields__[name]
-    return dataclasses.field(default=field.default, metadata=field.metadata)
+    metadata = {**field.metadata, "help": field.metadata["help"] + more}
+    return dataclasses.field(default=field.default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ class StudyConfig(Options):
     batch_size: int = _as_evaluate("batch_size")
     num_workers: int | None = _as_evaluate("num_workers")
     device: str = _as_evaluate("device")
-    protocol: str = _as_evaluate("protocol")
+    protocol: str = _as_evaluate("protocol", ". Every run of the study has these views")
     timeout: float = _as_evaluate("timeout")
     cache_dir: str = _as_evaluate("cache_dir")
     no_cache: bool = _as_evaluate("no_cache")
@@ -106,7 +107,7 @@ class TemporalConfig(StudyConfig):
         ConfigError: a value out of its range; the message says which are in it.
     """
 
-    target: str | None = _as_evaluate("target")
+    target: str | None = _as_evaluate("target", ". The verdict is that of the unchanged videos")
     changes: tuple[str, ...] = option(
         temporals,
         "changes of time, as --temporal of evaluate.py names them. Each is a run over all videos",
@@ -140,7 +141,7 @@ class RobustnessConfig(StudyConfig):
         ConfigError: a value out of its range; the message says which are in it.
     """
 
-    target: str | None = _as_evaluate("target")
+    target: str | None = _as_evaluate("target", ". The verdict is that of the unchanged videos")
     corruptions: tuple[str, ...] = option(
         corruptions,
         f"what is done to the videos: {', '.join(STRENGTHS)}. Time grows with their number",
