@@ -15,6 +15,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+if sys.version_info < (3, 11):  # noqa: UP036  what follows is no Python 3.10, and scripts import this file first
+    print(f"vidbench needs Python 3.11, 3.12 or 3.13, this runtime has {sys.version.split()[0]}: choose another.")
+    sys.exit(1)
+
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 200  # characters of a line; pip's longest has thousands
 

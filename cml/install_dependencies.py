@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from importlib import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent if "__file__" in globals() else Path("cml").resolve()))
@@ -27,6 +26,8 @@ def plain(name: str) -> str:
 
 def editor_versions() -> dict[str, str]:
     """Installed versions of the packages that the editor runs on."""
+    from importlib import metadata  # Python 3.6 has none, and gets as far as the sentence of cml_session.py
+
     found = {}
     for name in EDITOR:
         try:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "bootstrap.py"
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+SCRIPT, STEPS = SCRIPTS / "bootstrap.py", SCRIPTS / "bootstrap_steps.py"
 EVALUATE = "import sys, stub; print('evaluating', sys.argv[1:], stub.__file__); sys.exit(7)\n"
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="these copies use POSIX signals and paths")
@@ -44,7 +45,8 @@ class Project:
         self.folder, self.wheels, self.venv = folder / "project", folder / "wheels", folder / "project" / ".venv"
         for path in (self.folder / "scripts", self.folder / "notebooks", self.wheels):
             path.mkdir(parents=True)
-        shutil.copy(SCRIPT, self.folder / "scripts")
+        for path in (SCRIPT, STEPS):
+            shutil.copy(path, self.folder / "scripts")
         (self.folder / "scripts" / "evaluate.py").write_text(EVALUATE)
         for version in ("1.0", "2.0"):
             build_wheel(self.wheels, "stub", version)
@@ -105,7 +107,7 @@ def ready(project, installed) -> Project:
 
 @pytest.fixture
 def module():
-    spec = importlib.util.spec_from_file_location("bootstrap", SCRIPT)
+    spec = importlib.util.spec_from_file_location("bootstrap_steps", STEPS)
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return loaded
@@ -329,13 +331,13 @@ def test_clean_removes_what_was_made_and_keeps_downloads(ready):
 # --- Pythons and machines that cannot be had here
 
 
-def test_an_old_python_can_read_the_script():
-    ast.parse(SCRIPT.read_text(encoding="utf-8"), feature_version=(3, 6))
+def test_an_old_python_can_read_the_steps():
+    ast.parse(STEPS.read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
 def test_names_no_package_index():
     """The index is the user's to choose, by pip's own settings."""
-    assert "://" not in SCRIPT.read_text(encoding="utf-8")
+    assert "://" not in SCRIPT.read_text(encoding="utf-8") + STEPS.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("running", [(3, 11), (3, 12), (3, 13)])

@@ -215,7 +215,7 @@ def test_every_extra_that_code_names_is_there():
 
 def test_the_same_pythons_are_named_everywhere():
     listed = re.findall(r"Python :: (3\.\d+)", " ".join(PROJECT["classifiers"]))
-    bootstrap = (ROOT / "scripts" / "bootstrap.py").read_text(encoding="utf-8")
+    bootstrap = (ROOT / "scripts" / "bootstrap_steps.py").read_text(encoding="utf-8")
     supported = ast.literal_eval(re.search(r"^SUPPORTED = (.*)$", bootstrap, re.M)[1])
     assert listed == [f"{major}.{minor}" for major, minor in supported]
     assert PROJECT["requires-python"] == f">={listed[0]},<3.{supported[-1][1] + 1}"

@@ -263,7 +263,7 @@ def test_the_python_of_the_readme_runs(copy):
 
 
 def test_the_costs_of_the_environment_are_those_of_bootstrap():
-    bootstrap = module("bootstrap", "scripts/bootstrap.py")
+    bootstrap = module("bootstrap_steps", "scripts/bootstrap_steps.py")
     assert (
         f"about {bootstrap.DOWNLOAD_GB} GB to download, {bootstrap.DISK_GB} GB on disk, {bootstrap.MINUTES} minutes"
         in README

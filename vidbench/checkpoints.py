@@ -7,7 +7,9 @@ Nothing in a file is ever executed: no full pickle, no TorchScript.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import logging
 import math
 import os
 import pickle
@@ -19,12 +21,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vidbench import tflite
+from vidbench.data.disk import DISK_TROUBLE
+from vidbench.data.web import megabytes, through_proxy
 from vidbench.records import WeightsError
-from vidbench.utils import atomic_writer, printable, sha256_of_file
+from vidbench.utils import atomic_writer, printable, sha256_of_file, try_to_write
 
 # Training scripts put the weights under one of these keys, next to the optimiser and the epoch.
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module")
 PREFIX = "module."  # DataParallel writes it before every name
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,28 +143,49 @@ def fetch(
         advice: how a user names a file of their own, for the message.
 
     Raises:
-        WeightsError: the address cannot be reached, or what came is not the file.
+        WeightsError: the address cannot be reached, its file cannot be kept, or what came is not the file.
     """
     import http.client
+
+    advice += ", or --weights random to try the pipeline without a result" if can_be_random else ""
+    _check_place(path.parent, name, advice)
+    try:
+        _download(url, path, sha256, name)
+    except (OSError, http.client.HTTPException) as problem:
+        if isinstance(problem, OSError) and problem.errno in (*DISK_TROUBLE, errno.EFBIG):
+            raise
+        reason = printable(getattr(problem, "reason", None) or problem) + through_proxy(url)
+        raise WeightsError(
+            f"The weights of {name} are not on this machine and {url} cannot be reached ({reason}). Save that file as "
+            f"{path}, or {advice}."
+        ) from None
+    return path
+
+
+def _check_place(folder: Path, name: str, advice: str) -> None:
+    """Raise ``WeightsError`` where nothing can be kept in the folder, before anything is asked for."""
+    try:
+        try_to_write(folder)
+    except OSError as problem:
+        raise WeightsError(
+            f"The weights of {name} are not on this machine and {_named(folder)} cannot be written to "
+            f"({printable(problem.strerror)}). Name a folder that can in XDG_CACHE_HOME, or {advice}."
+        ) from None
+
+
+def _download(url: str, path: Path, sha256: str, name: str) -> None:
     import urllib.request
 
     digest = hashlib.sha256()
-    try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_writer(path) as file:
-                while block := answer.read(1 << 20):
-                    file.write(block)
-                    digest.update(block)
-                _check_download(digest.hexdigest(), sha256, url)
-    except (OSError, http.client.HTTPException) as problem:
-        reason = printable(getattr(problem, "reason", None) or problem)
-        random = ", or --weights random to try the pipeline without a result" if can_be_random else ""
-        raise WeightsError(
-            f"The weights of {name} are not on this machine and {url} cannot be reached ({reason}). Save that file as "
-            f"{path}, or {advice}{random}."
-        ) from None
-    return path
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        length = answer.headers.get("Content-Length", "")
+        log.warning("fetching the weights of %s%s", name, f", {megabytes(int(length))}" if length.isdigit() else "")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_writer(path) as file:
+            while block := answer.read(1 << 20):
+                file.write(block)
+                digest.update(block)
+            _check_download(digest.hexdigest(), sha256, url)
 
 
 def _check_download(found: str, wanted: str, url: str) -> None:

@@ -5,6 +5,7 @@ Nothing heavy is imported before the options are checked, so ``vidbench --help``
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -160,6 +161,7 @@ def train(words: Words) -> int:
     from vidbench.arguments import parse_train
 
     config = parse_train(words)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # torchmetrics imports it; warns where home is read-only
 
     from vidbench.progress import Progress
     from vidbench.train import train

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import errno
+import importlib.util
 import math
 import os
 import re
@@ -29,7 +30,10 @@ Kind = TypeVar("Kind", bound=Callable)
 MAX_FILE_BYTES = 256 * 1024  # of one @file: thousands of lines, and no device or video read by mistake
 MAX_DEPTH = 20  # of @files within @files
 FAILED, BAD_OPTIONS, INTERRUPTED = 1, 2, 130  # exit statuses; 2 is argparse's too, 130 a shell's for Ctrl-C
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)  # faults of a disk, not of ours
+NOT_OURS = {  # faults of a disk, or of rights on it → what helps
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO), "make room"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose a place that is yours to write"),
+}
 SHOW_AND_STOP = ("-h", "--help", "--version")
 
 # ------------------------------------------------------------------------------------- kinds of values
@@ -643,12 +647,8 @@ def _status_of(main: Callable[[], int], name: str) -> int:
         print(f"{name}: {problem}", file=sys.stderr)
         return BAD_OPTIONS if isinstance(problem, (ConfigError, AnnotationError, WeightsError)) else FAILED
     except Exception as problem:
-        if isinstance(problem, OSError) and problem.errno in NO_ROOM:
-            print(
-                f"{name}: {problem.strerror}: {printable(problem.filename or 'a file of the results')}; make room and "
-                "run the same command again",
-                file=sys.stderr,
-            )
+        if words := _fault_of_this_machine(problem):
+            print(f"{name}: {words}", file=sys.stderr)
             return FAILED
         traceback.print_exc()
         print(
@@ -657,3 +657,18 @@ def _status_of(main: Callable[[], int], name: str) -> int:
             file=sys.stderr,
         )
         return FAILED
+
+
+def _fault_of_this_machine(problem: Exception) -> str:
+    """The sentence about a full disk or a package that is not installed; nothing where the fault may be ours."""
+    if isinstance(problem, OSError) and problem.errno in NOT_OURS:
+        where = printable(problem.filename or "a file of the results")
+        return f"{problem.strerror}: {where}; {NOT_OURS[problem.errno]} and run the same command again"
+    if isinstance(problem, ModuleNotFoundError) and problem.name:
+        package = problem.name.partition(".")[0]
+        if package != "vidbench" and package not in sys.modules and not importlib.util.find_spec(package):
+            return (
+                f"No module named {package!r}: it is not installed for {sys.executable}. In a checkout, `make "
+                "evaluate` installs everything into an environment, and `source .venv/bin/activate` takes it"
+            )
+    return ""

@@ -24,6 +24,7 @@ from vidbench import distil, evaluate, models, train_data
 from vidbench.data import load
 from vidbench.data.stored import stored_spec
 from vidbench.first_steps import find_rate, overfit
+from vidbench.flags import started_as_vidbench
 from vidbench.learner import TrainedNetwork, WholeVideos
 from vidbench.records import ConfigError, RunError, VidbenchError, needs
 from vidbench.runs import read_json, refuse_differences
@@ -283,9 +284,10 @@ def ended(folder: Path, num_epochs: int) -> Outcome:
     """Mark a run as finished, and say what came out."""
     write_json(folder / "finished.json", {"epochs": num_epochs})
     chosen = read_json(folder / "best.json")
+    command = "vidbench evaluate" if started_as_vidbench() else "python scripts/evaluate.py"
     summary = (
         f"best epoch {chosen['epoch']} of {num_epochs}: {chosen['summary'].partition(', epoch')[0]}\n"
-        f"to evaluate: python scripts/evaluate.py --weights {folder / 'best.safetensors'}"
+        f"to evaluate: {command} --weights {folder / 'best.safetensors'}"
     )
     return Outcome(folder, summary, EXIT_OK, chosen["metrics"])
 

@@ -84,9 +84,11 @@ def atomic_writer(path: str | os.PathLike, mode: str = "wb"):
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as problem:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(problem, OSError) and problem.errno and not problem.filename:
+            problem.filename = str(path)  # a full disk's own message names no file
         raise
 
 

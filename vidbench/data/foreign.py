@@ -33,6 +33,14 @@ class _Foreign(Video):
         if count != self.table.num_frames:
             self.table = VideoTable(np.arange(count) / self.table.frame_rate, self.table.frame_rate)
 
+    @property
+    def utf8_path(self) -> str:
+        """The path as text that becomes the file's name when it is written as UTF-8. OpenCV crashes on other text."""
+        try:
+            return os.fsencode(self.path).decode("utf-8")
+        except UnicodeDecodeError:
+            raise UnreadableVideo("not_media", "this decoder takes no file name that is not UTF-8") from None
+
     def _load(self) -> int:
         """Open the file and count its pictures."""
         raise NotImplementedError
@@ -68,7 +76,7 @@ class OpenCVVideo(_Foreign):
 
     def _capture(self):
         options = [self.cv2.CAP_PROP_N_THREADS, 1]
-        capture = self.cv2.VideoCapture("file:" + self.path, self.cv2.CAP_FFMPEG, options)
+        capture = self.cv2.VideoCapture("file:" + self.utf8_path, self.cv2.CAP_FFMPEG, options)
         if not capture.isOpened():
             raise UnreadableVideo("not_media", "OpenCV does not open it")
         return capture
@@ -94,7 +102,7 @@ class TorchCodecVideo(_Foreign):
         except (ImportError, OSError, RuntimeError) as problem:
             words = printable(str(problem).strip().splitlines()[0], 120)
             raise ConfigError(f"torchcodec cannot be used, it may lack FFmpeg's libraries: {words}") from None
-        self.decoder = VideoDecoder(self.path, dimension_order="NHWC", seek_mode="exact", num_ffmpeg_threads=1)
+        self.decoder = VideoDecoder(self.utf8_path, dimension_order="NHWC", seek_mode="exact", num_ffmpeg_threads=1)
         return len(self.decoder)
 
     def _decode(self, wanted: np.ndarray) -> np.ndarray:
@@ -109,7 +117,7 @@ class DecordVideo(_Foreign):
     def _load(self) -> int:
         import decord
 
-        self.decoder = decord.VideoReader(self.path, ctx=decord.cpu(0), num_threads=1)
+        self.decoder = decord.VideoReader(self.utf8_path, ctx=decord.cpu(0), num_threads=1)
         return len(self.decoder)
 
     def _decode(self, wanted: np.ndarray) -> np.ndarray:

@@ -192,7 +192,7 @@ class Link:
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as problem:
             raise FetchError(f"{short(url)} cannot be asked: {printable(problem, 120)}.") from None
         except (requests.exceptions.RequestException, OSError, ValueError) as problem:
-            raise Again(_words(problem)) from None
+            raise Again(_words(problem) + through_proxy(url)) from None
 
 
 def _session(ca_bundle: str | os.PathLike | None):
@@ -385,6 +385,16 @@ def _words(problem: Exception) -> str:
         if mark in text or mark == type(problem).__name__:
             return words
     return printable(f"{type(problem).__name__}: {text}", 160)
+
+
+def through_proxy(url: str) -> str:
+    """Which variable sends requests for an address through a proxy, as the end of a reason; empty where none does."""
+    import urllib.request
+
+    scheme, host = url.partition(":")[0], urllib.parse.urlsplit(url).hostname or ""
+    proxies = urllib.request.getproxies()
+    name = next((f"{word.upper()}_PROXY" for word in (scheme, "all") if proxies.get(word)), "")
+    return f", through the proxy that {name} names" if name and not urllib.request.proxy_bypass(host) else ""
 
 
 def short(url: str) -> str:
