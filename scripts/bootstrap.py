@@ -21,6 +21,7 @@ if __name__ == "__main__":
             "bootstrap: vidbench needs Python 3.11, 3.12 or 3.13; this is {}.{}. Begin the same command with one of "
             "those, such as python3.12, or make with PYTHON=python3.12.".format(*sys.version_info[:2])
         )
+    sys.dont_write_bytecode = True  # or clean would find the folder that it made itself
     from bootstrap_steps import run_command
 
     sys.exit(run_command(__file__, __doc__, sys.argv[1:]))

@@ -248,12 +248,31 @@ def test_the_words_of_ls_may_stand_first():
 # --- env
 
 
-def test_a_trial_that_hangs_or_crashes_costs_one_line(monkeypatch):
-    (late,) = environment.run_trial("library", "tensorflow", 0.01)
-    assert (late.state, late.words) == ("fails", "not done within 0.01 s")
-    (crashed,) = environment.run_trial("nonsense", "x", 60)
+def test_a_trial_that_crashes_costs_one_line_and_those_after_it_run():
+    jobs = [("decoder", "pyav"), ("nonsense", "x"), ("library", "ipywidgets")]
+    (first, (before,)), (second, (crashed,)), (third, (after,)) = environment.run_trials(jobs, 60)
+    assert [first, second, third] == jobs
+    assert (before.state, after.state) == ("works", "works")
     assert crashed.state == "fails"
     assert "ended with status 1: KeyError: 'nonsense'" in crashed.words
+
+
+def test_a_trial_that_hangs_costs_one_line():
+    ((_, (late,)), (_, (other,))) = environment.run_trials([("library", "tensorflow"), ("decoder", "pyav")], 0.01)
+    assert (late.state, late.words) == ("fails", "not done within 0.01 s")
+    assert other.state == "fails"
+
+
+def test_trials_are_told_section_by_section_as_they_come():
+    jobs = [("decoder", "a"), ("decoder", "b"), ("device", "all"), ("library", "c")]
+    made = {job: [environment.Trial(*job, "works", "x")] for job in jobs}
+    coming = iter([(job, made[job]) for job in (jobs[3], jobs[1], jobs[0], jobs[2])])
+    told: list[str] = []
+    trials = environment._told(jobs, coming, told.append)
+    assert [trial.name for trial in trials] == ["a", "b", "all", "c"]
+    assert [text.split()[1] if text.startswith("  ") else text.strip() for text in told] == [
+        "decoders", "b", "a", "devices", "all", "libraries", "c"
+    ]  # fmt: skip
 
 
 def test_a_decoder_is_tried_on_numbered_pictures(monkeypatch):
@@ -295,7 +314,7 @@ def test_what_an_extra_lacks_is_named_with_the_extra(monkeypatch):
     monkeypatch.setattr(environment.metadata, "requires", lambda name: lines)
     assert environment.missing_packages() == {"train": ["no-such-package"], "x": ["nor_this"]}
     found = environment.Found({"system": "s", "cores": 1, "free_gb": 1}, {}, (), {}, environment.missing_packages())
-    assert "no-such-package: for training (vidbench train); pip install 'vidbench[train]'" in environment.text(found)
+    assert "no-such-package: for training (vidbench train); pip install 'vidbench[train]'" in environment.tail(found)
     assert not found.works
 
 

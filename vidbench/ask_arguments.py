@@ -118,7 +118,7 @@ class EnvConfig(Options):
 
     seconds: float = option(
         number(0, 3600, "seconds"),
-        "what one trial may take, in a process of its own. One that takes longer is given up and counts as failed",
+        "what one trial may take, in a process beside this one. One that takes longer is given up and counts as failed",
         group=HOW,
         metavar="S",
         default=120.0,

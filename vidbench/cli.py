@@ -288,10 +288,13 @@ def env(words: Words) -> int:
 
     config = parse_env(words)
 
-    from vidbench.environment import examine, text, text_of_json
+    from vidbench.environment import examine, text_of_json
 
-    found = examine(config.seconds)
-    print(text_of_json(found) if config.json else text(found))
+    if config.json:
+        found = examine(config.seconds)
+        print(text_of_json(found))
+    else:
+        found = examine(config.seconds, tell=lambda line: print(line, flush=True))
     return 0 if found.works else 1
 
 

@@ -1,24 +1,30 @@
 """What is installed here, what of it works, and what is missing for what.
 
-Decoders, devices and libraries are tried, not only imported: each in a process of its own with a time limit, so that
-one that crashes or hangs costs one line. Trials run with ``python -m vidbench.environment KIND NAME``.
+Decoders, devices and libraries are tried, not only imported, in two processes beside this one, with a time limit for
+each: one that crashes or hangs costs one line, and those after it get a new process. Trials run with
+``python -m vidbench.environment KIND:NAME ...``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import queue
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -50,6 +56,11 @@ TOOLS = {
     "git": "the commit in a run's manifest",
 }
 NEEDED = ("decoder pyav", "device cpu")  # what an evaluation cannot do without
+WITH_TORCH = ("captum", "lightning")  # tried where torch is loaded already
+SECTIONS = {"decoder": "decoders", "device": "devices", "library": "libraries"}
+ANSWER = "@trial "  # begins a line of standard output that is an outcome
+
+Job = tuple[str, str]  # a kind of trial and a name: ("decoder", "pyav"), say
 
 
 @dataclass(frozen=True)
@@ -94,19 +105,42 @@ class Found:
         return working.issuperset(NEEDED)
 
 
-def examine(seconds: float = 120.0) -> Found:
-    """Try everything, two trials at a time.
+def examine(seconds: float = 120.0, tell: Callable[[str], None] = lambda line: None) -> Found:
+    """Try everything.
 
     Args:
         seconds: what one trial may take.
+        tell: takes the lines of ``vidbench env``, each as soon as it is known.
     """
-    wanted = [("decoder", name) for name in DECODERS] + [("device", "all")] + [("library", name) for name in LIBRARIES]
-    with ThreadPoolExecutor(2) as pool:
-        found = pool.map(lambda pair: run_trial(pair[0], pair[1], seconds), wanted)
-    trials = tuple(trial for several in found for trial in several)
     facts = machine_facts() | {"free_gb": round(shutil.disk_usage(os.getcwd()).free / 1e9, 1)}
+    versions = {"vidbench": __version__} | package_versions()
+    tell(head(facts, versions))
+    jobs = [("decoder", name) for name in DECODERS] + [("device", "all")] + [("library", name) for name in LIBRARIES]
+    torch_loads = [job for job in jobs if job[0] == "device" or job[1] in WITH_TORCH]
+    lanes = [[job for job in jobs if job not in torch_loads], torch_loads]
+    with contextlib.closing(_side_by_side(lanes, seconds)) as arriving:
+        trials = _told(jobs, arriving, tell)
     tools = {name: purpose for name, purpose in TOOLS.items() if shutil.which(name)}
-    return Found(facts, {"vidbench": __version__} | package_versions(), trials, tools, missing_packages())
+    found = Found(facts, versions, trials, tools, missing_packages())
+    tell(tail(found))
+    return found
+
+
+def _told(jobs: Sequence[Job], arriving: Iterator[tuple[Job, list[Trial]]], tell: Callable) -> tuple[Trial, ...]:
+    """All trials in the order of the jobs; told on the way, section by section, and within one as they come."""
+    known: dict[Job, list[Trial]] = {}
+    for kind, title in SECTIONS.items():
+        tell(f"\n{title}")
+        waiting = [job for job in jobs if job[0] == kind]
+        while waiting:
+            ready = [job for job in waiting if job in known]
+            if not ready:
+                job, trials = next(arriving)
+                known[job] = trials
+            for job in ready:
+                waiting.remove(job)
+                tell("\n".join(line(trial) for trial in known[job]))
+    return tuple(trial for job in jobs for trial in known[job])
 
 
 def missing_packages() -> dict[str, list[str]]:
@@ -137,22 +171,80 @@ def _is_installed(package: str) -> bool:
 # ---------------------------------------------------------------- trials, as the process that asks sees them
 
 
-def run_trial(kind: str, name: str, seconds: float) -> list[Trial]:
-    """Run one trial in a process of its own; whatever becomes of it is an answer."""
-    words = [sys.executable, "-P", "-m", "vidbench.environment", kind, name]
+def _side_by_side(lanes: Sequence[list[Job]], seconds: float) -> Generator[tuple[Job, list[Trial]], None, None]:
+    """Each job of each lane with its outcome, as they come; the lanes run at the same time."""
+    found: queue.Queue[tuple[Job, list[Trial]]] = queue.Queue()
+
+    def run(lane: list[Job]) -> None:
+        for outcome in run_trials(lane, seconds):
+            found.put(outcome)
+
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        for lane in lanes:
+            pool.submit(run, lane)
+        for _ in range(sum(map(len, lanes))):
+            yield found.get()
+
+
+def run_trials(jobs: Sequence[Job], seconds: float) -> Iterator[tuple[Job, list[Trial]]]:
+    """Run trials one after the other in a process beside this one; whatever becomes of each is an answer.
+
+    What a trial has imported serves the later ones. A process that ends, or is ended because a trial takes longer than
+    ``seconds``, costs that trial; those after it get a new one.
+    """
+    left = list(jobs)
+    while left:
+        with tempfile.TemporaryFile() as said:
+            try:
+                process = _start(left, said)
+            except OSError as problem:
+                yield left[0], [_failed(left.pop(0), f"no process could be started: {printable(problem, 120)}")]
+                continue
+            with process:
+                began = time.monotonic()
+                for trials in _answers(process, seconds):
+                    yield left.pop(0), trials
+                    began = time.monotonic()
+                late = time.monotonic() - began >= seconds
+            if left:
+                words = f"not done within {seconds:g} s" if late else _end_of(process, said)
+                yield left[0], [_failed(left.pop(0), words)]
+
+
+def _start(jobs: Sequence[Job], said: IO[bytes]) -> subprocess.Popen:
+    words = [sys.executable, "-P", "-m", "vidbench.environment", *(f"{kind}:{name}" for kind, name in jobs)]
     paths = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    try:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, env=env)
-    except subprocess.TimeoutExpired:
-        return [Trial(kind, name, "fails", f"not done within {seconds:g} s")]
-    except OSError as problem:
-        return [Trial(kind, name, "fails", f"no process could be started: {printable(problem, 120)}")]
-    try:
-        return [Trial(**line) for line in json.loads(done.stdout.decode().splitlines()[-1])]
-    except (ValueError, IndexError, TypeError):
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-        return [Trial(kind, name, "fails", f"ended with status {done.returncode}: {printable(' '.join(said), 160)}")]
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=env)
+
+
+def _answers(process: subprocess.Popen, seconds: float) -> Iterator[list[Trial]]:
+    """The outcomes that a process writes, until it ends or is killed because one of them takes too long."""
+    assert process.stdout is not None
+    while True:
+        alarm = threading.Timer(seconds, process.kill)
+        alarm.start()
+        text = ""
+        while not text.startswith(ANSWER):
+            data = process.stdout.readline()
+            if not data:
+                break
+            text = data.decode("utf-8", "replace")
+        alarm.cancel()
+        if not text.startswith(ANSWER):
+            return
+        yield [Trial(**line) for line in json.loads(text.removeprefix(ANSWER))]
+
+
+def _end_of(process: subprocess.Popen, said: IO[bytes]) -> str:
+    """How a process ended before its time."""
+    said.seek(0)
+    last = said.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+    return f"ended with status {process.returncode}: {printable(' '.join(last), 160)}"
+
+
+def _failed(job: Job, words: str) -> Trial:
+    return Trial(job[0], job[1], "fails", words)
 
 
 # ---------------------------------------------------------------- trials, in their own process
@@ -222,31 +314,37 @@ TRIALS: dict[str, Callable[[str], list[Trial]]] = {
 }
 
 
-def main(kind: str, name: str) -> int:
-    """One trial; its outcome is the last line of standard output, as JSON."""
-    try:
-        trials = TRIALS[kind](name)
-    except (VidbenchError, ImportError, OSError, RuntimeError, ValueError) as problem:
-        trials = [Trial(kind, name, "fails", printable(problem, 200))]
-    print("\n" + json.dumps([dataclasses.asdict(trial) for trial in trials]))
-    return 0
+def main(words: Sequence[str]) -> None:
+    """Trials, each named ``KIND:NAME``; the outcome of each is a line of standard output."""
+    for word in words:
+        kind, _, name = word.partition(":")
+        try:
+            trials = TRIALS[kind](name)
+        except (VidbenchError, ImportError, OSError, RuntimeError, ValueError) as problem:
+            trials = [Trial(kind, name, "fails", printable(problem, 200))]
+        print("\n" + ANSWER + json.dumps([dataclasses.asdict(trial) for trial in trials]), flush=True)
 
 
 # ---------------------------------------------------------------- as text
 
 
-def text(found: Found) -> str:
-    """What ``vidbench env`` prints."""
-    machine = found.machine
+def head(machine: dict, versions: dict[str, str]) -> str:
+    """The first lines of ``vidbench env``: packages and machine."""
     memory = f", {machine['memory_gb']:g} GB memory" if "memory_gb" in machine else ""
-    lines = [
-        ", ".join(f"{name} {version}" for name, version in found.versions.items()),
-        f"{machine['system']}, {machine['cores']} cores{memory}, {machine['free_gb']:g} GB free in this folder",
-    ]
-    for kind, title in (("decoder", "decoders"), ("device", "devices"), ("library", "libraries")):
-        lines += ["", title]
-        lines += [f"  {trial.state:<7} {trial.name:<15} {trial.words}" for trial in found.trials if trial.kind == kind]
-    lines += ["", "programs", *(f"  {'found':<7} {name:<15} for {purpose}" for name, purpose in found.tools.items())]
+    return (
+        ", ".join(f"{name} {version}" for name, version in versions.items())
+        + f"\n{machine['system']}, {machine['cores']} cores{memory}, {machine['free_gb']:g} GB free in this folder"
+    )
+
+
+def line(trial: Trial) -> str:
+    """The line of one trial."""
+    return f"  {trial.state:<7} {trial.name:<15} {trial.words}"
+
+
+def tail(found: Found) -> str:
+    """The last lines: programs, and what is missing for what."""
+    lines = ["", "programs", *(f"  {'found':<7} {name:<15} for {purpose}" for name, purpose in found.tools.items())]
     if "RAR archives" not in found.tools.values():
         lines.append(f"  {'absent':<7} {'unar':<15} for RAR archives; your system's package of that name brings it")
     lines += ["", "not installed" if found.missing else "all that is optional is installed"]
@@ -256,9 +354,10 @@ def text(found: Found) -> str:
 
 
 def text_of_json(found: Found) -> str:
-    """The same for programs."""
+    """All of it for programs."""
     return json.dumps({**dataclasses.asdict(found), "works": found.works}, indent=1)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main(sys.argv[1:])
+    os._exit(0)  # what was imported takes its time to end, and nothing is left to be written
