@@ -360,7 +360,7 @@ def card_row(card, counted: dict, measured: list[dict]) -> list[str]:
     t, h, w, _ = view_shape(card)
     spec = card.input
     rate = f", {spec.frame_rate:.4g} fps" if spec.frame_rate else ""
-    frames = f"{t} of any number" if not spec.num_frames else str(t)
+    frames = str(t) if spec.num_frames else "any number"
     views = "1" if spec.num_views == 1 else f"{spec.num_clips} x {spec.num_crops}"
     params, macs = counted.get("params") or card.params, counted.get("macs")
     row = [f"`{card.name}`", card.labels, f"{frames} x {h} x {w}{rate}", views]

@@ -347,7 +347,7 @@ def test_a_network_that_gives_nan_costs_rows_and_not_the_run(tmp_path, monkeypat
 def test_a_dry_run_says_what_it_costs_and_writes_nothing(tmp_path):
     outcome = evaluate(config(tmp_path, dry_run=True))
     assert outcome.exit_status == EXIT_OK
-    for word in ("25 listed", "25 present", "hours", "disk", MODEL):
+    for word in ("25 listed", "25 present", "hours", "disk", MODEL, "weights    part of vidbench"):
         assert word in outcome.summary
     assert not (tmp_path / "results").exists()
 

@@ -44,6 +44,12 @@ def test_our_kinetics600_names_are_in_the_order_of_the_models(movinet, shared_di
 
 
 @pytest.mark.shared
+def test_the_interpreter_does_not_greet_on_the_terminal(movinet_file, capfd):
+    load_model(MOVINET, movinet_file, num_threads=1)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.shared
 def test_the_published_file_is_recognised(movinet, movinet_file):
     assert movinet.weights_sha256 == CARDS[MOVINET].weights.sha256
     assert movinet.published_weights

@@ -297,6 +297,33 @@ def test_upstream_weights_are_fetched_once(monkeypatch, tmp_path, server):
     assert load_model("mini2d").weights_sha256 == sha256_of_file(place)
 
 
+@pytest.mark.parametrize(
+    ("name", "weights", "words"),
+    [
+        ("mini2d", None, "part of vidbench"),
+        ("mini2d", "random", "random: no result"),
+        ("mini2d", "own.pth", "from own.pth"),
+        ("r2plus1d_18.kinetics400_v1", None, "about 126 MB, to be fetched once from https://download.pytorch.org/"),
+        ("videomae_base.kinetics400", None, "in the cache of the library that fetches them, or about "),
+        ("i3d.tfhub_kinetics400", None, "in the cache of the library that fetches them, or about 50.8 MB, to be f"),
+        ("tsn_resnet18", None, "none: "),
+    ],
+)
+def test_weights_are_described_without_asking_for_them(name, weights, words, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("somebody was asked"))
+    assert models.describe_weights(find_card(name), weights).startswith(words)
+
+
+def test_weights_that_are_there_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    card = find_card("r2plus1d_18.kinetics400_v1")
+    place = tmp_path / "checkpoints" / card.weights.file
+    place.parent.mkdir()
+    place.touch()
+    assert models.describe_weights(card) == f"on this machine, {place}"
+
+
 def test_another_file_at_the_address_is_refused_and_not_kept(monkeypatch, tmp_path, server):
     folder, address = server
     (folder / "w.pth").write_bytes(b"<html>Sign in</html>")

@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -36,7 +35,7 @@ from vidbench.records import (
     WeightsError,
 )
 from vidbench.runs import RunFolder, encode_row
-from vidbench.utils import printable, usable_cores
+from vidbench.utils import printable, quiet, usable_cores
 
 # On a machine of C cores fit C decoders and a network, which has all threads; ten networks of lost machines fit beside.
 DECODER_CPUS, PREDICTOR_CPUS = 0.9, 0.01
@@ -234,7 +233,7 @@ def _start_or_join(address: str | None) -> None:
 
     cores, dashboard = (usable_cores(), False) if address is None else (None, None)
     try:
-        with _silent_stderr():  # Ray's C++ part says there that it is going to be quiet
+        with quiet():  # Ray's C++ part says there that it is going to be quiet
             ray.init(
                 address or "local", num_cpus=cores, include_dashboard=dashboard,
                 logging_level=logging.ERROR, log_to_driver=False,
@@ -244,20 +243,6 @@ def _start_or_join(address: str | None) -> None:
         raise ConfigError(f"No Ray cluster can be used {where}: {printable(problem, 200)}") from None
     for name in ("ray", "ray.data"):  # what goes wrong is raised; their logs lie in Ray's folder too
         logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-@contextlib.contextmanager
-def _silent_stderr():
-    """Nothing that this process writes to its standard error is seen, whichever language writes it."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _refuse_silence(address: str) -> None:

@@ -787,7 +787,7 @@ def peak_rss_mb() -> float:
 
 
 def describe_plan(config, plan: Plan, folder: Path) -> str:
-    """Videos, bytes, hours and disk of an evaluation, without doing it.
+    """Videos, weights, bytes, hours and disk of an evaluation, without doing it.
 
     The time is measured on up to three of the videos, with random weights where the real ones
     would have to be fetched (they cost the same).
@@ -802,6 +802,7 @@ def describe_plan(config, plan: Plan, folder: Path) -> str:
         f"model      {plan.card.name}, {plan.spec.num_views} view(s) a video{off_card}",
         *(f"protocol   {words}" for words in [asked_words({"protocol": how})] if words),
         f"videos     {len(plan.records)} listed, {len(present)} present ({megabytes:.3g} MB), {done} already done",
+        f"weights    {models.describe_weights(plan.card, config.weights)}",
         f"run folder {folder}",
     ]
     if not present:

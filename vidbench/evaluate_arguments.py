@@ -427,7 +427,7 @@ class EvaluateConfig(Options):
     )
     dry_run: bool = option(
         switch,
-        "print the plan (videos, bytes, hours, disk) and stop. Nothing is written",
+        "print the plan (videos, weights, bytes, hours, disk) and stop. Nothing is written",
         group=MODES,
         default=False,
     )

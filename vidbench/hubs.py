@@ -20,7 +20,7 @@ import numpy as np
 from vidbench.checkpoints import StateDict, check_values
 from vidbench.data.web import through_proxy
 from vidbench.records import ConfigError, InputSpec, WeightsError, needs
-from vidbench.utils import printable, sha256_of_file, sha256_of_json, usable_cores
+from vidbench.utils import printable, quiet, sha256_of_file, sha256_of_json, usable_cores
 
 KAGGLE = re.compile(r"[\w-]+/[\w.-]+/[\w-]+/[\w.-]+/\d+")  # owner/model/framework/variation/version
 
@@ -81,8 +81,9 @@ class StreamInterpreter:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            self._interpreter = Interpreter(model_path=str(path), num_threads=1)
-            self._interpreter.allocate_tensors()
+            with quiet():  # it says on the terminal which delegate it made
+                self._interpreter = Interpreter(model_path=str(path), num_threads=1)
+                self._interpreter.allocate_tensors()
             runner = self._interpreter.get_signature_runner("serving_default")
         except (ValueError, RuntimeError) as problem:
             raise WeightsError(f"{printable(path)} is no TFLite model: {printable(problem, 160)}.") from None

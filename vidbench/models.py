@@ -20,6 +20,7 @@ from vidbench import hub_transformers, trained
 from vidbench.cards import cnn_rnn, i3d, mini, movinet, pytorchvideo, resnet3d, s3d, torchvision, transformers, tsn
 from vidbench.cards.card import ModelCard, Reported, Weights
 from vidbench.checkpoints import StateDict, check_file, check_fit, check_hash, fetch, fit, load_state_dict_file
+from vidbench.data.web import megabytes
 from vidbench.forward import PRECISIONS, TorchNetwork, cache_folder, choose_device, tune
 from vidbench.records import RANDOM_NOTE, ConfigError, InputSpec, WeightsError
 from vidbench.utils import machine_facts, nearest_hint, package_versions, printable, sha256_of_json, usable_cores
@@ -553,6 +554,26 @@ def _weights_file(card: ModelCard, weights) -> tuple[Path, str]:
             fetch(wanted.url, path, wanted.sha256, card.name, can_be_random=card.can_be_random)
     check_hash(path, wanted.sha256, "delete it and fetch it again, or name it with --weights if you mean this one")
     return path, source
+
+
+def describe_weights(card: ModelCard, weights=None) -> str:
+    """Whether a model's weights are on this machine, and what fetching them would take; asks nobody.
+
+    The size is that of the card's parameters in fp32, 4 bytes each; a file is a little larger.
+    """
+    wanted = card.weights
+    if weights is not None:
+        return "random: no result" if str(weights) == "random" else f"from {printable(weights, 200)}"
+    if wanted.absent:
+        return f"none: {wanted.absent}; --weights names some"
+    if not wanted.url:
+        return "part of vidbench"
+    size = f"about {megabytes(4 * card.params)}, " if card.params else ""
+    fetched = f"{size}to be fetched once from {printable(wanted.url, 200)}"
+    if card.kind == "tfhub" or (card.kind == "transformers" and not wanted.url.endswith("/" + wanted.file)):
+        return f"in the cache of the library that fetches them, or {fetched}"
+    path = _weights_folder(card) / wanted.file
+    return f"on this machine, {printable(path, 200)}" if path.is_file() else fetched
 
 
 def _weights_folder(card: ModelCard) -> Path:

@@ -18,6 +18,7 @@ from vidbench.data.catalog import REPOSITORY, DatasetCard, find_dataset
 from vidbench.data.index import dataset_labels, draw_subset, load_records
 from vidbench.records import AnnotationError, ConfigError, VideoRecord
 from vidbench.utils import printable
+from vidbench.utils import quiet as quiet  # chapters take it from here
 
 WAY_OUT = 'Set DATA_DIR to the folder that holds it, or DATASET = "vidmini", which comes with the kit.'
 
@@ -139,22 +140,6 @@ def scratch_folder(name: str, *, keep_s: float = 86_400) -> Path:
             if time.time() - max(path.stat().st_mtime for path in (old, *old.rglob("*"))) > keep_s:
                 shutil.rmtree(old)
     return Path(tempfile.mkdtemp(dir=parent))
-
-
-@contextlib.contextmanager
-def quiet():
-    """Meanwhile, drop what compiled libraries write to standard error past Python: TensorFlow greets at length.
-
-    Python's own warnings and exceptions are not touched where, as in a notebook, they go another way.
-    """
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _user() -> str:

@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
@@ -106,6 +107,23 @@ def write_json(path: str | os.PathLike, value) -> None:
     """
     with atomic_writer(path, "w") as file:
         file.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+@contextlib.contextmanager
+def quiet():
+    """Meanwhile, drop what is written to standard error, also past Python: compiled libraries greet at length.
+
+    In a notebook Python's own warnings and exceptions go another way and are seen.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def plural(count: object, one: str, many: str | None = None) -> str:

@@ -10,8 +10,9 @@
 # %% [markdown]
 # # 8. Train on HMDB51: how is such a network trained, and on which split?
 #
-# A well-known tutorial trains an image network and a recurrent one on HMDB51: frames out of videos, a dataset, a ResNet18, an LSTM, a loop. This chapter walks the same
-# way, on the mini set or on HMDB51 itself, and stops where the tutorial has a mistake: to see it, to measure it, and to put it right.
+# The [code of a cookbook for PyTorch](https://github.com/PacktPublishing/PyTorch-Computer-Vision-Cookbook/tree/master/Chapter10) trains an image network and a recurrent one on HMDB51: frames
+# out of videos, a dataset, a ResNet18, an LSTM, a loop. This chapter walks the same way, on the mini set or on HMDB51 itself, and stops where that tutorial, as it stood when this
+# was written, has a mistake: to see it, to measure it, and to put it right.
 
 # %% [markdown] tags=["links"]
 # **Time** 60 minutes · **You need** nothing but the kit · **Download** none · **Device** CPU will do
@@ -91,8 +92,8 @@ print(len(chosen), "frames chosen of a video of 300, the last:", chosen[-1])
 print(sorted(f"frame{number}.jpg" for number in range(12)))
 
 # %% [markdown]
-# One frame too many, which a later line drops without a word: the end of every video is never seen. And sorted names put `frame10` before `frame2`, so that a network which is
-# to learn about time gets its frames shuffled. A third mistake waits for long videos:
+# One frame too many, which a later line drops without a word: the end of every video is never seen. And the names come back from `glob` in no order at all; sorted, they would put
+# `frame10` before `frame2`. A network which is to learn about time gets its frames shuffled. A third mistake waits for long videos:
 
 # %%
 with np.errstate(invalid="ignore"):
@@ -150,8 +151,8 @@ with torch.inference_mode():
         print(f"{name}: the last video's scores change by {(module(few)[3] - module(others)[3]).abs().max():.4f}")
 
 # %% [markdown]
-# In the tutorial's network each video reads its predecessors in the batch. It still learns something, because the LSTM can pass the current frame through; what it calls
-# timesteps are other people's videos.
+# In the tutorial's network each video of a batch reads its predecessors. Its own notebook trains on batches of a single video, where that cannot show, and it shows as soon as
+# somebody makes them larger: what it calls timesteps are then other people's videos.
 #
 # ## Features that somebody else learnt
 #
