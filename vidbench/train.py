@@ -176,7 +176,7 @@ def read_videos(config, task: Task, who: Processes, progress, tell) -> train_dat
         f"{len(kept.records)} videos train ({len(kept.skipped)} left out; their frames take {kept.num_bytes / 1e6:.3g} "
         f"MB), {len(task.sides.val)} validate: {task.sides.how}"
     )
-    if task.time_pairs:
+    if task.time_pairs and not config.overfit:
         turned = len({label for pair in task.time_pairs for label in pair})
         tell(f"clips of {turned} of {len(task.labels)} classes are played backwards, half of them; others never")
     return kept
