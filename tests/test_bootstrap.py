@@ -389,6 +389,7 @@ def test_a_whole_run_of_the_tests_uses_the_cores(module, monkeypatch, cores, pro
 
 def test_what_fails_beside_others_runs_once_more_and_decides(module, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "side_by_side", lambda: ["-n", "2"])
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # of this test's own process
     (tmp_path / "test_two.py").write_text(
         "import os\n\ndef test_alone():\n    assert 'PYTEST_XDIST_WORKER' not in os.environ\n\ndef test_well(): pass\n"
     )
