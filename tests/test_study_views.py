@@ -57,6 +57,7 @@ def test_one_view_of_corrupted_videos_has_the_verdict_of_the_unchanged_ones_alon
     assert "protocol   fast: the card's own single view, 1 view, 16 frames" in said
     assert said.count("verdict    CONSISTENT: published 100.00 % on vidmini test") == 1
     assert "a subset of 6 videos" in said
+    assert said.index("verdict") < said.index("top-1 of mini2d.vidmini_v1"), "it is not that of the second table"
     assert "Verdict of the unchanged videos" in robustness.write_study(found, tmp_path / "study").read_text()
 
 

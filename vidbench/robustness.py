@@ -140,7 +140,8 @@ def text(found: Robustness) -> str:
             figures = "  ".join(f"{100 * cell['accuracy']['value']:5.1f}" for cell in line["cells"])
             error = f"  {errors[line['corruption']]:6.2f}" if errors else ""
             lines.append(f"  {line['corruption']:{width}}  {figures}{error}")
-    lines += [f"{name:<11}{words}" for name, words in unchanged_facts(found.plain).items()]
+        if not place:  # before the single-frame model, of which neither is said
+            lines += [f"{name:<11}{words}" for name, words in unchanged_facts(found.plain).items()]
     return "\n".join([*lines, mean_words(found)])
 
 
