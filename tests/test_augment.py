@@ -26,7 +26,7 @@ from vidbench.augment import (
 from vidbench.data import catalog, mini
 from vidbench.data.catalog import load_labels
 from vidbench.data.stored import Timing, draw_positions, middle_positions, stored_indices, stored_spec
-from vidbench.records import AnnotationError, InputSpec, VideoRecord
+from vidbench.records import InputSpec, VideoRecord
 from vidbench.train_data import TrainingClips
 
 SPEC = InputSpec(6, None, 40, (24, 32), (0.5,) * 3, (0.25,) * 3, sampling="uniform")
@@ -275,26 +275,6 @@ def test_pairs_that_come_with_a_dataset_are_classes_of_it_and_each_stands_once()
         assert all(partners[partners[k]] == k for k in np.flatnonzero(partners != NEVER))
     assert {frozenset(pair) for pair in catalog.time_pairs("vidmini")} == {frozenset(pair) for pair in mini.PAIRS}
     assert catalog.time_pairs("ucf101") == ()
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("first,second\na,b\n", "with the columns class and backwards"),
-        ("class,backwards\n", "and a pair in each line"),
-        ("class,backwards\na,b,c\n", r"pairs\.csv:2: a pair is two classes, not 3"),
-        ("class,backwards\na,bb\n", r"pairs\.csv:2: 'bb' is no class\. "),
-        ("class,backwards\n\na,b\nc,a\n", r"pairs\.csv:4: 'a' is in two pairs"),
-        ("", "is empty"),
-    ],
-)
-def test_a_table_of_pairs_that_cannot_be_used_is_one_sentence(tmp_path, content, words):
-    path = tmp_path / "pairs.csv"
-    path.write_text(content)
-    with pytest.raises(AnnotationError, match=words):
-        catalog.read_time_pairs(path, ("a", "b", "c"))
-    path.write_text("class,backwards\na, c\n\nb,b\n")
-    assert catalog.read_time_pairs(path, ("a", "b", "c")) == (("a", "c"), ("b", "b"))
 
 
 def test_mirror_classes_of_real_label_spaces():

@@ -9,7 +9,7 @@ import pytest
 
 from vidbench.arguments import EvaluateConfig
 from vidbench.data.catalog import load_labels, parents_of
-from vidbench.data.parents import class_parents, read_parents
+from vidbench.data.parents import class_parents, read_parents, read_time_pairs
 from vidbench.evaluate import evaluate
 from vidbench.merge import merge
 from vidbench.records import AnnotationError, ConfigError, RunError
@@ -72,6 +72,32 @@ def test_a_file_that_does_not_fit_is_one_sentence(tmp_path, text, words):
     assert words in str(caught.value)
     assert str(tmp_path / "file") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("first,second\na,b\n", "class"),
+        ("class,backwards\n", "has a header and no row"),
+        ("class,backwards\na,b,c\n", "line 2: 3 fields, expected 2"),
+        ("class,backwards\na,bb\n", "line 2: 'bb' is not one of the 3 classes. "),
+        ("class,backwards\na,\n", "line 2: '' is not one of the 3 classes. "),
+        ("class,backwards\n\na,b\nc,a\n", "line 4: 'a' is in two pairs"),
+        (f"class,backwards\n{'a' * 200_000},b\n", "line 2: field larger than field limit"),
+        ('class,backwards\n"a,b\n', "line 2: "),
+        ("", "is empty"),
+    ],
+)
+def test_a_table_of_pairs_that_cannot_be_used_is_one_sentence(tmp_path, text, words):
+    path = tmp_path / "pairs.csv"
+    path.write_text(text)
+    with pytest.raises(AnnotationError) as caught:
+        read_time_pairs(path, ("a", "b", "c"))
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    path.write_text("class,backwards\na, c\n\nb,b\n")
+    assert read_time_pairs(path, ("a", "b", "c")) == (("a", "c"), ("b", "b"))
 
 
 def test_a_manifest_that_says_nonsense_leaves_the_categories_of_the_authors():

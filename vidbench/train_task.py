@@ -12,6 +12,7 @@ import torch
 from vidbench import evaluate, models, train_data, trained
 from vidbench.augment import Augmentation
 from vidbench.data import catalog, index, process
+from vidbench.data.parents import read_time_pairs
 from vidbench.data.stored import BY_COUNT, Timing
 from vidbench.forward import check_precision
 from vidbench.gpu import is_cuda
@@ -146,7 +147,7 @@ def find_time_pairs(config, dataset: catalog.DatasetCard, labels: tuple[str, ...
     if config.reverse is None:
         return ()
     if config.reverse != "known":
-        return catalog.read_time_pairs(config.reverse, labels)
+        return read_time_pairs(config.reverse, labels)
     pairs = catalog.time_pairs(dataset.labels or "")
     if not pairs:
         raise ConfigError(

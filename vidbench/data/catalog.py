@@ -591,37 +591,6 @@ def time_pairs(name: str) -> tuple[tuple[str, str], ...]:
     return tuple((first, second) for where, first, second in _shipped_rows("backwards") if where == name)
 
 
-def read_time_pairs(path: str | os.PathLike, labels: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """The same for classes of one's own, from a CSV file with the columns ``class`` and ``backwards``.
-
-    A class that looks the same both ways stands in both columns.
-
-    Raises:
-        AnnotationError: no such table or an empty one, a name that is no class, or a class in two pairs.
-    """
-    where, seen = printable(path, 160), set()
-    rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
-    if not rows or [word.strip() for word in rows[0]] != ["class", "backwards"] or not any(rows[1:]):
-        raise AnnotationError(
-            f"{where} must be a CSV file with the columns class and backwards, and a pair in each line"
-        )
-    pairs = []
-    for line, row in enumerate(rows[1:], 2):
-        if not row:
-            continue
-        pair = tuple(word.strip() for word in row)
-        if len(pair) != 2:
-            raise AnnotationError(f"{where}:{line}: a pair is two classes, not {len(pair)}")
-        for label in dict.fromkeys(pair):
-            if label not in labels:
-                raise AnnotationError(f"{where}:{line}: {quoted(label, 80)} is no class.{nearest_hint(label, labels)}")
-            if label in seen:
-                raise AnnotationError(f"{where}:{line}: {quoted(label, 80)} is in two pairs")
-            seen.add(label)
-        pairs.append(pair)
-    return tuple(pairs)
-
-
 @dataclass(frozen=True)
 class Join:
     """A class of one list and one of another, under different names, that show the same action.

@@ -251,7 +251,7 @@ def csv_rows(
     except csv.Error as problem:
         raise AnnotationError(f"{where}, line {line}: {printable(problem, 80)}; expected one row a line.") from None
     if not num_rows:
-        raise AnnotationError(f"{where} has a header and no row; expected at least one video.")
+        raise AnnotationError(f"{where} has a header and no row; expected at least one below it.")
 
 
 def _columns(header: list[str], required: tuple, optional: tuple, where: str) -> list[int | None]:

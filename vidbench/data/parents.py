@@ -1,4 +1,4 @@
-"""Which classes belong together: categories out of a file of one's own, or those that come with vidbench."""
+"""Which classes belong together: categories and pairs out of a file of one's own, or those that come with vidbench."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def read_parents(path: str | os.PathLike, labels: Sequence[str]) -> tuple[str, .
         found[name] = parent
     lacking = [label for label in labels if label not in found]
     if lacking:
-        few = ", ".join(map(quoted, lacking[:3])) + (", ..." if lacking[3:] else "")
-        raise AnnotationError(f"{where} has no parent for {len(lacking)} of {len(labels)} classes: {few}.")
+        few = ", ".join(map(quoted, lacking[:3])) + (", ..." if lacking[3:] else ".")
+        raise AnnotationError(f"{where} has no parent for {len(lacking)} of {len(labels)} classes: {few}")
     if len(set(found.values())) < 2:
         raise AnnotationError(f"{where} puts all classes under one parent: there is nothing to tell apart.")
     return tuple(found[label] for label in labels)
@@ -105,3 +105,29 @@ def class_parents(manifest: Mapping, labels: Sequence[str]) -> tuple[tuple[str, 
     if isinstance(given, list) and len(given) == len(labels) and all(isinstance(name, str) for name in given):
         return tuple(given), str(facts.get("source") or "a file")
     return parents_of(tuple(labels)), ""
+
+
+def read_time_pairs(path: str | os.PathLike, labels: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """What ``catalog.time_pairs`` gives, for one's own classes, from a CSV file with the columns ``class,backwards``.
+
+    A class that looks the same both ways stands in both columns.
+
+    Raises:
+        AnnotationError: no such table or an empty one, a name that is no class, or a class in two pairs.
+    """
+    where, seen = printable(path, 160), set[str]()
+    pairs = []
+    for line, values in csv_rows(path, ("class", "backwards")):
+        place = f"{where}, line {line}"
+        if isinstance(values, str):
+            raise AnnotationError(f"{place}: {values}.")
+        first, second = values
+        for label in dict.fromkeys((first, second)):
+            if label not in labels:
+                hint = nearest_hint(label[:MOST_TEXT], labels)
+                raise AnnotationError(f"{place}: {quoted(label, 80)} is not one of the {len(labels)} classes.{hint}")
+            if label in seen:
+                raise AnnotationError(f"{place}: {quoted(label, 80)} is in two pairs.")
+            seen.add(label)
+        pairs.append((first, second))
+    return tuple(pairs)
