@@ -22,7 +22,8 @@ class Site:
     Args:
         course: the folder of the notebooks, with its README.md.
         root: the checkout.
-        home: the repository's address, for links to files that are no pages.
+        home: the repository's address, for links to files that are no pages; where it is empty, they lead into the
+            checkout.
     """
 
     def __init__(self, course: Path, root: Path, home: str):
@@ -125,6 +126,8 @@ class Site:
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, copy)
             return os.path.relpath(copy, here)
+        if not self.home:
+            return os.path.relpath(path, here) + anchor
         return f"{self.home}/blob/main/{path.relative_to(self.root.resolve()).as_posix()}{anchor}"
 
 

@@ -27,7 +27,7 @@ import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = ROOT / "notebooks"
-REPOSITORY = "OWNER/vidbench"  # on the code host; the one place that names it: change it, then run refresh
+REPOSITORY = ""  # owner/name on the code host, named here alone: fill it in, run refresh; no links while it is empty
 HOST = "https://github.com"
 COLAB = "https://colab.research.google.com/github"
 
@@ -39,13 +39,19 @@ CELL_SECONDS = 600  # after which a cell is given up
 TAGS = ("links", "install", "imports", "parameters", "next")
 FORMATS = "ipynb,py//py:percent"
 
-INSTALL = f"""\
+HERE_ONLY = """\
+import importlib.util
+
+if importlib.util.find_spec("vidbench") is None:
+    raise SystemExit("vidbench is not installed here; in its checkout, `make lab` opens the notebooks with it.")
+""".strip()
+FETCHING = """\
 import importlib.util
 import subprocess
 import sys
 
 if importlib.util.find_spec("vidbench") is None:  # in Colab, say: fetch the kit with its mini set
-    kit = ["--src", "kit", "--editable", "git+{HOST}/{REPOSITORY}.git#egg=vidbench[course]"]
+    kit = ["--src", "kit", "--editable", "git+HOME.git#egg=vidbench[course]"]
     if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *kit]).returncode:
         raise SystemExit("vidbench could not be fetched; is there a network? In a checkout, `make lab` installs it.")
     sys.path.insert(0, "kit/vidbench")
@@ -139,15 +145,26 @@ def find_pairs(names: list[str]) -> list[Pair]:
 # ---------------------------------------------------------------- cells that are the same everywhere
 
 
+def home() -> str:
+    """The repository's address; empty while it has none."""
+    return f"{HOST}/{REPOSITORY}" if REPOSITORY else ""
+
+
+def install() -> str:
+    """The third cell: fetches the kit where it is not there, once it can be fetched from somewhere."""
+    return FETCHING.replace("HOME", home()) if REPOSITORY else HERE_ONLY
+
+
 def links(pair: Pair) -> str:
     """The second cell: what a chapter takes, and where else to read it."""
     chapter, path = pair.chapter, pair.ipynb.relative_to(ROOT).as_posix()
-    colab = f"[Open in Colab]({COLAB}/{REPOSITORY}/blob/main/{path})"
+    colab = [f"[Open in Colab]({COLAB}/{REPOSITORY}/blob/main/{path})"] if REPOSITORY else []
     if pair.is_solutions:
-        return f"[The chapter](../{chapter.name}.ipynb) · [Syllabus](../README.md) · {colab}"
+        return " · ".join([f"[The chapter](../{chapter.name}.ipynb)", "[Syllabus](../README.md)", *colab])
+    places = [*colab, "[Syllabus](README.md)", f"[Solutions](solutions/{chapter.name}_solutions.ipynb)"]
     return (
         f"**Time** {chapter.time} · **You need** {chapter.needs} · **Download** none · **Device** CPU will do\n\n"
-        f"{colab} · [Syllabus](README.md) · [Solutions](solutions/{chapter.name}_solutions.ipynb)"
+        + " · ".join(places)
     )
 
 
@@ -170,7 +187,7 @@ def footer(pair: Pair) -> str:
 
 def refresh(notebook, pair: Pair) -> None:
     """Write the cells tagged links, install and next."""
-    texts = {"links": links(pair), "install": INSTALL, "next": footer(pair)}
+    texts = {"links": links(pair), "install": install(), "next": footer(pair)}
     for cell in notebook.cells:
         for tag in tags_of(cell):
             cell.source = texts.get(tag, cell.source)
@@ -623,7 +640,7 @@ def write_site(folder: Path = ROOT / "site") -> list[Path]:
     from notebook_site import Site
 
     notebooks = [pair.ipynb for pair in all_pairs() if pair.ipynb.exists()]
-    return Site(COURSE, ROOT, f"{HOST}/{REPOSITORY}").write(folder, syllabus(), notebooks)
+    return Site(COURSE, ROOT, home()).write(folder, syllabus(), notebooks)
 
 
 def main(arguments: list[str] | None = None) -> int:

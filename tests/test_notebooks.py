@@ -249,7 +249,7 @@ def run_install_cell(monkeypatch, folder, *, there: bool, status: int = 0) -> li
     monkeypatch.setattr(subprocess, "run", pip)
     monkeypatch.setattr(sys, "path", list(sys.path))
     cell = folder / "install_cell.py"
-    cell.write_text(tool.INSTALL)
+    cell.write_text(tool.install())
     runpy.run_path(str(cell))
     return calls
 
@@ -261,22 +261,35 @@ def test_the_install_cell_does_nothing_where_the_kit_is(monkeypatch, tmp_path, c
     assert capfd.readouterr() == ("", "")
 
 
+def test_without_an_address_nothing_is_fetched_and_no_link_is_dead(monkeypatch, tmp_path):
+    monkeypatch.setattr(tool, "REPOSITORY", "")
+    with pytest.raises(SystemExit, match="not installed here; in its checkout, `make lab`"):
+        run_install_cell(monkeypatch, tmp_path, there=False)
+    assert run_install_cell(monkeypatch, tmp_path, there=True) == []
+    for pair in (tool.Pair("03_explore"), tool.Pair("03_explore_solutions")):
+        assert "https://" not in tool.links(pair)
+        assert tool.links(pair).count("](") == 2
+
+
 def test_the_install_cell_fetches_the_kit_with_its_data_where_it_is_not(monkeypatch, tmp_path):
+    monkeypatch.setattr(tool, "REPOSITORY", "someone/kit")
     (command,) = run_install_cell(monkeypatch, tmp_path, there=False)
     assert command[:4] == [sys.executable, "-m", "pip", "install"]
     assert "--editable" in command  # a checkout, and so with data/vidmini; a wheel has none
-    assert command[-1] == f"git+https://github.com/{tool.REPOSITORY}.git#egg=vidbench[course]"
+    assert command[-1] == "git+https://github.com/someone/kit.git#egg=vidbench[course]"
     assert sys.path[0] == "kit/vidbench"
 
 
 def test_the_install_cell_says_so_where_there_is_no_network(monkeypatch, tmp_path):
+    monkeypatch.setattr(tool, "REPOSITORY", "someone/kit")
     with pytest.raises(SystemExit, match="is there a network"):
         run_install_cell(monkeypatch, tmp_path, there=False, status=1)
 
 
 def test_the_repository_is_named_in_one_place():
-    places = [path for path in (ROOT / "scripts").glob("*.py") if tool.REPOSITORY in path.read_text(encoding="utf-8")]
-    assert places == [ROOT / "scripts" / "notebooks.py"]
+    sources = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "scripts").glob("*.py")}
+    assert [name for name, text in sources.items() if tool.HOST in text] == ["notebooks.py"]
+    assert sources["notebooks.py"].count(f'"{tool.REPOSITORY}"  # owner/name') == 1
 
 
 # ---------------------------------------------------------------- what the checks refuse
@@ -446,7 +459,7 @@ def test_building_twice_gives_the_same_bytes(course):
     assert b" at 0x" not in first[0]
     notebook = nbformat.read(pair.ipynb, as_version=4)
     assert [cell.get("execution_count") for cell in notebook.cells] == [1, None, 2]
-    assert notebook.cells[0].source == tool.INSTALL
+    assert notebook.cells[0].source == tool.install()
     assert "9 minutes" in notebook.cells[1].source
     assert notebook.cells[2].outputs[0].text == "1\n"
 

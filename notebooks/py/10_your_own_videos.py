@@ -17,18 +17,13 @@
 # %% [markdown] tags=["links"]
 # **Time** 50 minutes · **You need** nothing but the kit · **Download** none · **Device** CPU will do
 #
-# [Open in Colab](https://colab.research.google.com/github/OWNER/vidbench/blob/main/notebooks/10_your_own_videos.ipynb) · [Syllabus](README.md) · [Solutions](solutions/10_your_own_videos_solutions.ipynb)
+# [Syllabus](README.md) · [Solutions](solutions/10_your_own_videos_solutions.ipynb)
 
 # %% tags=["install"]
 import importlib.util
-import subprocess
-import sys
 
-if importlib.util.find_spec("vidbench") is None:  # in Colab, say: fetch the kit with its mini set
-    kit = ["--src", "kit", "--editable", "git+https://github.com/OWNER/vidbench.git#egg=vidbench[course]"]
-    if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *kit]).returncode:
-        raise SystemExit("vidbench could not be fetched; is there a network? In a checkout, `make lab` installs it.")
-    sys.path.insert(0, "kit/vidbench")
+if importlib.util.find_spec("vidbench") is None:
+    raise SystemExit("vidbench is not installed here; in its checkout, `make lab` opens the notebooks with it.")
 
 # %% tags=["imports"]
 import csv

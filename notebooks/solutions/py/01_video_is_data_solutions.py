@@ -13,18 +13,13 @@
 # One way each; yours may differ and be right. Each solution draws its own films, so the truth is known.
 
 # %% [markdown] tags=["links"]
-# [The chapter](../01_video_is_data.ipynb) · [Syllabus](../README.md) · [Open in Colab](https://colab.research.google.com/github/OWNER/vidbench/blob/main/notebooks/solutions/01_video_is_data_solutions.ipynb)
+# [The chapter](../01_video_is_data.ipynb) · [Syllabus](../README.md)
 
 # %% tags=["install"]
 import importlib.util
-import subprocess
-import sys
 
-if importlib.util.find_spec("vidbench") is None:  # in Colab, say: fetch the kit with its mini set
-    kit = ["--src", "kit", "--editable", "git+https://github.com/OWNER/vidbench.git#egg=vidbench[course]"]
-    if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *kit]).returncode:
-        raise SystemExit("vidbench could not be fetched; is there a network? In a checkout, `make lab` installs it.")
-    sys.path.insert(0, "kit/vidbench")
+if importlib.util.find_spec("vidbench") is None:
+    raise SystemExit("vidbench is not installed here; in its checkout, `make lab` opens the notebooks with it.")
 
 # %% tags=["imports"]
 import tempfile
