@@ -1,11 +1,15 @@
 """What training costs beside its network: each step next to a bare forward and backward pass over the same batch.
 
     python benchmarks/training.py [--threads 1] [--write]
+    python benchmarks/training.py --workers 1 [--rounds 3] [--only mini]
 
 Trains with ``vidbench.train.train`` on the shipped clips of vidmini, their frames in the cache. Each step is followed
 by a bare one: the same batch, once more forward and backward through a copy of the network, without optimiser, logs and
 data. So both see the same machine, and each step gives one ratio. Waiting for data is the time from the end of one step
 to the beginning of the next. A second training, without bare steps, tells the memory after each epoch.
+
+With ``--workers`` other processes make the views, as train.py has it where it may. Bare steps in between would give
+them time, so there trainings with and without bare steps take turns, and the clock of one is held beside the other's.
 """
 
 from __future__ import annotations
@@ -59,9 +63,10 @@ class Watched(TrainedNetwork):
     def on_train_batch_end(self, outputs, batch, batch_idx: int) -> None:
         ended = now()
         super().on_train_batch_end(outputs, batch, batch_idx)
+        step = {"wait": since(self.mark, self.begun), "work": since(self.begun, ended)}
         if self.bare:
-            bare = bare_step(self, copy.deepcopy(self.network), batch)
-            Watched.steps.append({"wait": since(self.mark, self.begun), "work": since(self.begun, ended), "bare": bare})
+            step["bare"] = bare_step(self, copy.deepcopy(self.network), batch)
+        Watched.steps.append(step)
         self.mark = now()
 
     def on_train_epoch_end(self) -> None:
@@ -86,17 +91,18 @@ def bare_step(module: TrainedNetwork, network: torch.nn.Module, batch) -> tuple[
     return since(begin, now())
 
 
-def measure(case: dict, folder: Path, bare: bool) -> tuple[list[dict], list[float]]:
+def measure(case: dict, folder: Path, bare: bool, workers: int = 0) -> tuple[list[dict], list[float]]:
     """Times of all steps but the first, and memory in MB after each epoch."""
     import vidbench.train
 
     Watched.bare, Watched.steps, Watched.memory = bare, [], []
     where: dict = {
         "cache_dir": str(folder / "clips"),
-        "results_dir": str(folder / f"bare{bare}"),
+        "results_dir": tempfile.mkdtemp(dir=folder),
         "no_tensorboard": True,
     }
-    options = {**case, "dataset": "vidmini", "split": "test", "weights": "random", "num_workers": 0, "device": "cpu"}
+    options = {"dataset": "vidmini", "split": "test", "weights": "random", "num_workers": workers, "device": "cpu"}
+    options.update(case)
     with mock.patch.object(vidbench.train, "TrainedNetwork", Watched):
         train(TrainConfig(**options, **where, precision="fp32", val_share=0.2))
     return Watched.steps[SKIPPED:], Watched.memory
@@ -113,8 +119,31 @@ def spread(values: list[float]) -> str:
     return f"{middle:.2f} ({low:.2f}-{high:.2f})"
 
 
+def beside_workers(name: str, case: dict, workers: int, rounds: int) -> None:
+    """Print, round by round, what training with workers makes of the bare step's samples a second, by the clock."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        measure({**case, "epochs": 1}, Path(folder), bare=False)  # fills the cache
+        for number in range(rounds):
+            bare = statistics.median(step["bare"][0] for step in measure(case, Path(folder), bare=True)[0])
+            steps = measure(case, Path(folder), bare=False, workers=workers)[0]
+            waits = sum(step["wait"][0] for step in steps)
+            whole = waits + sum(step["work"][0] for step in steps)
+            found.append((bare * len(steps) / whole, waits / whole))
+            print(
+                f"{name}, round {number + 1}: {found[-1][0]:.3f} of the bare step's samples/s, waiting "
+                f"{found[-1][1]:.3f}; {len(steps)} steps of {1e3 * whole / len(steps):.0f} ms; load "
+                f"{os.getloadavg()[0]:.1f}",
+                flush=True,
+            )
+    for what, values in zip(("samples/s of the bare step's", "waiting"), zip(*found, strict=True), strict=True):
+        print(f"{what}: median {statistics.median(values):.2f} [{min(values):.2f}, {max(values):.2f}], {rounds} rounds")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workers", type=int, default=0, help="processes that make views, where the clock counts")
+    parser.add_argument("--rounds", type=int, default=3, help="with --workers")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--only", help="cases whose name holds this text")
     parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
@@ -125,6 +154,9 @@ def main() -> None:
     for name, case in CASES.items():
         if options.only and options.only not in name:
             continue
+        if options.workers:
+            beside_workers(name, case, options.workers, options.rounds)
+            continue
         with tempfile.TemporaryDirectory() as folder:
             measure({**case, "epochs": 1, "run_name": "cache"}, Path(folder), bare=False)  # fills it
             steps, _ = measure(case, Path(folder), bare=True)
@@ -133,6 +165,8 @@ def main() -> None:
         rows.append(f"| {name} | {case['batch_size']} | {len(steps)} | {' | '.join(cells)} |")
         if memory:
             memories.append(f"`{case['model']}`: {', '.join(f'{value:.0f}' for value in memory)} MB after each epoch")
+    if options.workers:
+        return
     lines = [
         "## Training beside its network",
         "",
