@@ -62,9 +62,14 @@ def test_one_view_of_corrupted_videos_has_the_verdict_of_the_unchanged_ones_alon
 
 
 @pytest.mark.parametrize("parse", [parse_temporal_study, parse_robustness])
-def test_the_programs_take_both_flags(parse, tmp_path):
+def test_the_programs_take_both_flags(parse, capsys):
     words = ["--model", "mini2d", "--dataset", "vidmini", "--protocol", "fast", "--target", TARGET]
     assert (parse(words).protocol, parse(words).target) == ("fast", TARGET)
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Every run of the study has these views" in told
+    assert "Options below" not in told, "studies have none of the views"
 
 
 def test_a_protocol_that_cannot_be_used_is_refused_before_the_first_run(tmp_path):

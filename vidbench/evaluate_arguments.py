@@ -80,6 +80,12 @@ def ray_address(value) -> str:
     return value
 
 
+PROTOCOLS = (
+    "card (the views behind the published figure), fast (one view, and the run says so), or a JSON file of input "
+    "fields (docs/evaluation.md names them)"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(Options):
     """What ``vidbench.evaluate.evaluate`` does: the flags of ``scripts/evaluate.py``, with underscores.
@@ -205,8 +211,7 @@ class EvaluateConfig(Options):
     )
     protocol: str = option(
         path,
-        "card (the views behind the published figure), fast (one view, and the run says so), or a JSON file of input "
-        "fields (docs/evaluation.md names them). Options below win over card and file; fast refuses more than one view",
+        f"{PROTOCOLS}. Options below win over card and file; fast refuses more than one view",
         group=INPUT,
         metavar="card|fast|PATH",
         default="card",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vidbench.data.corrupt import STRENGTHS
-from vidbench.evaluate_arguments import EvaluateConfig
+from vidbench.evaluate_arguments import PROTOCOLS, EvaluateConfig
 from vidbench.flags import Options, Program, one_of, option, parse_or_exit, path, several, text, whole
 from vidbench.option_kinds import temporal
 from vidbench.records import DECODERS
@@ -52,10 +52,10 @@ def decoders(value) -> tuple[str, ...]:
     return names
 
 
-def _as_evaluate(name: str, more: str = ""):
-    """An option of ``scripts/evaluate.py``, with its checks and its help, and ``more`` behind that."""
+def _as_evaluate(name: str, more: str = "", said: str = ""):
+    """An option of ``scripts/evaluate.py`` with its checks, its help or what is ``said``, and ``more`` behind that."""
     field = EvaluateConfig.__dataclass_fields__[name]
-    metadata = {**field.metadata, "help": field.metadata["help"] + more}
+    metadata = {**field.metadata, "help": (said or field.metadata["help"]) + more}
     return dataclasses.field(default=field.default, metadata=metadata)
 
 
@@ -78,7 +78,7 @@ class StudyConfig(Options):
     batch_size: int = _as_evaluate("batch_size")
     num_workers: int | None = _as_evaluate("num_workers")
     device: str = _as_evaluate("device")
-    protocol: str = _as_evaluate("protocol", ". Every run of the study has these views")
+    protocol: str = _as_evaluate("protocol", ". Every run of the study has these views", PROTOCOLS)
     timeout: float = _as_evaluate("timeout")
     cache_dir: str = _as_evaluate("cache_dir")
     no_cache: bool = _as_evaluate("no_cache")
