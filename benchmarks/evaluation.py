@@ -4,12 +4,15 @@
     python benchmarks/evaluation.py memory --videos 100 1000
     python benchmarks/evaluation.py cached --sources KINETICS --videos 400
     python benchmarks/evaluation.py ray --sources KINETICS --videos 500
+    python benchmarks/evaluation.py cores --sources KINETICS --videos 100
 
 ``speed`` reads all videos without a network, runs the network without reading, and evaluates, in
 turn, ``--rounds`` times in one process, and prints the ratio of the evaluation's wall time to
 (CPU seconds of reading + CPU seconds of forward) / cores. ``memory`` evaluates lists of different
 lengths, each in a process of its own, and prints the peak resident memory. ``cached`` evaluates twice, the second time
 from the clip cache. ``ray`` evaluates with and without Ray, and takes from both what one batch alone takes: start-up.
+``cores`` reads the videos in one process, then in one process a core at the same time, and prints how much more CPU
+time a video takes beside others: what ``speed`` cannot come below.
 With ``--sources`` the videos below a folder are copied until there are ``--videos``.
 """
 
@@ -18,6 +21,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import multiprocessing
 import os
 import shutil
 import statistics
@@ -26,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -188,6 +193,39 @@ def ray(args) -> None:
     told(ratios, f"ray over local, start-up apart, {args.videos} videos")
 
 
+def reading_seconds(folder: Path, start) -> float:
+    """CPU seconds of reading every video below a folder, all begun when ``start`` lets them."""
+    from vidbench.data import load
+    from vidbench.models import find_card
+
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    spec = find_card("mini2d.vidmini_v1").input
+    load.read_views(paths[0], spec, decoder="pyav")  # libraries are loaded
+    start.wait()
+    began = time.process_time()
+    for path in paths:
+        load.read_views(path, spec, decoder="pyav")
+    return time.process_time() - began
+
+
+def cores(args) -> None:
+    """Reading with every core at it over reading alone, in CPU seconds of the same videos."""
+    from vidbench.utils import usable_cores
+
+    found, number = [], usable_cores()
+    with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Manager() as manager:
+        place = copied(args.sources, args.videos, Path(folder) / "videos")
+        for turn in range(args.rounds):
+            used = []
+            for together in (1, number):
+                with ProcessPoolExecutor(together, multiprocessing.get_context("spawn")) as pool:
+                    start = manager.Barrier(together)
+                    used.append(statistics.mean(pool.map(reading_seconds, [place] * together, [start] * together)))
+            found.append(used[1] / used[0])
+            print(f"round {turn + 1}: {used[0]:.2f} CPU s alone, {used[1]:.2f} beside; load {os.getloadavg()[0]:.1f}")
+    told(found, f"CPU time of reading with {number} cores at it over that of one alone, {args.videos} videos")
+
+
 def memory(args) -> None:
     sources = sorted((ROOT / "data" / "vidmini").rglob("*.mp4"))
     peaks = {}
@@ -233,7 +271,7 @@ def main() -> None:
     two = commands.add_parser("memory")
     two.add_argument("--videos", type=int, nargs="+", default=[100, 1000])
     two.add_argument("--model", default="mini_r2plus1d.vidmini_v1")
-    for name in ("cached", "ray"):
+    for name in ("cached", "ray", "cores"):
         more = commands.add_parser(name)
         more.add_argument("--sources", type=Path, required=True)
         more.add_argument("--videos", type=int, default=500)
@@ -241,7 +279,7 @@ def main() -> None:
         more.add_argument("--batch-size", type=int, default=8)
         more.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    {"speed": speed, "memory": memory, "cached": cached, "ray": ray}[args.command](args)
+    {"speed": speed, "memory": memory, "cached": cached, "ray": ray, "cores": cores}[args.command](args)
 
 
 if __name__ == "__main__":
