@@ -101,8 +101,8 @@ def measure(case: dict, folder: Path, bare: bool, workers: int = 0) -> tuple[lis
         "results_dir": tempfile.mkdtemp(dir=folder),
         "no_tensorboard": True,
     }
-    options = {"dataset": "vidmini", "split": "test", "weights": "random", "num_workers": workers, "device": "cpu"}
-    options.update(case)
+    options: dict = {"dataset": "vidmini", "split": "test", "weights": "random", "num_workers": workers}
+    options.update(case, device="cpu")
     with mock.patch.object(vidbench.train, "TrainedNetwork", Watched):
         train(TrainConfig(**options, **where, precision="fp32", val_share=0.2))
     return Watched.steps[SKIPPED:], Watched.memory
