@@ -51,9 +51,9 @@ def test_a_training_that_finds_the_disk_full_says_so_and_goes_on_when_there_is_r
         raise caught.value
 
     assert run_program(again, "train.py") == 1
-    said = "train.py: File too large: a file of the results; make room and run the same command again\n"
-    assert capsys.readouterr().err.endswith(said)
     folder = whole.run_folder.with_name("full")
+    said = f"train.py: File too large: {folder / 'last.ckpt'}; make room and run the same command again\n"
+    assert capsys.readouterr().err.endswith(said)
     assert not [path.name for path in folder.iterdir() if path.name in ("last.ckpt", "finished.json")]
     assert not list(folder.glob(".*.tmp"))
     assert train(training(run_name="full")).metrics == whole.metrics

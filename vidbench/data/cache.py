@@ -145,7 +145,7 @@ class ClipCache:
             with atomic_writer(side_path, "w") as file:
                 file.write(text)
         except OSError as problem:
-            _warn_once(str(self.folder), printable(problem))
+            _warn_once(str(self.folder), printable(problem.strerror or problem))  # without the entry's name
             return False
         return True
 
