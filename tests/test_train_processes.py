@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from safetensors.torch import load_file
@@ -16,6 +17,7 @@ from vidbench import models
 from vidbench.records import ConfigError
 from vidbench.train import train
 from vidbench.train_task import who_trains
+from vidbench.utils import try_to_write
 
 STEADY = {"weights": None, "freeze": "norms", "dropout": 0.0, "schedule": "constant", "warmup_epochs": 0, "epochs": 2}
 STEADY |= {"optimizer": "sgd", "learning_rate": 0.002, "batch_size": 3, "limit": 25}
@@ -150,3 +152,18 @@ def test_without_torchrun_the_options_count_and_one_process_is_the_first(trainin
 def test_several_processes_are_refused_where_they_cannot_be(training, options, words):
     with pytest.raises(ConfigError, match=words):
         train(training(**options))
+
+
+def test_processes_that_try_a_new_folder_at_once_do_not_refuse_it(tmp_path):
+    def often(_) -> None:
+        for _ in range(300):
+            try_to_write(tmp_path / "results" / "run")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(often, range(4)))
+
+
+def test_a_folder_that_can_never_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError):
+        try_to_write(tmp_path / "file" / "results")

@@ -51,12 +51,25 @@ def sha256_of_json(value) -> str:
 
 
 def try_to_write(folder: Path) -> None:
-    """Make a folder and a file in it, and take away again what was not there before; raises ``OSError``."""
+    """Make a folder and a file in it, and take away again what was not there before; raises ``OSError``.
+
+    Processes of one training do so at the same time, and one may take away what the other is about to write into: then
+    that one begins anew.
+    """
+    for _ in range(20):
+        try:
+            return _try_to_write(folder)
+        except (FileNotFoundError, FileExistsError) as problem:  # the latter where it is gone when mkdir looks again
+            gone = problem
+    raise gone
+
+
+def _try_to_write(folder: Path) -> None:
     made = []
     try:
         for part in (*reversed(folder.parents), folder):
             if not part.exists():
-                part.mkdir()
+                part.mkdir(exist_ok=True)
                 made.append(part)
         with tempfile.TemporaryFile(dir=folder):
             pass
