@@ -539,10 +539,11 @@ def every_test(command):
 def side_by_side():
     """Options of pytest that spread a whole run over the cores, up to four: each process takes about 2 GB of memory.
 
-    A file's tests stay together, because they share what is made for them.
+    A file's tests stay together, because they share what is made for them. The slowest are named at the end.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ["-n", str(min(cores, 4)), "--dist", "loadfile", "--no-loadscope-reorder"] if cores > 1 else []
+    spread = ["-n", str(min(cores, 4)), "--dist", "loadfile", "--no-loadscope-reorder", "--durations=25"]
+    return spread if cores > 1 else []
 
 
 def run_command(script, usage, arguments):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,13 +18,25 @@ ROOT = Path(__file__).resolve().parents[1]
 # A shell that starts the tests in the background has them ignore Ctrl-C, and every program they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Beside other processes of the tests each computes with its share of the cores, and so do the programs that it starts:
+# threads that outnumber the cores wait for each other, and wait by computing.
+if (sharers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // sharers)))
+
+# Long files, the longest first: where files are spread over processes, one of these would else run on alone at the end.
+EARLY = (
+    "test_notebooks.py",
+    "test_kills.py",
+    "test_imports.py",
+    "test_hubs.py",
+    "test_types.py",
+    "test_train_kills.py",
+)
+
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what needs the internet, unless ``-m`` asks for it; begin with the file that takes longest.
-
-    Where files are spread over processes, the last one to begin would else run on alone.
-    """
-    items.sort(key=lambda item: item.path.name != "test_notebooks.py")
+    """Leave out what needs the internet, unless ``-m`` asks for it; begin with the files that take long."""
+    items.sort(key=lambda item: EARLY.index(item.path.name) if item.path.name in EARLY else len(EARLY))
     if "network" in config.getoption("-m"):
         return
     for item in items:
