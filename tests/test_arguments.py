@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vidbench.arguments import EVALUATE, OLD_FLAGS, EvaluateConfig, parse_evaluate, parse_train
+from vidbench.arguments import EVALUATE, OLD_FLAGS, TRAIN, EvaluateConfig
 from vidbench.flags import expand, flag_of, make_parser, parse, switch
 from vidbench.records import DECODER_MODULES, ConfigError
 
@@ -155,7 +155,7 @@ def test_a_decoder_that_is_not_installed_is_refused(monkeypatch):
 def old(*more, **values):
     words = {"model_type": "i3d", "model_trained_on": "kinetics-400", "kinetics_version": "400",
              "kinetics_split": "val"} | values  # fmt: skip
-    return parse(EvaluateConfig, [w for k, v in words.items() for w in (f"--{k}", v)] + list(more), EVALUATE)
+    return parse(EVALUATE, [w for k, v in words.items() for w in (f"--{k}", v)] + list(more))
 
 
 def test_the_predecessors_flags_say_what_they_became():
@@ -193,7 +193,7 @@ def test_help_tells_every_options_default_and_consequence():
     for field in dataclasses.fields(EvaluateConfig):
         meta = field.metadata
         assert re.search(r"\. [A-Z0-9]", meta["help"]), f"{field.name}: no consequence after the first sentence"
-        words = " ".join(make_parser(EvaluateConfig, EVALUATE).format_help().split())
+        words = " ".join(make_parser(EVALUATE).format_help().split())
         line = words.split(f" {flag_of(field.name)} ", 1)[1][:400]
         assert meta["kind"] is switch or re.search(r"\((default: |required)", line), field.name
     for flag in OLD_FLAGS:
@@ -201,12 +201,12 @@ def test_help_tells_every_options_default_and_consequence():
 
 
 def test_notes_go_to_standard_error_and_a_mistake_ends_with_status_2(capsys):
-    parse_evaluate(["--model", "r3d_18.kinetics400_v1", "--kinetics_version", "400"])
+    EVALUATE.parse_or_exit(["--model", "r3d_18.kinetics400_v1", "--kinetics_version", "400"])
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == "evaluate.py: command line: --kinetics_version 400 is now --dataset kinetics400\n"
     with pytest.raises(SystemExit) as left:
-        parse_evaluate(["--model", "r3d_18.kinetics400_v1"])
+        EVALUATE.parse_or_exit(["--model", "r3d_18.kinetics400_v1"])
     assert left.value.code == 2
     said = capsys.readouterr()
     assert said.out == ""
@@ -227,9 +227,9 @@ def test_every_shipped_configuration_can_be_used(file, monkeypatch, capsys):
         if (before := value_in(file, "--weights")).startswith("results/"):  # the checkpoint of a training before it
             first = file.with_name(f"{Path(before).parent.name}.txt")
             words += ["--model", value_in(first, "--model"), "--weights", "random"]
-        assert parse_train(words).run_name == file.stem
+        assert TRAIN.parse_or_exit(words).run_name == file.stem
     else:
-        assert parse_evaluate([f"@{file}", "--dry-run"]).dry_run
+        assert EVALUATE.parse_or_exit([f"@{file}", "--dry-run"]).dry_run
     assert capsys.readouterr().err == ""
 
 

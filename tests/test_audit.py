@@ -16,7 +16,7 @@ from vidbench.data import decode
 from vidbench.data.strict import PyAVVideo
 from vidbench.evaluate import make_plan
 from vidbench.records import ConfigError, Row, UnreadableVideo
-from vidbench.study_arguments import AuditConfig, parse_audit
+from vidbench.study_arguments import AUDIT, AuditConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = "mini_r2plus1d.vidmini_v1"
@@ -170,7 +170,7 @@ def test_a_whole_audit_writes_its_tables(tmp_path, one_video):
 def test_a_wrong_choice_of_decoders_is_one_sentence(capsys, tmp_path):
     for names, words in ((["pyav"], "must be two or more of"), (["pyav", "vlc"], "must be one of")):
         with pytest.raises(SystemExit) as leaving:
-            parse_audit(["--model", MODEL, "--dataset", "vidmini", "--decoders", *names])
+            AUDIT.parse_or_exit(["--model", MODEL, "--dataset", "vidmini", "--decoders", *names])
         assert leaving.value.code == 2
         assert f"--decoders {words} pyav, opencv" in capsys.readouterr().err
     missing = next(name for name in ("decord", "torchcodec") if name not in auditing.versions(None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import shutil
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vidbench import cli, environment, listing
-from vidbench.ask_arguments import LsConfig, parse_completion, parse_ls, parse_predict
+from vidbench.ask_arguments import COMPLETION, LS, PREDICT, LsConfig
 from vidbench.data.catalog import DATASETS
 from vidbench.flags import make_parser
 from vidbench.models import list_models
@@ -43,9 +42,7 @@ def run(capsys, monkeypatch, *words) -> tuple[int, str, str]:
 
 
 def parser_of(name: str):
-    command = cli.COMMANDS[name]
-    module = importlib.import_module(f"vidbench.{command.module}")
-    return make_parser(getattr(module, command.options), getattr(module, command.program))
+    return make_parser(cli.COMMANDS[name].program)
 
 
 # --- the table
@@ -176,8 +173,8 @@ def test_predict_says_that_a_checkpoint_is_not_there(tmp_path, capsys, monkeypat
 
 def test_files_may_stand_first_or_behind_their_flag():
     first, flagged = (
-        parse_predict(["a.mp4", "b.mp4", "--top", "3"]),
-        parse_predict(["--top", "3", "--videos", "a.mp4", "b.mp4"]),
+        PREDICT.parse_or_exit(["a.mp4", "b.mp4", "--top", "3"]),
+        PREDICT.parse_or_exit(["--top", "3", "--videos", "a.mp4", "b.mp4"]),
     )
     assert first == flagged
     assert first.videos == ("a.mp4", "b.mp4")
@@ -241,8 +238,8 @@ def test_ls_says_where_it_looked_for_runs(there, tmp_path):
 
 
 def test_the_words_of_ls_may_stand_first():
-    assert parse_ls(["models", "*k400*", "--json"]) == LsConfig(what="models", pattern="*k400*", json=True)
-    assert parse_ls(["--what", "runs"]) == parse_ls(["runs"]) == LsConfig(what="runs")
+    assert LS.parse_or_exit(["models", "*k400*", "--json"]) == LsConfig(what="models", pattern="*k400*", json=True)
+    assert LS.parse_or_exit(["--what", "runs"]) == LS.parse_or_exit(["runs"]) == LsConfig(what="runs")
 
 
 # --- env
@@ -344,7 +341,7 @@ def test_every_extra_of_the_project_has_its_purpose():
 def test_there_is_a_completion_for_each_shell(shell):
     from vidbench.completion import script
 
-    text = script(parse_completion([shell]).shell, cli.COMMANDS)
+    text = script(COMPLETION.parse_or_exit([shell]).shell, cli.COMMANDS)
     assert "audit-decoders" in text
     assert "mini_r2plus1d.vidmini_v1" in text
 

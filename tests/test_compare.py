@@ -19,7 +19,7 @@ from vidbench.flags import INTERRUPTED
 from vidbench.predict import rank_of, top
 from vidbench.records import ConfigError, Row, RunError, VideoRecord
 from vidbench.report import write_report
-from vidbench.run_arguments import CompareConfig, PowerConfig, parse_compare
+from vidbench.run_arguments import COMPARE, CompareConfig, PowerConfig
 from vidbench.runs import RunFolder, encode_row, read_rows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -410,4 +410,4 @@ def test_options_that_cannot_be_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-    assert parse_compare(["a", "b", "--k", "5"]) == CompareConfig(runs=("a", "b"), k=5)
+    assert COMPARE.parse_or_exit(["a", "b", "--k", "5"]) == CompareConfig(runs=("a", "b"), k=5)

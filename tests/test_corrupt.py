@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidbench.arguments import parse_evaluate
+from vidbench.arguments import EVALUATE
 from vidbench.data.barcode import read_numbers, write_numbered
 from vidbench.data.cache import ClipCache
 from vidbench.data.corrupt import (
@@ -195,7 +195,7 @@ def test_a_corruption_that_does_not_exist_is_refused(value):
 
 def test_the_flag_says_what_can_be_given_in_one_sentence(capsys):
     with pytest.raises(SystemExit) as leaving:
-        parse_evaluate(["--model", "mini2d", "--dataset", "vidmini", "--corrupt", "h246:3"])
+        EVALUATE.parse_or_exit(["--model", "mini2d", "--dataset", "vidmini", "--corrupt", "h246:3"])
     said = capsys.readouterr().err
     assert leaving.value.code == 2
     assert "--corrupt must be NAME:SEVERITY" in said

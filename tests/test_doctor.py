@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vidbench.models
-from vidbench.arguments import DoctorConfig, parse_doctor
+from vidbench.arguments import DOCTOR, DoctorConfig
 from vidbench.cards.card import Golden
 from vidbench.data.catalog import load_labels
 from vidbench.doctor import answers, check_card, check_golden, check_output, draw, examine, read_clip
@@ -142,7 +142,7 @@ def test_the_model_may_stand_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.npy", "b.npy"):
         (tmp_path / name).touch()
-    assert parse_doctor([MINI, "--clip", "a.npy", "b.npy"]) == DoctorConfig(model=MINI, clip=("a.npy", "b.npy"))
+    assert DOCTOR.parse_or_exit([MINI, "--clip", "a.npy", "b.npy"]) == DoctorConfig(model=MINI, clip=("a.npy", "b.npy"))
 
 
 # ------------------------------------------------------------------------------------------- card, network and output

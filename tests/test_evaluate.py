@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vidbench import models
-from vidbench.arguments import EvaluateConfig, parse_evaluate
+from vidbench.arguments import EVALUATE, EvaluateConfig
 from vidbench.evaluate import EXIT_OK, EXIT_SKIPPED, bottleneck, evaluate, one_behind
 from vidbench.records import ConfigError, RunError, WeightsError
 
@@ -192,7 +192,7 @@ def test_weights_that_do_not_fit_leave_the_run_name_free(tmp_path):
 def test_the_command_in_the_manifest_is_this_run(tmp_path):
     asked = config(tmp_path, limit=4, classes=("SitDown", "StandUp"))
     words = json.loads((evaluate(asked).run_folder / "manifest.json").read_text())["command"]
-    again = parse_evaluate([*words[2:], "--results-dir", str(tmp_path / "results")])
+    again = EVALUATE.parse_or_exit([*words[2:], "--results-dir", str(tmp_path / "results")])
     assert again == asked.checked()
 
 

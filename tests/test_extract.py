@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT, read_barcode
 from filelock import FileLock
 
-from vidbench.arguments import ExtractConfig, TrainConfig, parse_extract
+from vidbench.arguments import EXTRACT, ExtractConfig, TrainConfig
 from vidbench.data.decode import read_clip
 from vidbench.data.extract import extract, folders_of
 from vidbench.data.index import load_records
@@ -197,7 +197,7 @@ def test_killed_anywhere_it_ends_as_if_undisturbed(videos, tmp_path):
 
 
 def test_options_are_those_of_the_help_and_bad_ones_one_sentence(capsys):
-    asked = parse_extract(["hmdb51", "--frames", "all", "--out", "frames"])
+    asked = EXTRACT.parse_or_exit(["hmdb51", "--frames", "all", "--out", "frames"])
     assert (asked.dataset, asked.frames, asked.split, asked.quality) == ("hmdb51", None, "all", 95)
     for words, said in (
         (["vidmini", "--out", "x", "--frames", "0"], "--frames must be a whole number from 1 to 100000, or 'all'"),
@@ -205,7 +205,7 @@ def test_options_are_those_of_the_help_and_bad_ones_one_sentence(capsys):
         (["vidmini"], "--out"),
     ):
         with pytest.raises(SystemExit) as left:
-            parse_extract(words)
+            EXTRACT.parse_or_exit(words)
         assert left.value.code == 2
         assert said in capsys.readouterr().err
 

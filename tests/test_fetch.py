@@ -23,7 +23,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-from vidbench.arguments import FetchConfig, parse_fetch
+from vidbench.arguments import FETCH, FetchConfig
 from vidbench.data import catalog
 from vidbench.data import fetch as fetching
 from vidbench.data.arriving import Arriving, RangeFile, Restarted
@@ -879,13 +879,16 @@ def test_official_addresses_are_given_to_the_mirrors_in_order():
 
 
 def test_the_command_line_is_the_order():
-    config = parse_fetch(
+    config = FETCH.parse_or_exit(
         ["hmdb51", "--split", "all", "--classes", "golf,kick", "pour", "--limit", "9", "--parallel", "2"]
     )
     assert config.order == Order("hmdb51", "all", classes=("golf", "kick", "pour"), limit=9, num_parallel=2)
     assert config.order.splits == ("train", "test")
     assert FetchConfig(dataset="ssv2").checked().dataset == "somethingv2"
-    assert parse_fetch(["kinetics400", "--mirror", "http://a,http://b"]).order.mirrors == ("http://a", "http://b")
+    assert FETCH.parse_or_exit(["kinetics400", "--mirror", "http://a,http://b"]).order.mirrors == (
+        "http://a",
+        "http://b",
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import sys
@@ -24,11 +25,11 @@ class Small(Options):
     quick: bool = option(flags.switch, "less exact", group="all", default=False)
 
 
-PROGRAM = Program("small.py", "Does little.", "small.py [options]")
+PROGRAM = Program(Small, "small.py", "Does little.", "small.py [options]")
 
 
 def parsed(*arguments):
-    return parse(Small, arguments, PROGRAM)
+    return parse(PROGRAM, arguments)
 
 
 def write(folder, name, text):
@@ -217,6 +218,30 @@ def test_collect_keeps_the_last_place():
     words = expand(["--size", "4", "--quick", "--size=6"])
     given, _ = collect(words, {"--size": "one", "--quick": "none"})
     assert given == {"--size": Given("6", Place()), "--quick": Given(True, Place())}
+
+
+def test_a_word_in_front_is_called_as_the_usage_calls_it():
+    program = Program(Small, "small.py", "Does little.", "small.py N PATH", first=("size", "names"))
+    assert parse(program, ["4", "a", "b", "--quick"]) == parsed("--size", "4", "--names", "a", "b", "--quick")
+    with pytest.raises(ConfigError, match=r"^command line: N must be a whole number from 1 to 9, not '40'$"):
+        parse(program, ["40"])
+    with pytest.raises(ConfigError, match=r"^command line: --size must be a whole number from 1 to 9, not '40'$"):
+        parse(program, ["--size", "40"])
+    with pytest.raises(ConfigError, match=r"^command line: N takes one value, got '4' and '5'"):
+        parse(dataclasses.replace(program, first=("size",)), ["4", "5"])
+
+
+def test_an_option_like_another_differs_in_what_is_named():
+    @dataclass(frozen=True, kw_only=True)
+    class Other(Options):
+        size: int = flags.like(Small, "size", default=5)
+        share: float = flags.like(Small, "share", help="another share. The rest goes")
+
+    told = flags.make_parser(Program(Other, "other.py", "Does less.", "other.py")).format_help()
+    assert "how big (default: 5). Bigger is slower" in told
+    assert "another share (default: 0.5). The rest goes" in told
+    with pytest.raises(ConfigError, match=r"^--size must be a whole number from 1 to 9, not '10'$"):
+        Other(size=10)
 
 
 def test_help_is_shown_although_another_option_is_wrong(capsys):

@@ -36,9 +36,11 @@ LAYERS = [  # a module imports only from the lines above its own
     "evaluate export probe samplers distil",
     "devices",
     "distribute serve cells browse variants doctor train_data answer environment",
-    "widgets option_kinds run_arguments merge temporal robustness audit train_task listing",
-    "evaluate_arguments train_arguments data_arguments",
-    "arguments study_arguments ask_arguments completion learner engines",
+    "widgets option_kinds merge temporal robustness audit train_task listing",
+    "old_flags evaluate_checks shared_options completion",
+    "evaluate_arguments run_arguments check_arguments fetch_arguments list_arguments",
+    "doctor_arguments train_arguments study_arguments ask_arguments",
+    "arguments learner engines",
     "trainer",
     "first_steps",
     "train",
@@ -47,7 +49,8 @@ LAYERS = [  # a module imports only from the lines above its own
 ]
 # Said to be light: --help, decoding workers and a notebook's first cell import them.
 LIGHT = ["vidbench", "records", "utils", "flags", "metrics", "arguments", "models", "progress", "report", "data.*"]
-LIGHT += ["option_kinds", "evaluate_arguments", "train_arguments", "data_arguments"]
+LIGHT += ["option_kinds", "shared_options", "evaluate_arguments", "evaluate_checks", "old_flags", "train_arguments"]
+LIGHT += ["check_arguments", "fetch_arguments", "list_arguments", "doctor_arguments"]
 LIGHT += [
     "review",
     "transcode",

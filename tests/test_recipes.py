@@ -65,7 +65,7 @@ def asked(name: str) -> TrainConfig:
     """The recipe as ``train.py @FILE`` reads it; where it goes on from a checkpoint, with that network instead."""
     first = before(name)
     instead = ["--weights", "random", "--model", asked(first).model] if first else []
-    return parse(TrainConfig, [f"@{CONFIGS[NAMES.index(name)]}", *instead], TRAIN)[0]
+    return parse(TRAIN, [f"@{CONFIGS[NAMES.index(name)]}", *instead])[0]
 
 
 def built(config: TrainConfig):
@@ -92,7 +92,7 @@ def test_a_recipe_says_what_it_is_and_where_its_results_go(name):
 def test_a_recipe_that_goes_on_says_so_where_there_is_nothing_yet(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=rf"--weights 'results/{before(name)}/last.safetensors' does not exist"):
-        parse(TrainConfig, [f"@{CONFIGS[NAMES.index(name)]}"], TRAIN)
+        parse(TRAIN, [f"@{CONFIGS[NAMES.index(name)]}"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -153,7 +153,7 @@ def test_a_recipe_trains_on_a_stand_in(name, two_classes, tmp_path):
     for option, value in SMALL[name].items():
         words += [f"--{option.replace('_', '-')}", value]
     text = [str(word) for word in words]
-    asked_for = parse(TrainConfig, text, TRAIN)[0]
+    asked_for = parse(TRAIN, text)[0]
     config = dataclasses.replace(asked_for, backbone_weights=None, reverse=None)  # neither fetched nor known here
     done = train.train(config)
     assert (done.exit_status, done.metrics["listed"]["top1"]["n"]) == (0, 2)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidbench.arguments import EvaluateConfig, parse_evaluate
+from vidbench.arguments import EVALUATE, EvaluateConfig
 from vidbench.data import mini
 from vidbench.data.barcode import read_numbers, write_numbered
 from vidbench.data.cache import ClipCache
@@ -20,7 +20,7 @@ from vidbench.evaluate import evaluate
 from vidbench.models import CARDS, load_model
 from vidbench.records import ConfigError, InputSpec, RunError, VideoRecord
 from vidbench.runs import read_json
-from vidbench.study_arguments import TemporalConfig, parse_temporal_study
+from vidbench.study_arguments import TEMPORAL, TemporalConfig
 from vidbench.temporal import study, text, write_study
 from vidbench.variants import single_frame_model
 
@@ -157,10 +157,10 @@ def test_a_change_that_does_not_exist_is_refused(value):
 
 
 def test_the_flag_says_what_can_be_given_in_one_sentence(capsys):
-    for parse in (parse_evaluate, parse_temporal_study):
-        flag = "--temporal" if parse is parse_evaluate else "--changes"
+    for program in (EVALUATE, TEMPORAL):
+        flag = "--temporal" if program is EVALUATE else "--changes"
         with pytest.raises(SystemExit) as leaving:
-            parse(["--model", MODEL, "--dataset", "vidmini", flag, "backwards"])
+            program.parse_or_exit(["--model", MODEL, "--dataset", "vidmini", flag, "backwards"])
         said = capsys.readouterr().err.strip().splitlines()
         assert leaving.value.code == 2
         assert len(said) == 2

@@ -15,7 +15,7 @@ import pytest
 from vidbench.progress import Progress
 from vidbench.records import ConfigError, RunError
 from vidbench.robustness import corruption_errors, mean_with_interval, study, text, write_study
-from vidbench.study_arguments import RobustnessConfig, parse_robustness
+from vidbench.study_arguments import ROBUSTNESS, RobustnessConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = "mini_r2plus1d.vidmini_v1"
@@ -133,7 +133,7 @@ def test_without_a_single_frame_model_there_is_no_corruption_error(small, tmp_pa
 )
 def test_a_wrong_option_is_one_sentence(flags, words, capsys):
     with pytest.raises(SystemExit) as leaving:
-        parse_robustness(["--model", MODEL, "--dataset", "vidmini", *flags])
+        ROBUSTNESS.parse_or_exit(["--model", MODEL, "--dataset", "vidmini", *flags])
     assert leaving.value.code == 2
     assert words in capsys.readouterr().err
 

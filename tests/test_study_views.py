@@ -9,7 +9,7 @@ import pytest
 
 from vidbench import robustness, temporal
 from vidbench.records import ConfigError
-from vidbench.study_arguments import RobustnessConfig, TemporalConfig, parse_robustness, parse_temporal_study
+from vidbench.study_arguments import ROBUSTNESS, TEMPORAL, RobustnessConfig, TemporalConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = "r3d-18-kinetics400-v1-kinetics400"
@@ -61,12 +61,13 @@ def test_one_view_of_corrupted_videos_has_the_verdict_of_the_unchanged_ones_alon
     assert "Verdict of the unchanged videos" in robustness.write_study(found, tmp_path / "study").read_text()
 
 
-@pytest.mark.parametrize("parse", [parse_temporal_study, parse_robustness])
-def test_the_programs_take_both_flags(parse, capsys):
+@pytest.mark.parametrize("program", [TEMPORAL, ROBUSTNESS])
+def test_the_programs_take_both_flags(program, capsys):
     words = ["--model", "mini2d", "--dataset", "vidmini", "--protocol", "fast", "--target", TARGET]
-    assert (parse(words).protocol, parse(words).target) == ("fast", TARGET)
+    asked = program.parse_or_exit(words)
+    assert (asked.protocol, asked.target) == ("fast", TARGET)
     with pytest.raises(SystemExit):
-        parse(["--help"])
+        program.parse_or_exit(["--help"])
     told = " ".join(capsys.readouterr().out.split())
     assert "Every run of the study has these views" in told
     assert "Options below" not in told, "studies have none of the views"

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from vidbench.arguments import parse_evaluate
+from vidbench.arguments import EVALUATE
 
 OK, REFUSE = "ok", "refused-with-clear-error"
 
@@ -57,7 +57,7 @@ def test_every_bad_configuration_is_used_as_written_or_refused_in_one_sentence(t
     for item in items:
         capsys.readouterr()
         try:
-            config, outcome = parse_evaluate([f"@{folder / item['path']}"]), OK
+            config, outcome = EVALUATE.parse_or_exit([f"@{folder / item['path']}"]), OK
         except SystemExit as left:
             config, outcome = None, REFUSE if left.code == 2 else f"status {left.code}"
         said = capsys.readouterr().err

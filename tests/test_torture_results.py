@@ -29,7 +29,7 @@ def words(folder: Path, *more: str) -> list[str]:
 def program(name: str, given: list, capsys) -> tuple[int, str, str]:
     """Exit status and both outputs of a command; whatever is wrong, no traceback and at most one sentence."""
     capsys.readouterr()
-    status = run_program(lambda: getattr(cli, name)([str(word) for word in given]), f"{name}.py")
+    status = run_program(lambda: cli.COMMANDS[name].start([str(word) for word in given]), f"{name}.py")
     out, err = capsys.readouterr()
     assert "Traceback" not in err
     if status in (1, 2):
@@ -42,7 +42,7 @@ def program(name: str, given: list, capsys) -> tuple[int, str, str]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "finished"
-    assert cli.evaluate(words(folder)) == 0
+    assert cli.COMMANDS["evaluate"].start(words(folder)) == 0
     return folder
 
 
@@ -158,5 +158,5 @@ def test_a_run_folder_that_is_not_there_is_a_bad_option(finished, tmp_path, caps
     for command in ("compare", "merge"):
         for wrong, said in ((tmp_path / "nowhere", "does not exist"), (tmp_path / "file", "is no folder")):
             status, _, err = program(command, [finished, wrong, "--out", tmp_path / "out"], capsys)
-            assert (status, f"--runs '{wrong}' {said}" in err) == (2, True), err
+            assert (status, f"command line: RUN '{wrong}' {said}" in err) == (2, True), err
     assert not (tmp_path / "out").exists()

@@ -27,7 +27,7 @@ WATCHED = """
 import hashlib, json, sys
 
 from vidbench import train, train_data
-from vidbench.arguments import parse_train
+from vidbench.arguments import TRAIN
 
 seen, take, fit = {"drawn": {}}, train_data.TrainingClips.__getitem__, train.fit
 
@@ -43,7 +43,7 @@ def fitted(module, *rest):
 
 if __name__ == "__main__":
     train_data.TrainingClips.__getitem__, train.fit = getitem, fitted
-    train.train(parse_train(sys.argv[2:]), tell=print)
+    train.train(TRAIN.parse_or_exit(sys.argv[2:]), tell=print)
     with open(sys.argv[1], "w") as file:
         json.dump(seen, file)
 """

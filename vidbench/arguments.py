@@ -1,39 +1,15 @@
-"""Options of our programs: one frozen dataclass each, and what the predecessor's flags became."""
+"""Options of our programs, to import from: a frozen dataclass and a ``Program`` for each."""
 
-from vidbench.data_arguments import (
-    CACHE_PROGRAM,
-    CHECK,
-    CONVERT,
-    EXTRACT,
-    FETCH,
-    LIST_FORMATS,
-    SPLIT,
-    CacheConfig,
-    CheckConfig,
-    ConvertConfig,
-    ExtractConfig,
-    FetchConfig,
-    SplitConfig,
-    parse_cache,
-    parse_check,
-    parse_convert,
-    parse_extract,
-    parse_fetch,
-    parse_split,
-)
-from vidbench.evaluate_arguments import (
-    DOCTOR,
-    EVALUATE,
-    OLD_FLAGS,
-    DoctorConfig,
-    EvaluateConfig,
-    parse_doctor,
-    parse_evaluate,
-)
-from vidbench.train_arguments import TRAIN, TrainConfig, parse_train
+from vidbench.check_arguments import CHECK, CheckConfig
+from vidbench.doctor_arguments import DOCTOR, DoctorConfig
+from vidbench.evaluate_arguments import EVALUATE, EvaluateConfig
+from vidbench.fetch_arguments import CACHE, FETCH, CacheConfig, FetchConfig
+from vidbench.list_arguments import CONVERT, EXTRACT, LIST_FORMATS, SPLIT, ConvertConfig, ExtractConfig, SplitConfig
+from vidbench.old_flags import OLD_FLAGS
+from vidbench.train_arguments import TRAIN, TrainConfig
 
 __all__ = [
-    "CACHE_PROGRAM",
+    "CACHE",
     "CHECK",
     "CONVERT",
     "DOCTOR",
@@ -53,13 +29,4 @@ __all__ = [
     "FetchConfig",
     "SplitConfig",
     "TrainConfig",
-    "parse_cache",
-    "parse_check",
-    "parse_convert",
-    "parse_doctor",
-    "parse_evaluate",
-    "parse_extract",
-    "parse_fetch",
-    "parse_split",
-    "parse_train",
 ]

@@ -2,147 +2,93 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vidbench.flags import (
-    Options,
-    Program,
-    first_words,
-    number,
-    one_of,
-    option,
-    parse_or_exit,
-    path,
-    switch,
-    text,
-    whole,
-)
-from vidbench.option_kinds import ABOUT_DEVICE, device, weights
+from vidbench.evaluate_arguments import EvaluateConfig
+from vidbench.flags import Options, Program, like, number, one_of, path, paths, switch, text, under, whole
 from vidbench.records import DECODERS
-from vidbench.run_arguments import paths
 
-ASKED = "what is asked"
-HOW = "how"
-SHOWN = "what is shown"
+ASKED, HOW = "what is asked", "how"
 SHELLS = ("bash", "zsh", "fish", "tcsh", "powershell")
+asked, how, shown = under(ASKED), under(HOW), under("what is shown")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(Options):
-    """What ``vidbench predict`` does: its flags, with underscores.
+    """What ``vidbench predict`` does: its flags, with underscores."""
 
-    Raises:
-        ConfigError: a value out of its range; the message says which are in it.
-    """
-
-    videos: tuple[str, ...] = option(
-        paths,
-        "video files, or folders of numbered pictures; may stand first, without the flag",
-        group=ASKED,
-        metavar="FILE",
+    videos: tuple[str, ...] = asked(
+        paths, "video files, or folders of numbered pictures; may stand first, without the flag", metavar="FILE"
     )
-    model: str | None = option(
+    model: str | None = asked(
         text,
         "the model, named architecture.weights. The shipped one knows vidmini's twelve drawn classes only; "
         "r2plus1d_18.kinetics400_v1 knows 400 actions, and its weights are fetched once",
-        group=ASKED,
         metavar="NAME",
-        default=None,
         shown="default: mini_r2plus1d.vidmini_v1, or what the weights say",
     )
-    weights: str | None = option(
-        weights,
-        "file or folder of weights. A checkpoint of train.py carries its model, so none has to be named",
+    weights: str | None = like(
+        EvaluateConfig,
+        "weights",
         group=ASKED,
-        metavar="PATH",
-        default=None,
+        help="file or folder of weights. A checkpoint of train.py carries its model, so none has to be named",
         shown="default: the card's own",
     )
-    device: str = option(
-        device,
-        ABOUT_DEVICE,
+    device: str = like(EvaluateConfig, "device", group=HOW)
+    decoder: str = like(EvaluateConfig, "decoder", group=HOW, help=f"{', '.join(DECODERS)}, as for evaluate.py")
+    timeout: float = like(
+        EvaluateConfig,
+        "timeout",
         group=HOW,
-        metavar="NAME",
-        default="auto",
+        help="seconds that reading one file may take. It is given up then, and the others go on",
     )
-    decoder: str = option(
-        one_of(*DECODERS), f"{', '.join(DECODERS)}, as for evaluate.py", group=HOW, metavar="NAME", default="pyav"
-    )
-    timeout: float = option(
-        number(0, 86400, "seconds"),
-        "seconds that reading one file may take. It is given up then, and the others go on",
-        group=HOW,
-        metavar="S",
-        default=60.0,
-    )
-    top: int = option(whole(1, 10**6), "show the N most likely classes", group=SHOWN, default=5)
-    json: bool = option(switch, "write JSON instead of a table", group=SHOWN, default=False)
+    top: int = shown(whole(1, 10**6), "show the N most likely classes", default=5)
+    json: bool = shown(switch, "write JSON instead of a table")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LsConfig(Options):
-    """What ``vidbench ls`` does: its flags, with underscores.
+    """What ``vidbench ls`` does: its flags, with underscores."""
 
-    Raises:
-        ConfigError: a value out of its range; the message says which are in it.
-    """
-
-    what: str = option(
+    what: str = asked(
         one_of("models", "datasets", "runs"),
         "models, datasets or runs; may stand first, without the flag",
-        group=ASKED,
         metavar="WHAT",
     )
-    pattern: str = option(
+    pattern: str = asked(
         text,
         "names that match a shell pattern such as *k400*; a word without *, ? or [ is looked for anywhere in the name. "
         "Models are found by the name of their classes too, such as kinetics400. May stand second, without the flag",
-        group=ASKED,
         metavar="PATTERN",
         default="*",
         shown="default: all",
     )
-    results_dir: str = option(path, "the folder that holds the runs", group=ASKED, metavar="DIR", default="results")
-    json: bool = option(switch, "write JSON instead of a table", group=SHOWN, default=False)
+    results_dir: str = asked(path, "the folder that holds the runs", metavar="DIR", default="results")
+    json: bool = like(PredictConfig, "json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvConfig(Options):
-    """What ``vidbench env`` does: its flags, with underscores.
+    """What ``vidbench env`` does: its flags, with underscores."""
 
-    Raises:
-        ConfigError: a value out of its range; the message says which are in it.
-    """
-
-    seconds: float = option(
+    seconds: float = how(
         number(0, 3600, "seconds"),
         "what one trial may take, in a process beside this one. One that takes longer is given up and counts as failed",
-        group=HOW,
         metavar="S",
         default=120.0,
     )
-    json: bool = option(switch, "write JSON instead of a table", group=SHOWN, default=False)
+    json: bool = like(PredictConfig, "json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionConfig(Options):
-    """What ``vidbench completion`` does: its flags, with underscores.
+    """What ``vidbench completion`` does: its flags, with underscores."""
 
-    Raises:
-        ConfigError: a value out of its range; the message says which are in it.
-    """
-
-    shell: str = option(
-        one_of(*SHELLS),
-        f"{', '.join(SHELLS)}; may stand first, without the flag",
-        group=ASKED,
-        metavar="SHELL",
-    )
+    shell: str = asked(one_of(*SHELLS), f"{', '.join(SHELLS)}; may stand first, without the flag", metavar="SHELL")
 
 
 PREDICT = Program(
+    PredictConfig,
     name="vidbench predict",
     description="Ask a model about video files: its most likely classes for each, with their probabilities.",
     usage="vidbench predict FILE [FILE ...] [--model NAME] [options]",
@@ -155,8 +101,10 @@ exit status
   1    it could not be done, or a fault of ours
   2    a bad option or weights file
   3    done, but some of the files could not be read""",
+    first=("videos",),
 )
 LS = Program(
+    LsConfig,
     name="vidbench ls",
     description="List models, datasets or runs by name.",
     usage='''vidbench ls models|datasets|runs [PATTERN] [--json]
@@ -165,8 +113,10 @@ LS = Program(
 exit status
   0    listed
   2    a bad option, or nothing of that name""",
+    first=("what", "pattern"),
 )
 ENV = Program(
+    EnvConfig,
     name="vidbench env",
     description="What is installed, which decoders and devices work, and what is missing for what.",
     usage="vidbench env [--seconds S] [--json]",
@@ -180,34 +130,12 @@ exit status
   2    a bad option""",
 )
 COMPLETION = Program(
+    CompletionConfig,
     name="vidbench completion",
     description="Write a script that completes commands, options, models and datasets when Tab is pressed.",
     usage="""vidbench completion bash|zsh|fish|tcsh|powershell
        vidbench completion bash > ~/.local/share/bash-completion/completions/vidbench""",
     epilog="""\
 Names are those of the installed version: write the script again after an update.""",
+    first=("shell",),
 )
-
-
-def parse_predict(arguments: Sequence[str] | None = None) -> PredictConfig:
-    """Options of ``vidbench predict``; files may stand first. See ``arguments.parse_evaluate``."""
-    return parse_or_exit(PredictConfig, first_words(arguments, "--videos"), PREDICT)
-
-
-def parse_ls(arguments: Sequence[str] | None = None) -> LsConfig:
-    """Options of ``vidbench ls``; what is listed, and a pattern, may stand first. See ``arguments.parse_evaluate``."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    named = first_words(words, "--what")
-    if named != words and len(words) > 1 and not words[1].startswith(("-", "@")):
-        named.insert(2, "--pattern")
-    return parse_or_exit(LsConfig, named, LS)
-
-
-def parse_env(arguments: Sequence[str] | None = None) -> EnvConfig:
-    """Options of ``vidbench env``. See ``arguments.parse_evaluate``."""
-    return parse_or_exit(EnvConfig, arguments, ENV)
-
-
-def parse_completion(arguments: Sequence[str] | None = None) -> CompletionConfig:
-    """Options of ``vidbench completion``; the shell may stand first. See ``arguments.parse_evaluate``."""
-    return parse_or_exit(CompletionConfig, first_words(arguments, "--shell"), COMPLETION)

@@ -5,25 +5,36 @@ Nothing heavy is imported before the options are checked, so ``vidbench --help``
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vidbench.flags import BAD_OPTIONS, run_program
+from vidbench.flags import BAD_OPTIONS, Program, run_program
 
-Words = Sequence[str]
+if TYPE_CHECKING:  # each command imports what it needs
+    from vidbench.arguments import (
+        CacheConfig,
+        CheckConfig,
+        ConvertConfig,
+        DoctorConfig,
+        EvaluateConfig,
+        ExtractConfig,
+        FetchConfig,
+        SplitConfig,
+        TrainConfig,
+    )
+    from vidbench.ask_arguments import CompletionConfig, EnvConfig, LsConfig, PredictConfig
+    from vidbench.run_arguments import CompareConfig, MergeConfig, PowerConfig
+    from vidbench.study_arguments import AuditConfig, RobustnessConfig, TemporalConfig
 
 # ------------------------------------------------------------------------------------- measure
 
 
-def evaluate(words: Words) -> int:
+def evaluate(config: EvaluateConfig) -> int:
     """A run: see ``vidbench.evaluate``."""
-    from vidbench.arguments import parse_evaluate
-
-    config = parse_evaluate(words)
-
     from vidbench.engines import run
     from vidbench.progress import Progress
 
@@ -32,43 +43,26 @@ def evaluate(words: Words) -> int:
     return outcome.exit_status
 
 
-def predict(words: Words) -> int:
+def predict(config: PredictConfig) -> int:
     """What a model says about files: see ``vidbench.answer``."""
-    from vidbench.ask_arguments import parse_predict
-
-    config = parse_predict(words)
-
     from vidbench.answer import answer
 
     return answer(config, tell=lambda line: print(line, flush=True), warn=lambda line: print(line, file=sys.stderr))
 
 
-def compare(words: Words) -> int:
+def compare(config: CompareConfig) -> int:
     """Runs of the same videos against each other: see ``vidbench.compare``."""
-    from vidbench.run_arguments import parse_compare
-
-    config = parse_compare(words)
-
     from vidbench.compare import compare_runs, text, write_comparison
 
-    options: dict[str, Any] = {
-        "k": config.k,
-        "baseline": config.baseline,
-        "ensemble": config.ensemble or (),
-        "seed": config.seed,
-    }
-    comparison = compare_runs(config.runs, **options)
+    ensemble = config.ensemble or ()
+    comparison = compare_runs(config.runs, k=config.k, baseline=config.baseline, ensemble=ensemble, seed=config.seed)
     print(text(comparison))
     print("page", write_comparison(comparison, config.out))
     return 0
 
 
-def merge(words: Words) -> int:
+def merge(config: MergeConfig) -> int:
     """Several runs as one: see ``vidbench.merge``."""
-    from vidbench.run_arguments import parse_merge
-
-    config = parse_merge(words)
-
     from vidbench.evaluate import finish
     from vidbench.merge import merge
 
@@ -81,12 +75,8 @@ def merge(words: Words) -> int:
     return outcome.exit_status
 
 
-def power(words: Words) -> int:
+def power(config: PowerConfig) -> int:
     """How many videos a difference needs: see ``vidbench.power``."""
-    from vidbench.run_arguments import parse_power
-
-    config = parse_power(words)
-
     from vidbench.power import describe
 
     a, b = config.accuracies
@@ -101,12 +91,8 @@ def _told(found, text: Callable, write: Callable, out, what: str) -> int:
     return 3 if found.skipped else 0
 
 
-def temporal(words: Words) -> int:
+def temporal(config: TemporalConfig) -> int:
     """Whether a model needs time: see ``vidbench.temporal``."""
-    from vidbench.study_arguments import parse_temporal_study
-
-    config = parse_temporal_study(words)
-
     from vidbench.progress import Progress
     from vidbench.temporal import study, text, write_study
 
@@ -114,12 +100,8 @@ def temporal(words: Words) -> int:
     return _told(found, text, write_study, config.out, "page")
 
 
-def robustness(words: Words) -> int:
+def robustness(config: RobustnessConfig) -> int:
     """What a model survives: see ``vidbench.robustness``."""
-    from vidbench.study_arguments import parse_robustness
-
-    config = parse_robustness(words)
-
     from vidbench.progress import Progress
     from vidbench.robustness import study, text, write_study
 
@@ -127,12 +109,8 @@ def robustness(words: Words) -> int:
     return _told(found, text, write_study, config.out, "page")
 
 
-def audit_decoders(words: Words) -> int:
+def audit_decoders(config: AuditConfig) -> int:
     """Whether decoders agree: see ``vidbench.audit``."""
-    from vidbench.study_arguments import parse_audit
-
-    config = parse_audit(words)
-
     from vidbench.audit import audit, text, write_audit
     from vidbench.progress import Progress
 
@@ -140,12 +118,8 @@ def audit_decoders(words: Words) -> int:
     return _told(found, text, write_audit, config.out, "tables")
 
 
-def doctor(words: Words) -> int:
+def doctor(config: DoctorConfig) -> int:
     """Whether a model does what its card says: see ``vidbench.doctor``."""
-    from vidbench.arguments import parse_doctor
-
-    config = parse_doctor(words)
-
     from vidbench.doctor import examine
 
     diagnosis = examine(config)
@@ -156,11 +130,8 @@ def doctor(words: Words) -> int:
 # ------------------------------------------------------------------------------------- train
 
 
-def train(words: Words) -> int:
+def train(config: TrainConfig) -> int:
     """A training run: see ``vidbench.train``."""
-    from vidbench.arguments import parse_train
-
-    config = parse_train(words)
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # torchmetrics imports it; warns where home is read-only
 
     from vidbench.progress import Progress
@@ -175,12 +146,8 @@ def train(words: Words) -> int:
 # ------------------------------------------------------------------------------------- data
 
 
-def fetch(words: Words) -> int:
+def fetch(config: FetchConfig) -> int:
     """A dataset, or a part of it: see ``vidbench.data.fetch``."""
-    from vidbench.arguments import parse_fetch
-
-    config = parse_fetch(words)
-
     from vidbench.data.fetch import fetch, make_plan
     from vidbench.progress import Progress
 
@@ -193,12 +160,8 @@ def fetch(words: Words) -> int:
     return outcome.exit_status
 
 
-def check(words: Words) -> int:
+def check(config: CheckConfig) -> int:
     """What of a local copy is sound: see ``vidbench.data.check``."""
-    from vidbench.arguments import parse_check
-
-    config = parse_check(words)
-
     from vidbench.data.check import check
     from vidbench.progress import Progress
 
@@ -207,41 +170,29 @@ def check(words: Words) -> int:
     return outcome.exit_status
 
 
-def split(words: Words) -> int:
+def split(config: SplitConfig) -> int:
     """Random splits that keep sources together: see ``vidbench.data.split``."""
-    from vidbench.arguments import parse_split
-
-    config = parse_split(words)
-
     from vidbench.data.index import load_records
     from vidbench.data.split import random_splits, write_splits
 
-    where: dict[str, Any] = {"root": config.data_dir, "split": config.split, "annotations": config.annotations}
-    records = load_records(config.dataset, fold=config.fold, **where)
+    where = str(config.data_dir), str(config.split), config.fold  # filled in where they were not given
+    records = load_records(config.dataset, *where, annotations=config.annotations)
     parts = random_splits(records, config.parts, seed=config.seed, by=config.by, allow_leak=config.allow_leak)
     write_splits(parts, config.out)
     print(", ".join(f"{name} {len(part)} videos" for name, part in parts.items()), "in", config.out)
     return 0
 
 
-def convert(words: Words) -> int:
+def convert(config: ConvertConfig) -> int:
     """A dataset's list in another format: see ``vidbench.data.exports``."""
-    from vidbench.arguments import parse_convert
-
-    config = parse_convert(words)
-
     from vidbench.data.exports import convert
 
     print(convert(config).words())
     return 0
 
 
-def extract_frames(words: Words) -> int:
+def extract_frames(config: ExtractConfig) -> int:
     """Frames of videos as numbered pictures: see ``vidbench.data.extract``."""
-    from vidbench.arguments import parse_extract
-
-    config = parse_extract(words)
-
     from vidbench.data.extract import extract
     from vidbench.progress import Progress
 
@@ -250,12 +201,8 @@ def extract_frames(words: Words) -> int:
     return outcome.exit_status
 
 
-def cache(words: Words) -> int:
+def cache(config: CacheConfig) -> int:
     """What the clip cache holds, and its limit: see ``vidbench.data.cache``."""
-    from vidbench.arguments import parse_cache
-
-    config = parse_cache(words)
-
     from vidbench.data.cache import ClipCache, describe_holdings
 
     clips = ClipCache(config.cache_dir)
@@ -270,24 +217,16 @@ def cache(words: Words) -> int:
 # ------------------------------------------------------------------------------------- ask
 
 
-def ls(words: Words) -> int:
+def ls(config: LsConfig) -> int:
     """Models, datasets or runs by name: see ``vidbench.listing``."""
-    from vidbench.ask_arguments import parse_ls
-
-    config = parse_ls(words)
-
     from vidbench.listing import listing
 
     print(listing(config))
     return 0
 
 
-def env(words: Words) -> int:
+def env(config: EnvConfig) -> int:
     """What is installed here and works: see ``vidbench.environment``."""
-    from vidbench.ask_arguments import parse_env
-
-    config = parse_env(words)
-
     from vidbench.environment import examine, text_of_json
 
     if config.json:
@@ -298,12 +237,8 @@ def env(words: Words) -> int:
     return 0 if found.works else 1
 
 
-def completion(words: Words) -> int:
+def completion(config: CompletionConfig) -> int:
     """A script that completes commands, options and names: see ``vidbench.completion``."""
-    from vidbench.ask_arguments import parse_completion
-
-    config = parse_completion(words)
-
     from vidbench.completion import script
 
     print(script(config.shell, COMMANDS))
@@ -318,93 +253,50 @@ class Command:
     """One word of the command line.
 
     Args:
-        run: called with the words after it; returns the exit status.
+        run: called with the checked options; returns the exit status.
         about: what it is for, in a line.
-        module: the module of ``vidbench`` that holds its options.
-        options: the name of their dataclass there; that of the ``Program`` is the command's in capitals.
-        program: where the ``Program`` is called otherwise.
-        first: the options that words in front may stand for, without their flags.
+        place: where its ``Program`` is, imported when asked for: ``MODULE:NAME``, the module below ``vidbench``.
     """
 
-    run: Callable[[Words], int]
+    run: Callable[[Any], int]
     about: str
-    module: str
-    options: str
-    program: str
-    first: tuple[str, ...] = ()
+    place: str
+
+    @property
+    def program(self) -> Program:
+        """Its options, and what ``--help`` says of them."""
+        module, _, name = self.place.partition(":")
+        return getattr(importlib.import_module(f"vidbench.{module}"), name)
+
+    def start(self, words: Sequence[str]) -> int:
+        """Run it with the words of a command line; returns the exit status."""
+        return self.run(self.program.parse_or_exit(words))
 
 
 COMMANDS = {
     "evaluate": Command(
-        evaluate,
-        "a model on a dataset: accuracy with its interval, and a report",
-        "arguments",
-        "EvaluateConfig",
-        "EVALUATE",
+        evaluate, "a model on a dataset: accuracy with its interval, and a report", "evaluate_arguments:EVALUATE"
     ),
-    "predict": Command(
-        predict, "what a model says about video files", "ask_arguments", "PredictConfig", "PREDICT", ("videos",)
-    ),
-    "train": Command(train, "a network, on data of yours or on a dataset", "arguments", "TrainConfig", "TRAIN"),
-    "fetch": Command(
-        fetch,
-        "a dataset, or a part of it; --dry-run says what it costs",
-        "arguments",
-        "FetchConfig",
-        "FETCH",
-        ("dataset",),
-    ),
-    "check": Command(
-        check, "what of a copy is missing or broken, and leaks", "arguments", "CheckConfig", "CHECK", ("dataset",)
-    ),
-    "compare": Command(
-        compare,
-        "runs of the same videos: which is better, how surely",
-        "run_arguments",
-        "CompareConfig",
-        "COMPARE",
-        ("runs",),
-    ),
-    "doctor": Command(doctor, "does a model do what its card says", "arguments", "DoctorConfig", "DOCTOR", ("model",)),
-    "ls": Command(
-        ls,
-        'models, datasets or runs, such as ls models "*k400*"',
-        "ask_arguments",
-        "LsConfig",
-        "LS",
-        ("what", "pattern"),
-    ),
-    "env": Command(
-        env, "what is installed, what works here, what is missing for what", "ask_arguments", "EnvConfig", "ENV"
-    ),
-    "power": Command(
-        power, "how many videos tell two accuracies apart", "run_arguments", "PowerConfig", "POWER", ("accuracies",)
-    ),
-    "merge": Command(
-        merge, "shards made on several machines, as one run", "run_arguments", "MergeConfig", "MERGE", ("runs",)
-    ),
-    "temporal": Command(
-        temporal, "does a model need the order of frames", "study_arguments", "TemporalConfig", "TEMPORAL"
-    ),
-    "robustness": Command(
-        robustness, "what damage to pictures a model survives", "study_arguments", "RobustnessConfig", "ROBUSTNESS"
-    ),
+    "predict": Command(predict, "what a model says about video files", "ask_arguments:PREDICT"),
+    "train": Command(train, "a network, on data of yours or on a dataset", "train_arguments:TRAIN"),
+    "fetch": Command(fetch, "a dataset, or a part of it; --dry-run says what it costs", "fetch_arguments:FETCH"),
+    "check": Command(check, "what of a copy is missing or broken, and leaks", "check_arguments:CHECK"),
+    "compare": Command(compare, "runs of the same videos: which is better, how surely", "run_arguments:COMPARE"),
+    "doctor": Command(doctor, "does a model do what its card says", "doctor_arguments:DOCTOR"),
+    "ls": Command(ls, 'models, datasets or runs, such as ls models "*k400*"', "ask_arguments:LS"),
+    "env": Command(env, "what is installed, what works here, what is missing for what", "ask_arguments:ENV"),
+    "power": Command(power, "how many videos tell two accuracies apart", "run_arguments:POWER"),
+    "merge": Command(merge, "shards made on several machines, as one run", "run_arguments:MERGE"),
+    "temporal": Command(temporal, "does a model need the order of frames", "study_arguments:TEMPORAL"),
+    "robustness": Command(robustness, "what damage to pictures a model survives", "study_arguments:ROBUSTNESS"),
     "audit-decoders": Command(
-        audit_decoders, "would another decoder change pictures or answers", "study_arguments", "AuditConfig", "AUDIT"
+        audit_decoders, "would another decoder change pictures or answers", "study_arguments:AUDIT"
     ),
-    "split": Command(
-        split, "random splits that keep sources together", "arguments", "SplitConfig", "SPLIT", ("dataset",)
-    ),
-    "convert": Command(
-        convert, "a dataset's list in another format", "arguments", "ConvertConfig", "CONVERT", ("dataset",)
-    ),
-    "extract-frames": Command(
-        extract_frames, "videos as numbered pictures, once", "arguments", "ExtractConfig", "EXTRACT", ("dataset",)
-    ),
-    "cache": Command(cache, "what decoded clips take, and their limit", "arguments", "CacheConfig", "CACHE_PROGRAM"),
-    "completion": Command(
-        completion, "a script for your shell's Tab key", "ask_arguments", "CompletionConfig", "COMPLETION", ("shell",)
-    ),
+    "split": Command(split, "random splits that keep sources together", "list_arguments:SPLIT"),
+    "convert": Command(convert, "a dataset's list in another format", "list_arguments:CONVERT"),
+    "extract-frames": Command(extract_frames, "videos as numbered pictures, once", "list_arguments:EXTRACT"),
+    "cache": Command(cache, "what decoded clips take, and their limit", "fetch_arguments:CACHE"),
+    "completion": Command(completion, "a script for your shell's Tab key", "ask_arguments:COMPLETION"),
 }
 
 
@@ -421,7 +313,7 @@ def usage() -> str:
     return "\n".join(lines)
 
 
-def dispatch(words: Words) -> int:
+def dispatch(words: Sequence[str]) -> int:
     """Run the command that the first word names."""
     from vidbench import __version__
     from vidbench.utils import nearest_hint, printable
@@ -440,7 +332,7 @@ def dispatch(words: Words) -> int:
         print(f"vidbench: there is no command {printable(name, 60)!r}.{nearest_hint(name, COMMANDS)}", file=sys.stderr)
         print("(vidbench --help lists the commands)", file=sys.stderr)
         return BAD_OPTIONS
-    return COMMANDS[name].run(words[1:])
+    return COMMANDS[name].start(words[1:])
 
 
 def main() -> int:
@@ -453,4 +345,4 @@ def run_script(file: str) -> int:
     """A script of ``scripts/``, by its ``__file__``: the command of that name."""
     script = file.replace("\\", "/").rpartition("/")[2]
     command = COMMANDS[script.removesuffix(".py").replace("_", "-")]
-    return run_program(lambda: command.run(sys.argv[1:]), script)
+    return run_program(lambda: command.start(sys.argv[1:]), script)

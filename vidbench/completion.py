@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 from collections.abc import Mapping, Sequence
 
 import shtab
 
 from vidbench.data.catalog import ALIASES, DATASETS
-from vidbench.flags import make_parser, path
+from vidbench.flags import make_parser, path, paths
 from vidbench.models import list_models
-from vidbench.run_arguments import paths
 
 
 def script(shell: str, commands: Mapping) -> str:
@@ -30,12 +28,11 @@ def parser(commands: Mapping) -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(prog="vidbench", description="Learn video classification, and measure it.")
     words = whole.add_subparsers()
     for name, command in commands.items():
-        module = importlib.import_module(f"vidbench.{command.module}")
-        options, program = getattr(module, command.options), getattr(module, command.program)
-        made = make_parser(options, program)
-        _give_values(made, options)
+        program = command.program
+        made = make_parser(program)
+        _give_values(made, program.options)
         added = words.add_parser(name, help=command.about, parents=[made], add_help=False)
-        _add_first(added, command.first, made)
+        _add_first(added, program.first, made)
     return whole
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import errno
+import functools
 import importlib.util
 import math
 import os
@@ -20,7 +21,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from vidbench.records import AnnotationError, ConfigError, VidbenchError, WeightsError
 from vidbench.utils import nearest_hint, printable, try_to_write
@@ -108,10 +109,14 @@ def several(kind: Kind) -> Kind:
     return kind
 
 
-@several
-def texts(value) -> tuple[str, ...]:
-    """One name or several."""
-    return tuple(text(item) for item in ((value,) if isinstance(value, str) else value))
+def each(kind: Callable) -> Callable:
+    """One value of a kind or several, as a tuple."""
+
+    @several
+    def check(value) -> tuple:
+        return tuple(kind(item) for item in ((value,) if isinstance(value, (str, int, float)) else value))
+
+    return check
 
 
 def takes_several(kind: Callable) -> bool:
@@ -149,6 +154,9 @@ def path(value) -> str:
     return expanded
 
 
+texts, paths = each(text), each(path)
+
+
 def switch(value) -> bool:
     """On or off; on the command line its name alone turns it on."""
     if not isinstance(value, bool):
@@ -165,11 +173,11 @@ def quoted(value, limit: int = 60) -> str:
 
 
 class OptionError(ConfigError):
-    """A value that an option cannot have; ``option`` is the field's name."""
+    """A value that an option cannot have; ``option`` is the field's name, ``message`` what follows the flag."""
 
     def __init__(self, option: str, message: str):
         super().__init__(f"{flag_of(option)} {message}")
-        self.option = option
+        self.option, self.message = option, message
 
 
 def check_folder(name: str, folder: str) -> None:
@@ -195,17 +203,35 @@ def option(kind: Callable, help: str, *, group: str, default=dataclasses.MISSING
             follow the option's name ("must be ...").
         help: what the option does and what follows from it, with its unit.
         group: heading in ``--help``.
-        default: absent for a required option; ``None`` is left unchecked.
+        default: absent for a required option; for one that is ``None`` where it is not given, as ``shown`` words it;
+            and for a switch, which is off then. ``None`` is left unchecked.
         metavar: stands for the value in ``--help``.
         shown: how ``--help`` words the default, where the value does not speak for itself.
     """
+    if default is dataclasses.MISSING and (shown or kind is switch):
+        default = False if kind is switch else None
     metadata = {"kind": kind, "help": help, "group": group, "metavar": metavar, "shown": shown}
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def under(heading: str) -> Callable:
+    """``option`` for all that stands under one heading of ``--help``."""
+    return functools.partial(option, group=heading)
+
+
+def like(options: type, name: str, **differences):
+    """An option that another dataclass has too, but for the arguments of ``option`` that are given."""
+    field = options.__dataclass_fields__[name]  # type: ignore[attr-defined]  # a dataclass, which no type says
+    return option(**{**field.metadata, "default": field.default, **differences})
+
+
 @dataclass(frozen=True)
 class Options:
-    """Base of a frozen dataclass whose fields are made by ``option``: checks every value when built."""
+    """Base of a frozen dataclass whose fields are made by ``option``: checks every value when built.
+
+    Raises:
+        ConfigError: a value out of its range; the message says which are in it.
+    """
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -216,6 +242,17 @@ class Options:
                 object.__setattr__(self, field.name, field.metadata["kind"](value))
             except ValueError as problem:
                 raise OptionError(field.name, str(problem)) from None
+
+    def checked(self) -> Self:
+        """This configuration once more, with what cards and files say filled in; here, as it is.
+
+        Raises:
+            ConfigError: options that do not go together, or name what is not there.
+        """
+        return self
+
+
+Chosen = TypeVar("Chosen", bound=Options)
 
 
 # ------------------------------------------------------------------------------------- words and places
@@ -234,18 +271,26 @@ class Place:
 
 @dataclass(frozen=True)
 class Word:
-    """A word of the command line or of a configuration, and where it stands."""
+    """A word of the command line or of a configuration, and where it stands.
+
+    Args:
+        text: the word.
+        place: where it was written.
+        called: what messages call an option whose flag was not typed.
+    """
 
     text: str
     place: Place
+    called: str = ""
 
 
 @dataclass(frozen=True)
 class Given:
-    """An option as it was given: text, a list of texts, or ``True`` for a switch; and where."""
+    """An option as it was given: text, a list of texts, or ``True`` for a switch; where, and ``called`` as its word."""
 
     value: str | list | bool
     place: Place
+    called: str = ""
 
 
 def split_line(line: str) -> list[str]:
@@ -385,7 +430,7 @@ def collect(words: Sequence[Word], takes: dict[str, str]) -> tuple[dict[str, Giv
         before = given.get(flag)
         if before and before.place.file == place.file and before.value != value:
             notes.append(f"{place}: {flag} was given before ({before.place}); the last one wins")
-        given[flag] = Given(value, place)
+        given[flag] = Given(value, place, words[position].called)
         position = after
     return given, notes
 
@@ -395,17 +440,18 @@ def _statement(words: Sequence[Word], position: int, takes: dict[str, str]) -> t
     head = words[position]
     name, equals, attached = head.text.partition("=")
     flag = _known_flag(name, head, takes)
+    called = head.called or flag
     after = position + 1
     while after < len(words) and words[after].place == head.place and not _looks_like_option(words[after].text):
         after += 1
     values = ([attached] if equals else []) + [word.text for word in words[position + 1 : after]]
     if takes[flag] == "none" and values:
-        raise ConfigError(f"{head.place}: {flag} takes no value, got {quoted(values[0])}")
+        raise ConfigError(f"{head.place}: {called} takes no value, got {quoted(values[0])}")
     if takes[flag] != "none" and not values:
-        raise ConfigError(f"{head.place}: {flag} needs a value{_dash_hint(head, words[after : after + 1], takes)}")
+        raise ConfigError(f"{head.place}: {called} needs a value{_dash_hint(head, words[after : after + 1], takes)}")
     if takes[flag] == "one" and len(values) > 1:
         raise ConfigError(
-            f"{head.place}: {flag} takes one value, got {quoted(values[0])} and {quoted(values[1])}; "
+            f"{head.place}: {called} takes one value, got {quoted(values[0])} and {quoted(values[1])}; "
             "put a value with spaces in quotes"
         )
     return flag, values, after
@@ -440,27 +486,47 @@ def _dash_hint(flag: Word, following: Sequence[Word], takes: dict[str, str]) -> 
 
 
 @dataclass(frozen=True)
-class Program:
-    """What ``parse`` must know about a program beyond its options.
+class Program(Generic[Chosen]):
+    """A program's command line.
 
     Args:
+        options: the dataclass of its options.
         name: file name of the script.
         description: one or two sentences for ``--help``.
         usage: the usage lines, without ``usage: ``.
         epilog: exit statuses and the like, shown as written.
+        first: names of the options that words in front stand for without their flags; the last one gets all that are
+            left.
         old_flags: names of an earlier program that stay valid, as ``--name``; each takes one value.
         translate: turns what was given under old names into what it became:
             ``translate(given) -> (given, notes)``.
     """
 
+    options: type[Chosen]
     name: str
     description: str
     usage: str
     epilog: str = ""
+    first: tuple[str, ...] = ()
     old_flags: tuple[str, ...] = ()
     translate: Callable | None = None
 
-    def as_started(self) -> Program:
+    def parse_or_exit(self, arguments: Sequence[str] | None = None) -> Chosen:
+        """Options out of a command line; ``None`` takes that of this process.
+
+        Notes go to standard error. A mistake is said there in one sentence, and ends the program with status 2.
+        """
+        program = self.as_started()
+        try:
+            made, notes = parse(program, sys.argv[1:] if arguments is None else list(arguments))
+        except ConfigError as problem:
+            print(f"{program.name}: {problem}\n({program.name} --help explains the options)", file=sys.stderr)
+            raise SystemExit(BAD_OPTIONS) from None
+        for note in notes:
+            print(f"{program.name}: {note}", file=sys.stderr)
+        return made
+
+    def as_started(self) -> Program[Chosen]:
         """The program under the name by which this process was started: ``vidbench NAME`` instead of ``NAME.py``."""
         if not started_as_vidbench():
             return self
@@ -488,8 +554,8 @@ def command_names(text: str) -> str:
     return scripts.sub(lambda match: "vidbench " + match[1].replace("_", "-"), text)
 
 
-def make_parser(options: type, program: Program) -> argparse.ArgumentParser:
-    """The flags of a dataclass as an ``argparse`` parser, in the groups and words of its fields."""
+def make_parser(program: Program) -> argparse.ArgumentParser:
+    """A program's flags as an ``argparse`` parser, in the groups and words of its options."""
     from vidbench import __version__
 
     program = program.as_started()
@@ -504,7 +570,7 @@ def make_parser(options: type, program: Program) -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     groups: dict = {}
-    for field in dataclasses.fields(options):
+    for field in dataclasses.fields(program.options):
         meta = field.metadata
         group = groups.setdefault(meta["group"], None) or parser.add_argument_group(meta["group"])
         groups[meta["group"]] = group
@@ -528,13 +594,20 @@ def _help_of(field: dataclasses.Field) -> str:
     if field.default is dataclasses.MISSING:
         shown = "required"
     elif not shown and field.metadata["kind"] is not switch:
-        shown = f"default: {field.default}"
+        shown = f"default: {_as_typed(field.default)}"
     head, stop, tail = field.metadata["help"].partition(". ")
     text = (head + (f" ({shown})" if shown else "") + stop + tail).replace("%", "%%")
     return command_names(text) if started_as_vidbench() else text
 
 
-def parse(options: type, arguments: Sequence[str], program: Program):
+def _as_typed(value) -> str:
+    """A default as it would be typed."""
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def parse(program: Program[Chosen], arguments: Sequence[str]) -> tuple[Chosen, list[str]]:
     """Command line → checked options.
 
     ``--help`` and ``--version`` print and leave with status 0.
@@ -545,32 +618,43 @@ def parse(options: type, arguments: Sequence[str], program: Program):
     Raises:
         ConfigError: one sentence that begins with the place of the mistake where it has one.
     """
-    _show_and_stop(arguments, options, program)  # also where another option is wrong
-    given, notes = collect(expand(arguments), _takes(options, program))
-    _show_and_stop(given, options, program)
+    _show_and_stop(arguments, program)  # also where another option is wrong
+    given, notes = collect(_with_flags(expand(arguments), program), _takes(program))
+    _show_and_stop(given, program)
     if program.translate:
         given, more = program.translate(given)
         notes += more
-    return build(options, given), notes
+    return build(program.options, given), notes
 
 
-def _show_and_stop(words, options: type, program: Program) -> None:
+def _with_flags(words: Sequence[Word], program: Program) -> list[Word]:
+    """Words in front, typed without flags, with the flags that they stand for."""
+    done, left = [], list(words)
+    for name in program.first:
+        if not left or left[0].place.line or left[0].text.startswith("-"):
+            break
+        metavar = program.options.__dataclass_fields__[name].metadata["metavar"]
+        done += [Word(flag_of(name), left[0].place, metavar), left.pop(0)]
+    return done + left
+
+
+def _show_and_stop(words, program: Program) -> None:
     """Leave through the help or the version where they are asked for."""
     for word in SHOW_AND_STOP:
         if word in words:
-            make_parser(options, program).parse_args([word])
+            make_parser(program).parse_args([word])
 
 
-def _takes(options: type, program: Program) -> dict[str, str]:
+def _takes(program: Program) -> dict[str, str]:
     """How many values each flag takes: ``none``, ``one`` or ``some``."""
     takes = dict.fromkeys(program.old_flags, "one") | dict.fromkeys(SHOW_AND_STOP, "none")
-    for field in dataclasses.fields(options):
+    for field in dataclasses.fields(program.options):
         kind = field.metadata["kind"]
         takes[flag_of(field.name)] = "none" if kind is switch else "some" if takes_several(kind) else "one"
     return takes
 
 
-def build(options: type, given: dict[str, Given]):
+def build(options: type[Chosen], given: dict[str, Given]) -> Chosen:
     """Make and check the dataclass out of what was given; errors begin with the place that they are about."""
     missing = [
         flag_of(field.name)
@@ -582,30 +666,11 @@ def build(options: type, given: dict[str, Given]):
             f"{' and '.join(missing)} must be given, on the command line or in a file such as @config.txt"
         )
     try:
-        made = options(**{flag[2:].replace("-", "_"): item.value for flag, item in given.items()})
-        return made.checked() if hasattr(made, "checked") else made
+        return options(**{flag[2:].replace("-", "_"): item.value for flag, item in given.items()}).checked()
     except OptionError as problem:
-        place = given[flag_of(problem.option)].place if flag_of(problem.option) in given else None
-        raise ConfigError(f"{place}: {problem}" if place else str(problem)) from None
-
-
-def first_words(arguments: Sequence[str] | None, flag: str) -> list[str]:
-    """A command line with ``flag`` put before words that stand first without one; ``None`` is that of this process."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    return [flag, *words] if words and not words[0].startswith(("-", "@")) else words
-
-
-def parse_or_exit(options: type, arguments: Sequence[str] | None, program: Program):
-    """``parse`` for a script: notes go to standard error; a mistake is said there, with exit status 2."""
-    program = program.as_started()
-    try:
-        made, notes = parse(options, sys.argv[1:] if arguments is None else list(arguments), program)
-    except ConfigError as problem:
-        print(f"{program.name}: {problem}\n({program.name} --help explains the options)", file=sys.stderr)
-        raise SystemExit(BAD_OPTIONS) from None
-    for note in notes:
-        print(f"{program.name}: {note}", file=sys.stderr)
-    return made
+        item = given.get(flag_of(problem.option))
+        called = f"{item.called} {problem.message}" if item and item.called else str(problem)
+        raise ConfigError(f"{item.place}: {called}" if item else called) from None
 
 
 # ------------------------------------------------------------------------------------- the end of a program

@@ -8,6 +8,7 @@ import os
 import re
 from typing import TypedDict
 
+from vidbench.data.catalog import DatasetCard, find_dataset
 from vidbench.data.corrupt import parse_corrupt
 from vidbench.data.parents import SHIPPED
 from vidbench.data.retime import parse_temporal
@@ -17,18 +18,6 @@ from vidbench.remote import is_remote
 from vidbench.utils import printable
 
 LABEL_MAPS = ("names", "known")
-WHAT = "what is evaluated"
-HOW = "how the work is done (changes speed, not which videos are listed)"
-READING = "how videos are read"
-RESULTS = "where results go"
-LISTED = "what is listed"
-
-# What several programs say of an option in the same words.
-ABOUT_DEVICE = "auto, cpu, cuda, cuda:N or mps. With auto, a GPU is used whenever there is one"
-ABOUT_FOLD = "official train/test division, where the dataset has several (UCF101 and HMDB51: 1 to 3)"
-ABOUT_MEMORY = "MB (2**20 bytes) that reading one video may take"
-ABOUT_TIMEOUT = "seconds that reading one video may take"
-ABOUT_ANNOTATIONS = "annotation file that lists the videos. Use it where the file lies outside the data folder"
 
 
 def device(value) -> str:
@@ -110,21 +99,34 @@ class CardDefaults(TypedDict):
 def card_defaults(config) -> CardDefaults:
     """Full names of the model and dataset of a configuration, their usual split and folder; else ``OptionError``."""
     from vidbench import models
-    from vidbench.data import catalog
 
     with about("model"):
         card = models.find_card(config.model, config.weights)
-    with about("dataset"):
-        dataset = catalog.find_dataset(config.dataset)
+    dataset = dataset_card(config.dataset)
     split = config.split or dataset.default_split
-    if dataset.splits and split not in dataset.splits:
-        raise OptionError(
-            "split", f"must be one of {', '.join(dataset.splits)} for {dataset.name}, not {quoted(split)}"
-        )
-    if not 1 <= config.fold <= max(1, dataset.folds):
-        raise OptionError("fold", f"must be from 1 to {max(1, dataset.folds)} for {dataset.name}, not {config.fold}")
+    check_split(dataset, split)
+    check_fold(dataset, config.fold)
     data_dir = config.data_dir or str(dataset.default_dir)
     return {"model": card.name, "dataset": dataset.name, "split": split, "data_dir": data_dir}
+
+
+def dataset_card(name: str) -> DatasetCard:
+    """The card of a dataset by any of its names; else ``OptionError``."""
+    with about("dataset"):
+        return find_dataset(name)
+
+
+def check_split(card: DatasetCard, split: str, *words: str) -> None:
+    """Raises ``OptionError`` for a split that the dataset does not have; ``words`` may stand for several."""
+    if card.splits and split not in (*card.splits, *words):
+        known = " or ".join((", ".join(card.splits), *words))
+        raise OptionError("split", f"must be one of {known} for {card.name}, not {quoted(split)}")
+
+
+def check_fold(card: DatasetCard, fold: int) -> None:
+    """Raises ``OptionError`` for a fold that the dataset does not have."""
+    if not 1 <= fold <= max(1, card.folds):
+        raise OptionError("fold", f"must be from 1 to {max(1, card.folds)} for {card.name}, not {fold}")
 
 
 def check_weights(value: str | None) -> None:

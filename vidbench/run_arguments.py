@@ -11,30 +11,21 @@ from vidbench.flags import (
     Options,
     Program,
     check_folder,
-    first_words,
+    each,
     fraction,
     number,
-    option,
-    parse_or_exit,
     path,
+    paths,
     quoted,
-    several,
     switch,
     texts,
+    under,
     whole,
 )
+from vidbench.shared_options import results
 
-RUNS = "which runs"
-WHAT = "what is compared"
-WHERE = "where results go"
-AIM = "what is to be seen"
-RISK = "how sure"
-
-
-@several
-def paths(value) -> tuple[str, ...]:
-    """One path or several."""
-    return tuple(path(item) for item in ((value,) if isinstance(value, str) else value))
+read, compared = under("which runs"), under("what is compared")
+aim, risk = under("what is to be seen"), under("how sure")
 
 
 def check_runs(folders: Sequence[str]) -> None:
@@ -45,54 +36,32 @@ def check_runs(folders: Sequence[str]) -> None:
             raise OptionError("runs", f"{quoted(folder, 160)} {what}; 'vidbench ls runs' lists the runs that are there")
 
 
-@several
-def shares(value) -> tuple[float, ...]:
-    """One share or several, each as ``0.8`` or ``80%``."""
-    return tuple(fraction(item) for item in ((value,) if isinstance(value, (str, float, int)) else value))
-
-
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig(Options):
-    """What ``scripts/compare.py`` does: its flags, with underscores.
+    """What ``scripts/compare.py`` does: its flags, with underscores."""
 
-    Raises:
-        ConfigError: a value out of its range; the message says which are in it.
-    """
-
-    runs: tuple[str, ...] = option(
-        paths,
-        "run folders of the same list, two or more; may stand first, without the flag",
-        group=RUNS,
-        metavar="DIR",
+    runs: tuple[str, ...] = read(
+        paths, "run folders of the same list, two or more; may stand first, without the flag", metavar="RUN"
     )
-    k: int = option(
+    k: int = compared(
         whole(1, 10**6),
         "compare top-k accuracy. Rows hold the place of the true class, so that any k will do",
-        group=WHAT,
         default=1,
     )
-    baseline: bool = option(
-        switch,
-        "compare each run with the first one only, not every pair. Fewer comparisons need less correction",
-        group=WHAT,
-        default=False,
+    baseline: bool = compared(
+        switch, "compare each run with the first one only, not every pair. Fewer comparisons need less correction"
     )
-    ensemble: tuple[str, ...] | None = option(
+    ensemble: tuple[str, ...] | None = compared(
         texts,
         "also fuse the runs' probabilities: even, a weight for each run, or fit, which finds weights on a held-out "
         "half of the videos and reports on the other half",
-        group=WHAT,
         metavar="HOW",
-        default=None,
         shown="default: none",
     )
-    seed: int = option(
-        whole(0, 2**32 - 1), "draws the bootstrap, and the half for --ensemble fit", group=WHAT, default=0
-    )
-    out: str = option(
+    seed: int = compared(whole(0, 2**32 - 1), "draws the bootstrap, and the half for --ensemble fit", default=0)
+    out: str = results(
         path,
         "folder for comparison.html, runs.csv, pairs.csv and flips.csv. Files of these names in it are replaced",
-        group=WHERE,
         metavar="DIR",
         default="results/comparison",
     )
@@ -106,36 +75,28 @@ class CompareConfig(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class PowerConfig(Options):
-    """What ``scripts/power.py`` does: its flags, with underscores.
+    """What ``scripts/power.py`` does: its flags, with underscores."""
 
-    Raises:
-        ConfigError: a value out of its range; the message says which are in it.
-    """
-
-    accuracies: tuple[float, ...] = option(
-        shares,
+    accuracies: tuple[float, ...] = aim(
+        each(fraction),
         "the two accuracies, as 0.80 0.85 or 80% 85%; may stand first, without the flag",
-        group=AIM,
         metavar="SHARE",
     )
-    discordance: float | None = option(
+    discordance: float | None = aim(
         fraction,
         "share of videos that one run has right and the other wrong; compare.py counts them. The smaller, the fewer "
         "videos are needed",
-        group=AIM,
         metavar="SHARE",
-        default=None,
         shown="default: two guesses",
     )
-    design_effect: float = option(
+    design_effect: float = aim(
         number(0, 1000, "times"),
         "how many times more videos related ones must be; compare.py writes it into pairs.csv",
-        group=AIM,
         metavar="X",
         default=1.0,
     )
-    power: float = option(fraction, "how often the difference is to be seen", group=RISK, metavar="SHARE", default=0.8)
-    alpha: float = option(fraction, "how often equal runs may be told apart", group=RISK, metavar="SHARE", default=0.05)
+    power: float = risk(fraction, "how often the difference is to be seen", metavar="SHARE", default=0.8)
+    alpha: float = risk(fraction, "how often equal runs may be told apart", metavar="SHARE", default=0.05)
 
     def __post_init__(self):
         super().__post_init__()
@@ -156,27 +117,18 @@ class PowerConfig(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class MergeConfig(Options):
-    """What ``scripts/merge.py`` does: its flags, with underscores.
+    """What ``scripts/merge.py`` does: its flags, with underscores."""
 
-    Raises:
-        ConfigError: a value out of its range; the message says which are in it.
-    """
-
-    runs: tuple[str, ...] = option(
-        paths, "finished run folders; may stand first, without the flag", group=RUNS, metavar="DIR"
-    )
-    out: str = option(path, "the run folder that is made", group=WHERE, metavar="DIR")
-    prefer_predicted: bool = option(
+    runs: tuple[str, ...] = read(paths, "finished run folders; may stand first, without the flag", metavar="RUN")
+    out: str = results(path, "the run folder that is made", metavar="DIR")
+    prefer_predicted: bool = read(
         switch,
         "where one run predicted a video and another skipped it (a file that one machine did not have), take the "
         "prediction. Two different predictions are always refused",
-        group=RUNS,
-        default=False,
     )
-    max_skipped: float = option(
+    max_skipped: float = results(
         fraction,
         "share of listed videos that may be skipped. Beyond it the exit status is 3; all is written all the same",
-        group=WHERE,
         metavar="SHARE",
         default=0.01,
     )
@@ -188,6 +140,7 @@ class MergeConfig(Options):
 
 
 COMPARE = Program(
+    CompareConfig,
     name="compare.py",
     description="Compare finished runs of the same videos: differences with intervals, tests, videos that flipped.",
     usage="compare.py [-h] RUN RUN [RUN ...] [options]",
@@ -199,8 +152,10 @@ exit status
   0    compared, whatever came out
   1    a folder that is no finished run, or runs of different videos, labels or classes; it says what differs
   2    a bad option, or a run folder that is not there""",
+    first=("runs",),
 )
 MERGE = Program(
+    MergeConfig,
     name="merge.py",
     description="Make one run of several that were evaluated apart: the shards of a list, or parts of a dataset.",
     usage="merge.py [-h] RUN [RUN ...] --out DIR [options]",
@@ -213,24 +168,12 @@ exit status
   1    runs that are not finished or do not belong together, missing shards, or rows that disagree
   2    a bad option, or a run folder that is not there
   3    merged, but more than --max-skipped of the videos were skipped""",
+    first=("runs",),
 )
 POWER = Program(
+    PowerConfig,
     name="power.py",
     description="How many videos are needed to tell two accuracies apart.",
     usage="power.py [-h] SHARE SHARE [options]",
+    first=("accuracies",),
 )
-
-
-def parse_compare(arguments: Sequence[str] | None = None) -> CompareConfig:
-    """Options of ``scripts/compare.py``; run folders may stand first. See ``arguments.parse_evaluate``."""
-    return parse_or_exit(CompareConfig, first_words(arguments, "--runs"), COMPARE)
-
-
-def parse_merge(arguments: Sequence[str] | None = None) -> MergeConfig:
-    """Options of ``scripts/merge.py``; run folders may stand first. See ``arguments.parse_evaluate``."""
-    return parse_or_exit(MergeConfig, first_words(arguments, "--runs"), MERGE)
-
-
-def parse_power(arguments: Sequence[str] | None = None) -> PowerConfig:
-    """Options of ``scripts/power.py``; the accuracies may stand first. See ``arguments.parse_evaluate``."""
-    return parse_or_exit(PowerConfig, first_words(arguments, "--accuracies"), POWER)

@@ -5,52 +5,37 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidbench.evaluate_arguments import EvaluateConfig
 from vidbench.flags import (
     OptionError,
     Options,
     Program,
     fraction,
+    like,
     number,
     one_of,
-    option,
-    parse_or_exit,
     path,
     quoted,
     switch,
     text,
     texts,
+    under,
     whole,
 )
-from vidbench.option_kinds import (
-    ABOUT_ANNOTATIONS,
-    ABOUT_DEVICE,
-    ABOUT_FOLD,
-    ABOUT_MEMORY,
-    ABOUT_TIMEOUT,
-    HOW,
-    READING,
-    RESULTS,
-    about,
-    card_defaults,
-    check_decoder,
-    check_folders,
-    check_weights,
-    device,
-    folder_name,
-    weights,
-)
+from vidbench.option_kinds import about, card_defaults, check_decoder, check_folders, check_weights
 from vidbench.records import DECODERS
+from vidbench.shared_options import FOLD, MEMORY, TIMEOUT, how, results
 
-INPUT_TRAINED = "what the network sees; the checkpoint keeps it"
-TRAINED = "what is trained"
-AUGMENTED = "what chance does to training views"
-DRAWN = "which videos and views an epoch takes"
+TRAINED, SEEN = "what is trained", "what the network sees; the checkpoint keeps it"
+trained, seen = under(TRAINED), under(SEEN)
+augmented = under("what chance does to training views")
+drawn = under("which videos and views an epoch takes")
 RECIPE = "how the weights move"
-FIRST = "first steps, instead of training"
+recipe = under(RECIPE)
+first = under("first steps, instead of training")
 
 
 def amount(high: float):
@@ -65,354 +50,276 @@ def amount(high: float):
     return check
 
 
-given_weights = weights  # within the class below, weights is an option
-
-
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Options):
-    """What ``vidbench.train.train`` does: the flags of ``scripts/train.py``, with underscores.
+    """What ``vidbench.train.train`` does: the flags of ``scripts/train.py``, with underscores."""
 
-    Raises:
-        ConfigError: a value out of its range; the message says which are in it.
-    """
-
-    model: str | None = option(
+    model: str | None = trained(
         text,
         "the network, named architecture.weights or architecture. It gets a last layer with the dataset's classes",
-        group=TRAINED,
         metavar="NAME",
-        default=None,
         shown="required without a checkpoint of train.py",
     )
-    weights: str | None = option(
-        weights,
-        "what training begins with: a file or folder of weights, or the word random",
+    weights: str | None = like(
+        EvaluateConfig,
+        "weights",
         group=TRAINED,
-        metavar="PATH",
-        default=None,
-        shown="default: the card's own, downloaded where they are not shipped",
+        help="what training begins with: a file or folder of weights, or the word random",
     )
-    backbone_weights: str | None = option(
+    backbone_weights: str | None = trained(
         text,
         "weights of the image network inside, in place of --weights: a file, or a name that torchvision publishes, "
         "such as IMAGENET1K_V1",
-        group=TRAINED,
         metavar="PATH",
-        default=None,
         shown="default: none",
     )
-    network: tuple[str, ...] = option(
+    network: tuple[str, ...] = trained(
         texts,
         "options of the network's own, such as backbone=resnet50 dropout=0.5. It then has no published weights",
-        group=TRAINED,
         metavar="NAME=VALUE",
         default=(),
         shown="default: as on the card",
     )
-    dataset: str = option(text, "the dataset, as for evaluate.py", group=TRAINED, metavar="NAME")
-    data_dir: str | None = option(
-        path, "the dataset's folder", group=TRAINED, metavar="DIR", default=None, shown="default: as on its card"
-    )
-    annotations: str | None = option(
-        path, ABOUT_ANNOTATIONS, group=TRAINED, metavar="FILE", default=None,
-        shown="default: found in the data folder",
-    )  # fmt: skip
-    split: str = option(text, "the split that trains", group=TRAINED, metavar="NAME", default="train")
-    fold: int = option(whole(1, 99), ABOUT_FOLD, group=TRAINED, default=1)
-    classes: tuple[str, ...] | None = option(
-        texts,
-        "train on videos of these classes only. The network still has all of the dataset's",
+    dataset: str = trained(text, "the dataset, as for evaluate.py", metavar="NAME")
+    data_dir: str | None = like(EvaluateConfig, "data_dir", group=TRAINED, help="the dataset's folder")
+    annotations: str | None = like(EvaluateConfig, "annotations", group=TRAINED)
+    split: str = trained(text, "the split that trains", metavar="NAME", default="train")
+    fold: int = like(EvaluateConfig, "fold", group=TRAINED, help=FOLD)
+    classes: tuple[str, ...] | None = like(
+        EvaluateConfig,
+        "classes",
         group=TRAINED,
-        metavar="CLASS",
-        default=None,
-        shown="default: all",
+        help="train on videos of these classes only. The network still has all of the dataset's",
     )
-    limit: int | None = option(
-        whole(2, 10**9), "train on N videos, drawn by --seed from all classes alike", group=TRAINED, default=None,
-        shown="default: all",
-    )  # fmt: skip
-    present_only: bool = option(
-        switch,
-        "leave listed videos without a file out, of training and of validation, instead of counting them",
-        group=TRAINED,
-        default=False,
+    limit: int | None = trained(
+        whole(2, 10**9), "train on N videos, drawn by --seed from all classes alike", shown="default: all"
     )
-    val_split: str | None = option(
+    present_only: bool = trained(
+        switch, "leave listed videos without a file out, of training and of validation, instead of counting them"
+    )
+    val_split: str | None = trained(
         text,
         "the split that validates. Choosing an epoch by the split that papers report makes its score too good",
-        group=TRAINED,
         metavar="NAME",
-        default=None,
         shown="default: val where the dataset has one, else a part of the training split, by source",
     )
-    val_share: float = option(fraction, "that part, as 0.1 or 10%", group=TRAINED, metavar="SHARE", default=0.15)
-    allow_leak: bool = option(
-        switch,
-        "let videos of one source train and validate. The score is then too good, which this is to show",
-        group=TRAINED,
-        default=False,
+    val_share: float = trained(fraction, "that part, as 0.1 or 10%", metavar="SHARE", default=0.15)
+    allow_leak: bool = trained(
+        switch, "let videos of one source train and validate. The score is then too good, which this is to show"
     )
-    num_frames: int | None = option(
-        whole(1, 10000), "frames in a clip", group=INPUT_TRAINED, default=None, shown="default: the card's"
+    num_frames: int | None = like(EvaluateConfig, "num_frames", group=SEEN, help="frames in a clip")
+    frame_rate: float | None = like(EvaluateConfig, "frame_rate", group=SEEN, help="frames per second of a clip")
+    short_side: int | None = like(
+        EvaluateConfig, "short_side", group=SEEN, help="pixels of a frame's short side before the crop"
     )
-    frame_rate: float | None = option(
-        number(0, 1000, "frames per second"), "frames per second of a clip", group=INPUT_TRAINED, metavar="FPS",
-        default=None, shown="default: the card's",
-    )  # fmt: skip
-    short_side: int | None = option(
-        whole(8, 8192), "pixels of a frame's short side before the crop", group=INPUT_TRAINED, metavar="PIXELS",
-        default=None, shown="default: the card's",
-    )  # fmt: skip
-    crop: int | None = option(
-        whole(8, 8192), "pixels of the square that the network sees", group=INPUT_TRAINED, metavar="PIXELS",
-        default=None, shown="default: the card's",
-    )  # fmt: skip
-    stored_frames: int | None = option(
+    crop: int | None = seen(
+        whole(8, 8192), "pixels of the square that the network sees", metavar="PIXELS", shown="default: the card's"
+    )
+    stored_frames: int | None = seen(
         whole(1, 10000),
         "frames kept of each training video, from which epochs draws. More show more of a long video and take disk",
-        group=INPUT_TRAINED,
-        default=None,
         shown="default: twice --num-frames and at least 32, or 300 where the card names a rate",
     )
-    min_scale: float = option(
+    min_scale: float = augmented(
         number(0, 1, "share of the area"),
         "smallest share of the picture that a random crop takes; 1 takes a crop of the view's own size",
-        group=AUGMENTED, metavar="SHARE", default=0.5,
-    )  # fmt: skip
-    multi_scale: bool = option(
+        metavar="SHARE",
+        default=0.5,
+    )
+    multi_scale: bool = augmented(
         switch,
         "crop at one of five places and four sizes (1, 7/8, 3/4 and 0.66 of the picture, height and width up to one "
         "step apart), as TSN was trained, in place of --min-scale",
-        group=AUGMENTED,
-        default=False,
     )
-    no_flip: bool = option(
+    no_flip: bool = augmented(
         switch,
         "never mirror a clip. Otherwise half of them are, and classes that name left or right are exchanged, or left "
         "as they are where the other one is no class",
-        group=AUGMENTED,
-        default=False,
     )
-    reverse: str | None = option(
+    reverse: str | None = augmented(
         path,
         "play half of the clips of some classes backwards, with the class that they then show: 'known' for the pairs "
         "of classes that come with the dataset (vidmini, Something-Something), or a CSV file with the columns class "
         "and backwards. Clips of other classes are never played backwards",
-        group=AUGMENTED, metavar="WHAT", default=None, shown="default: none",
-    )  # fmt: skip
-    jitter: float = option(
-        amount(1), "changes of brightness, contrast and saturation, 0 to 1",
-        group=AUGMENTED, metavar="X", default=0.2,
-    )  # fmt: skip
-    rotation: int = option(whole(0, 180), "largest angle in degrees", group=AUGMENTED, default=0)
-    rand_augment: int = option(whole(0, 30), "magnitude of RandAugment; 0 leaves it out", group=AUGMENTED, default=0)
-    erase: float = option(fraction, "chance of a blanked rectangle", group=AUGMENTED, metavar="SHARE", default=0.0)
-    mixup: float = option(
-        amount(100), "alpha of MixUp between clips; 0 leaves it out", group=AUGMENTED,
-        metavar="ALPHA", default=0.0,
-    )  # fmt: skip
-    cutmix: float = option(
-        amount(100), "alpha of CutMix between clips; 0 leaves it out", group=AUGMENTED,
-        metavar="ALPHA", default=0.0,
-    )  # fmt: skip
-    max_stride: int = option(
+        metavar="WHAT",
+        shown="default: none",
+    )
+    jitter: float = augmented(
+        amount(1), "changes of brightness, contrast and saturation, 0 to 1", metavar="X", default=0.2
+    )
+    rotation: int = augmented(whole(0, 180), "largest angle in degrees", default=0)
+    rand_augment: int = augmented(whole(0, 30), "magnitude of RandAugment; 0 leaves it out", default=0)
+    erase: float = augmented(fraction, "chance of a blanked rectangle", metavar="SHARE", default=0.0)
+    mixup: float = augmented(amount(100), "alpha of MixUp between clips; 0 leaves it out", metavar="ALPHA", default=0.0)
+    cutmix: float = augmented(
+        amount(100), "alpha of CutMix between clips; 0 leaves it out", metavar="ALPHA", default=0.0
+    )
+    max_stride: int = augmented(
         whole(1, 100),
         "a view takes each k-th frame, k drawn from 1 to N; for networks that take neighbouring frames",
-        group=AUGMENTED,
         default=1,
     )
-    speed: float = option(
+    speed: float = augmented(
         number(0, 8, "times"),
         "play a clip up to X times faster or slower. A network whose frames are spread over the whole video sees it "
         "slower only",
-        group=AUGMENTED, metavar="X", default=1.0,
-    )  # fmt: skip
-    drop_frames: float = option(
-        fraction, "chance that a frame gets lost and the one before it stands still", group=AUGMENTED,
-        metavar="SHARE", default=0.0,
-    )  # fmt: skip
-    views_per_video: int = option(whole(1, 1000), "views that an epoch takes of each video", group=DRAWN, default=1)
-    even_views: bool = option(
-        switch,
-        "views at --views-per-video places spread evenly over a video, in place of random ones",
-        group=DRAWN,
-        default=False,
-    )
-    balanced: bool = option(
-        switch, "draw each class alike often, rare ones' videos several times an epoch", group=DRAWN, default=False
-    )
-    video_weights: str | None = option(
-        path,
-        "how often each video is drawn: a CSV file with the columns path and weight. With --balanced, within its class",
-        group=DRAWN, metavar="FILE", default=None, shown="default: all alike",
-    )  # fmt: skip
-    curriculum: str | None = option(
-        path,
-        "begin with the easiest third of each class: 'length' for the shortest videos, or a run folder of evaluate.py "
-        "for those of which its model is surest",
-        group=DRAWN, metavar="WHAT", default=None, shown="default: all from the start",
-    )  # fmt: skip
-    curriculum_epochs: int | None = option(
-        whole(1, 100000), "epochs until all videos are drawn; each takes a greater part", group=DRAWN, default=None,
-        shown="default: half of --epochs",
-    )  # fmt: skip
-    epochs: int = option(whole(1, 100000), "passes over the training videos", group=RECIPE, default=10)
-    batch_size: int = option(whole(1, 4096), "clips in a batch", group=RECIPE, default=8)
-    accumulate: int = option(
-        whole(1, 4096), "batches that make one step. Memory stays that of one batch", group=RECIPE, default=1
-    )
-    optimizer: str = option(one_of("adamw", "sgd"), "adamw or sgd", group=RECIPE, metavar="NAME", default="adamw")
-    learning_rate: float = option(
-        number(0, 100, "rate"), "highest learning rate", group=RECIPE, metavar="RATE", default=1e-3
-    )
-    weight_decay: float = option(
-        amount(10), "weight decay, of all but norms and biases", group=RECIPE, metavar="X", default=0.05
-    )
-    schedule: str = option(
-        one_of("cosine", "onecycle", "step", "plateau", "constant"),
-        "cosine, onecycle, step (a tenth after 60 and again after 85 % of the steps), plateau (a half when validation "
-        "has not improved for five epochs) or constant",
-        group=RECIPE,
-        metavar="NAME",
-        default="cosine",
-    )
-    warmup_epochs: float = option(
-        amount(1e5), "epochs in which the rate rises from 0; not for onecycle and plateau",
-        group=RECIPE, metavar="N", default=0.5,
-    )  # fmt: skip
-    clip_norm: float = option(
-        amount(1e6), "largest norm of the gradient; 0 for any", group=RECIPE, metavar="X", default=1.0
-    )
-    label_smoothing: float = option(fraction, "label smoothing", group=RECIPE, metavar="SHARE", default=0.1)
-    focal: float = option(
-        amount(10), "gamma of the focal loss; 0 for cross-entropy", group=RECIPE, metavar="GAMMA",
-        default=0.0,
-    )  # fmt: skip
-    class_weights: bool = option(
-        switch, "weigh classes in the loss so that rare ones count as much as others", group=RECIPE, default=False
-    )
-    teacher: str | None = option(
-        path,
-        "learn from a teacher's scores too: a run folder of evaluate.py on the split that trains, a checkpoint of "
-        "train.py, or a model's name. A network sees the same clips and takes its time in each step",
-        group=RECIPE, metavar="WHAT", default=None, shown="default: none",
-    )  # fmt: skip
-    teacher_weights: str | None = option(
-        given_weights, "weights of a teacher that is given by name", group=RECIPE, metavar="PATH", default=None,
-        shown="default: the card's own",
-    )  # fmt: skip
-    distil: float = option(fraction, "share of the teacher in the loss", group=RECIPE, metavar="SHARE", default=0.5)
-    temperature: float = option(
-        number(0, 1000, "times"), "divides the teacher's and the network's scores before they are compared",
-        group=RECIPE, metavar="T", default=2.0,
-    )  # fmt: skip
-    freeze: str = option(
-        one_of("nothing", "backbone", "norms", "partial-norms"),
-        "nothing, backbone (the image network inside; where there is none, all but the last layer), norms (all batch "
-        "normalisation) or partial-norms (all but the first)",
-        group=RECIPE,
-        metavar="WHAT",
-        default="nothing",
-    )
-    dropout: float | None = option(
-        fraction, "share of the last layer's inputs that a step leaves out", group=RECIPE, metavar="SHARE",
-        default=None, shown="default: as the network has it",
-    )  # fmt: skip
-    layer_decay: float = option(
-        number(0, 1, "times the rate"), "each block learns by this factor slower than the next one", group=RECIPE,
-        metavar="X", default=1.0,
-    )  # fmt: skip
-    head_rate: float = option(
-        number(0, 1e4, "times the rate"),
-        "factor for the last layer's learning rate",
-        group=RECIPE,
         metavar="X",
         default=1.0,
     )
-    ema: float = option(
-        fraction, "decay of a running mean of the weights, which is validated and kept; 0 for none", group=RECIPE,
-        metavar="X", default=0.0,
-    )  # fmt: skip
-    patience: int | None = option(
-        whole(1, 10**6), "stop when validation has not improved for N epochs", group=RECIPE, default=None,
-        shown="default: never",
-    )  # fmt: skip
-    seed: int = option(
-        whole(0, 2**31 - 1), "draws new weights, order, augmentation and the parting of validation", group=RECIPE,
-        default=0,
-    )  # fmt: skip
-    num_workers: int | None = option(
+    drop_frames: float = augmented(
+        fraction, "chance that a frame gets lost and the one before it stands still", metavar="SHARE", default=0.0
+    )
+    views_per_video: int = drawn(whole(1, 1000), "views that an epoch takes of each video", default=1)
+    even_views: bool = drawn(
+        switch, "views at --views-per-video places spread evenly over a video, in place of random ones"
+    )
+    balanced: bool = drawn(switch, "draw each class alike often, rare ones' videos several times an epoch")
+    video_weights: str | None = drawn(
+        path,
+        "how often each video is drawn: a CSV file with the columns path and weight. With --balanced, within its class",
+        metavar="FILE",
+        shown="default: all alike",
+    )
+    curriculum: str | None = drawn(
+        path,
+        "begin with the easiest third of each class: 'length' for the shortest videos, or a run folder of evaluate.py "
+        "for those of which its model is surest",
+        metavar="WHAT",
+        shown="default: all from the start",
+    )
+    curriculum_epochs: int | None = drawn(
+        whole(1, 100000),
+        "epochs until all videos are drawn; each takes a greater part",
+        shown="default: half of --epochs",
+    )
+    epochs: int = recipe(whole(1, 100000), "passes over the training videos", default=10)
+    batch_size: int = recipe(whole(1, 4096), "clips in a batch", default=8)
+    accumulate: int = recipe(whole(1, 4096), "batches that make one step. Memory stays that of one batch", default=1)
+    optimizer: str = recipe(one_of("adamw", "sgd"), "adamw or sgd", metavar="NAME", default="adamw")
+    learning_rate: float = recipe(number(0, 100, "rate"), "highest learning rate", metavar="RATE", default=1e-3)
+    weight_decay: float = recipe(amount(10), "weight decay, of all but norms and biases", metavar="X", default=0.05)
+    schedule: str = recipe(
+        one_of("cosine", "onecycle", "step", "plateau", "constant"),
+        "cosine, onecycle, step (a tenth after 60 and again after 85 % of the steps), plateau (a half when validation "
+        "has not improved for five epochs) or constant",
+        metavar="NAME",
+        default="cosine",
+    )
+    warmup_epochs: float = recipe(
+        amount(1e5), "epochs in which the rate rises from 0; not for onecycle and plateau", metavar="N", default=0.5
+    )
+    clip_norm: float = recipe(amount(1e6), "largest norm of the gradient; 0 for any", metavar="X", default=1.0)
+    label_smoothing: float = recipe(fraction, "label smoothing", metavar="SHARE", default=0.1)
+    focal: float = recipe(amount(10), "gamma of the focal loss; 0 for cross-entropy", metavar="GAMMA", default=0.0)
+    class_weights: bool = recipe(switch, "weigh classes in the loss so that rare ones count as much as others")
+    teacher: str | None = recipe(
+        path,
+        "learn from a teacher's scores too: a run folder of evaluate.py on the split that trains, a checkpoint of "
+        "train.py, or a model's name. A network sees the same clips and takes its time in each step",
+        metavar="WHAT",
+        shown="default: none",
+    )
+    teacher_weights: str | None = like(
+        EvaluateConfig,
+        "weights",
+        group=RECIPE,
+        help="weights of a teacher that is given by name",
+        shown="default: the card's own",
+    )
+    distil: float = recipe(fraction, "share of the teacher in the loss", metavar="SHARE", default=0.5)
+    temperature: float = recipe(
+        number(0, 1000, "times"),
+        "divides the teacher's and the network's scores before they are compared",
+        metavar="T",
+        default=2.0,
+    )
+    freeze: str = recipe(
+        one_of("nothing", "backbone", "norms", "partial-norms"),
+        "nothing, backbone (the image network inside; where there is none, all but the last layer), norms (all batch "
+        "normalisation) or partial-norms (all but the first)",
+        metavar="WHAT",
+        default="nothing",
+    )
+    dropout: float | None = recipe(
+        fraction,
+        "share of the last layer's inputs that a step leaves out",
+        metavar="SHARE",
+        shown="default: as the network has it",
+    )
+    layer_decay: float = recipe(
+        number(0, 1, "times the rate"),
+        "each block learns by this factor slower than the next one",
+        metavar="X",
+        default=1.0,
+    )
+    head_rate: float = recipe(
+        number(0, 1e4, "times the rate"), "factor for the last layer's learning rate", metavar="X", default=1.0
+    )
+    ema: float = recipe(
+        fraction,
+        "decay of a running mean of the weights, which is validated and kept; 0 for none",
+        metavar="X",
+        default=0.0,
+    )
+    patience: int | None = recipe(
+        whole(1, 10**6), "stop when validation has not improved for N epochs", shown="default: never"
+    )
+    seed: int = recipe(
+        whole(0, 2**31 - 1), "draws new weights, order, augmentation and the parting of validation", default=0
+    )
+    num_workers: int | None = how(
         whole(0, 256, "auto"),
         "processes that make training views, and that decode before training begins",
-        group=HOW,
-        default=None,
         shown="default: auto; decoding takes one a core, views none on a CPU and up to 8 beside a GPU",
     )
-    device: str = option(device, ABOUT_DEVICE, group=HOW, metavar="NAME", default="auto")
-    devices: int | None = option(
+    device: str = like(EvaluateConfig, "device")
+    devices: int | None = how(
         whole(1, 1024),
         "processes on this machine, each with a GPU or, on a CPU, a part of it. Each takes --batch-size clips, so a "
         "step takes as many times more; --learning-rate stays as given",
-        group=HOW, default=None, shown="default: 1, or as torchrun says",
-    )  # fmt: skip
-    num_nodes: int | None = option(
-        whole(1, 10000), "machines, each started by torchrun or a cluster's scheduler", group=HOW, default=None,
         shown="default: 1, or as torchrun says",
-    )  # fmt: skip
-    channels_last: bool = option(
+    )
+    num_nodes: int | None = how(
+        whole(1, 10000),
+        "machines, each started by torchrun or a cluster's scheduler",
+        shown="default: 1, or as torchrun says",
+    )
+    channels_last: bool = how(
         switch,
         "keep the values of a pixel side by side in memory. Some networks then take less time, on a processor and in "
         "bf16 or fp16 on a GPU; sums in another order end in other last digits",
-        group=HOW,
-        default=False,
     )
-    precision: str = option(
-        one_of("auto", "fp32", "bf16", "fp16"),
-        "auto (bf16 on a GPU that has it, else fp32), fp32, bf16 or fp16, mixed",
-        group=HOW,
-        metavar="NAME",
-        default="auto",
+    precision: str = like(
+        EvaluateConfig,
+        "precision",
+        help="auto (bf16 on a GPU that has it, else fp32), fp32, bf16 or fp16, mixed",
     )
-    decoder: str = option(
-        one_of(*DECODERS), f"{', '.join(DECODERS)}, as for evaluate.py", group=READING, metavar="NAME", default="pyav"
+    decoder: str = like(EvaluateConfig, "decoder", help=f"{', '.join(DECODERS)}, as for evaluate.py")
+    timeout: float = like(EvaluateConfig, "timeout", help=TIMEOUT)
+    memory: int = like(EvaluateConfig, "memory", help=MEMORY)
+    cache_dir: str = like(
+        EvaluateConfig,
+        "cache_dir",
+        help="folder that keeps the frames of each video. They are read once, whatever the number of epochs",
     )
-    timeout: float = option(
-        number(0, 86400, "seconds"), ABOUT_TIMEOUT, group=READING, metavar="S",
-        default=60.0, shown="default: 60",
-    )  # fmt: skip
-    memory: int = option(whole(64, 2**20), ABOUT_MEMORY, group=READING, metavar="MB", default=2048)
-    cache_dir: str = option(
-        path, "folder that keeps the frames of each video. They are read once, whatever the number of epochs",
-        group=READING, metavar="DIR", default="data/clips",
-    )  # fmt: skip
-    results_dir: str = option(path, "folder of run folders", group=RESULTS, metavar="DIR", default="results")
-    run_name: str | None = option(
-        folder_name,
-        "name of this run's folder. The same name with the same options continues a run; with others it is refused",
-        group=RESULTS,
-        metavar="NAME",
-        default=None,
+    results_dir: str = like(EvaluateConfig, "results_dir", help="folder of run folders")
+    run_name: str | None = like(
+        EvaluateConfig,
+        "run_name",
+        help="name of this run's folder. The same name with the same options continues a run; with others it is "
+        "refused",
         shown="default: train, network and dataset",
     )
-    save_steps: int | None = option(
+    save_steps: int | None = results(
         whole(1, 10**9),
         "keep a point to continue from after every N steps too. For epochs that take hours",
-        group=RESULTS,
-        default=None,
         shown="default: after each epoch",
     )
-    no_tensorboard: bool = option(
-        switch, "write metrics.csv only, and no events for TensorBoard", group=RESULTS, default=False
+    no_tensorboard: bool = results(switch, "write metrics.csv only, and no events for TensorBoard")
+    overfit: bool = first(
+        switch, "train on one batch alone and say whether it is learnt by heart; where it is not, no recipe will help"
     )
-    overfit: bool = option(
-        switch,
-        "train on one batch alone and say whether it is learnt by heart; where it is not, no recipe will help",
-        group=FIRST,
-        default=False,
-    )
-    find_rate: bool = option(
-        switch, "try rising learning rates on a hundred batches and propose one", group=FIRST, default=False
-    )
+    find_rate: bool = first(switch, "try rising learning rates on a hundred batches and propose one")
 
     def checked(self) -> TrainConfig:
         """This configuration once more, with model, dataset and data folder filled in from the cards.
@@ -494,6 +401,7 @@ def _as_value(text: str):
 
 
 TRAIN = Program(
+    TrainConfig,
     name="train.py",
     description="Train a video classification network and keep checkpoints that carry their card.",
     usage="""train.py [-h] --model NAME --dataset NAME [options]
@@ -511,8 +419,3 @@ exit status
   3    --overfit: the batch was not learnt
   130  stopped by Ctrl-C; the same command continues""",
 )
-
-
-def parse_train(arguments: Sequence[str] | None = None) -> TrainConfig:
-    """Options of ``scripts/train.py``; see ``parse_evaluate``."""
-    return parse_or_exit(TrainConfig, arguments, TRAIN)
