@@ -192,19 +192,50 @@ def test_two_processes_do_not_train_in_one_folder(training, tmp_path):
         train(training(run_name="twice"))
 
 
-def test_a_full_memory_says_what_to_change(training):
-    module = types.SimpleNamespace(task=types.SimpleNamespace(num_frames=16))
+@pytest.mark.parametrize(
+    "problem",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError("Unable to allocate 5.0 GiB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+    ids=["torch", "numpy", "cuda", "cudnn"],
+)
+def test_a_full_memory_says_what_to_change(training, problem):
+    task = types.SimpleNamespace(num_frames=16)
     words = "16 frames does not fit into the memory: --batch-size 2 with --accumulate 2 makes the same steps"
-    with pytest.raises(ConfigError, match=words), explained(training(batch_size=5), module):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-    module.task.spec = types.SimpleNamespace(crop=(6, 9))
+    with pytest.raises(ConfigError, match=words), explained(training(batch_size=5), task):
+        raise problem
+
+
+def test_a_worker_that_the_system_ended_and_clips_too_small_are_one_sentence(training):
+    task = types.SimpleNamespace(num_frames=16, spec=types.SimpleNamespace(crop=(6, 9)))
+    with pytest.raises(ConfigError, match="use fewer --num-workers"), explained(training(), task):
+        raise RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
     words = "16 frames of 6x9 are too small for this network .*: use a larger --crop and --short-side"
-    with pytest.raises(ConfigError, match=words), explained(training(), module):
+    with pytest.raises(ConfigError, match=words), explained(training(), task):
         torch.nn.AvgPool3d(7)(torch.zeros(1, 3, 16, 6, 9))
-    with pytest.raises(ConfigError, match=words), explained(training(), module):
+    with pytest.raises(ConfigError, match=words), explained(training(), task):
         torch.nn.Conv3d(3, 4, 7)(torch.zeros(1, 3, 16, 6, 9))
-    with pytest.raises(RuntimeError, match="something else"), explained(training(), module):
+    with pytest.raises(RuntimeError, match="something else"), explained(training(), task):
         raise RuntimeError("something else")
+
+
+def test_a_network_or_a_teacher_that_fills_the_memory_is_one_sentence(training, monkeypatch):
+    load = models.load_model
+
+    def full(*names, **more):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(models, "load_model", full)
+    with pytest.raises(ConfigError, match="The network does not fit into the memory, before any clip"):
+        train(training())
+    monkeypatch.setattr(
+        models, "load_model", lambda *names, **more: (load if more.get("labels") else full)(*names, **more)
+    )
+    with pytest.raises(ConfigError, match="The network and its teacher do not fit into the memory"):
+        train(training(teacher="mini_r2plus1d"))
 
 
 def test_one_batch_is_learnt_by_heart_or_the_check_says_no(training):

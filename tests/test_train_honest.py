@@ -62,6 +62,7 @@ def test_after_twenty_steps_the_time_is_told_and_logged(monkeypatch):
     ((step, values),) = logged
     assert step == 20
     assert values["seconds_an_epoch"] == pytest.approx(120)
+    assert values["seconds_in_all"] == pytest.approx(480)
     assert values["share_waiting_for_data"] == pytest.approx(1 / 6)
 
 
@@ -83,7 +84,8 @@ def test_the_time_of_a_training_is_in_its_table_and_its_events(training):
     assert [float(row["seconds_an_epoch"]) > 0 for row in rows if row.get("seconds_an_epoch")] == [True]
     (events,) = (outcome.run_folder / "tensorboard").glob("events*")
     data = events.read_bytes()
-    assert all(name in data for name in (b"seconds_an_epoch", b"share_waiting_for_data", b"val_top1", b"loss"))
+    names = (b"seconds_an_epoch", b"seconds_in_all", b"share_waiting_for_data", b"val_top1", b"loss")
+    assert all(name in data for name in names)
 
 
 def test_a_learning_rate_is_proposed_and_nothing_is_left_behind(training):
@@ -127,8 +129,8 @@ def test_a_network_that_takes_whole_videos_learns_from_windows_and_is_judged_on_
 
 
 def test_memory_that_runs_out_in_earnest_is_one_sentence(training):
-    module = types.SimpleNamespace(task=types.SimpleNamespace(num_frames=16))
-    with pytest.raises(ConfigError, match="16 frames does not fit into the memory"), explained(training(), module):
+    task = types.SimpleNamespace(num_frames=16)
+    with pytest.raises(ConfigError, match="16 frames does not fit into the memory"), explained(training(), task):
         torch.empty(2**50)
 
 

@@ -59,7 +59,9 @@ with needs("Training", "train"):
 
 # What torch's convolutions and poolings say of pixels that are used up before the last layer.
 NOTHING_LEFT = ("smaller than kernel size", "Kernel size can't be greater than", "Output size is too small")
-FULL = ("can't allocate memory", "not enough memory")  # torch's words on Linux and macOS, and on Windows
+# A full memory in the words of torch on Linux and macOS, and on Windows; of CUDA, and of its libraries.
+FULL = ("can't allocate memory", "not enough memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+WORKER = ("DataLoader worker",)  # one that a full memory has ended: the system says no more than that
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
 log = logging.getLogger(__name__)
@@ -98,12 +100,13 @@ def _train(config, who: Processes, progress, tell) -> Outcome:
             return finished(folder, facts)
         if who.first:
             begin_folder(folder, facts)
-    model = load_network(config, task, device if who.number == 1 else "cpu")
-    teacher = make_teacher(config, task, device)
+    with explained(config, task, loading=True):
+        model = load_network(config, task, device if who.number == 1 else "cpu")
+        teacher = make_teacher(config, task, device)
     kept = read_videos(config, task, who, progress, tell)
     loader = make_loader(config, task, kept, how, who, device)
     module = TrainedNetwork(config, task, model, len(loader), teacher)
-    with explained(config, module):
+    with explained(config, task):
         if config.overfit:
             return overfit(module, loader, folder, device)
         if config.find_rate:
@@ -309,25 +312,51 @@ def alone(folder: Path):
 
 
 @contextlib.contextmanager
-def explained(config, module):
-    """Turns a full memory, and clips too small for the network, into a sentence that says what to change."""
+def explained(config, task: Task, *, loading: bool = False):
+    """Turns a full memory, and clips too small for the network, into a sentence that says what to change.
+
+    Args:
+        config: the options of the program.
+        task: what they come to.
+        loading: whether networks are loaded; otherwise they learn.
+    """
     try:
         yield
-    except (torch.OutOfMemoryError, RuntimeError) as problem:
-        full = isinstance(problem, torch.OutOfMemoryError) or any(words in str(problem) for words in FULL)
-        if any(words in str(problem) for words in NOTHING_LEFT):
-            height, width = module.task.spec.crop
+    except (MemoryError, RuntimeError) as problem:
+        words = str(problem)
+        if any(part in words for part in NOTHING_LEFT):
+            height, width = task.spec.crop
             raise ConfigError(
-                f"Clips of {module.task.num_frames} frames of {height}x{width} are too small for this network "
+                f"Clips of {task.num_frames} frames of {height}x{width} are too small for this network "
                 f"({printable(problem, 120)}): use a larger --crop and --short-side, or more --num-frames."
             ) from None
+        if any(part in words for part in WORKER):
+            raise ConfigError(
+                f"A process that makes training views came to an end ({printable(problem, 120)}), most often because "
+                "the memory is full: use fewer --num-workers, fewer --num-frames or a smaller --batch-size."
+            ) from None
+        full = isinstance(problem, (MemoryError, torch.OutOfMemoryError)) or any(part in words for part in FULL)
         if not full:
             raise
-        smaller = max(1, config.batch_size // 2)
-        advice = f"--batch-size {smaller} with --accumulate {config.accumulate * 2} makes the same steps"
-        if config.batch_size == 1:
-            advice = "a batch of 1 cannot become smaller"
-        raise ConfigError(
-            f"A batch of {config.batch_size} clips of {module.task.num_frames} frames does not fit into the memory: "
-            f"{advice}; --precision bf16, fewer --num-frames, a smaller --crop or --freeze backbone take less."
-        ) from None
+        raise ConfigError(too_large_to_load(config) if loading else too_large_a_batch(config, task)) from None
+
+
+def too_large_to_load(config) -> str:
+    """What to change where the weights alone fill the memory."""
+    teacher = " and its teacher do" if config.teacher else " does"
+    return (
+        f"The network{teacher} not fit into the memory, before any clip: end what else uses it, take a smaller network "
+        "or, where it is a GPU's, --device cpu."
+    )
+
+
+def too_large_a_batch(config, task: Task) -> str:
+    """What to change where a step fills the memory."""
+    smaller = max(1, config.batch_size // 2)
+    advice = f"--batch-size {smaller} with --accumulate {config.accumulate * 2} makes the same steps"
+    if config.batch_size == 1:
+        advice = "a batch of 1 cannot become smaller"
+    return (
+        f"A batch of {config.batch_size} clips of {task.num_frames} frames does not fit into the memory: "
+        f"{advice}; --precision bf16, fewer --num-frames, a smaller --crop or --freeze backbone take less."
+    )

@@ -229,7 +229,8 @@ class Clock(callbacks.Callback):
             f"the speed (waiting for data takes {share:.0%} of a step){advice}"
         )
         for logger in trainer.loggers:
-            logger.log_metrics({"seconds_an_epoch": epoch_s, "share_waiting_for_data": share}, trainer.global_step)
+            times = {"seconds_an_epoch": epoch_s, "seconds_in_all": epoch_s * left, "share_waiting_for_data": share}
+            logger.log_metrics(times, trainer.global_step)
 
 
 def loggers_for(folder: Path, tensorboard: bool) -> list:
