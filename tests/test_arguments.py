@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vidbench.arguments import EVALUATE, OLD_FLAGS, TRAIN, EvaluateConfig
+from vidbench.arguments import EVALUATE, OLD_FLAGS, TRAIN, EvaluateConfig, TrainConfig
 from vidbench.flags import expand, flag_of, make_parser, parse, switch
 from vidbench.records import DECODER_MODULES, ConfigError
 
@@ -140,6 +140,9 @@ def test_options_that_a_model_cannot_follow_are_refused():
     refused(r"^--num-clips has no meaning", num_clips=2, **stream)
     refused(r"^--num-crops must be 1, 3 or 10", num_crops=2)
     refused(r"^--short-side must be at least 112 for r3d_18", model="r3d_18", short_side=111)
+    wide = r"^--short-side must be at least 56 for mini_r2plus1d.vidmini_v1, which crops 56 x 72 pixels, not 55"
+    refused(wide, **MINI, short_side=55)
+    assert EvaluateConfig(**MINI, short_side=56).checked().short_side == 56
     refused(r"^--num-frames must be 16 for mvit_v2_s.kinetics400_v1, not 32", num_frames=32, model="mvit_v2_s")
     EvaluateConfig(**R3D, num_frames=32).checked()
 
@@ -184,6 +187,20 @@ def test_a_model_of_600_classes_is_not_scored_on_400():
     ):
         old(model_trained_on="kinetics-600")
     assert old(model_trained_on="kinetics-600", kinetics_version="600")[0].model == "i3d.tfhub_kinetics600"
+
+
+def test_a_table_of_pairs_is_checked_with_the_options(tmp_path):
+    def words(**values):
+        with pytest.raises(ConfigError) as caught:
+            TrainConfig(model="mini2d", **values).checked()
+        return str(caught.value)
+
+    assert "--reverse cannot be used: no classes of ucf101 are known" in words(dataset="ucf101", reverse="known")
+    (tmp_path / "pairs.csv").write_text("class,backwards\nSurfing,Skiing\nSurfin,Diving\n")
+    said = words(dataset="ucf101", reverse="pairs.csv")
+    assert said.startswith("--reverse cannot be used: pairs.csv, line 3: 'Surfin' is not one of the 101 classes.")
+    (tmp_path / "pairs.csv").write_text("class,backwards\nmine,yours\nmine,theirs\n")
+    assert "line 3: 'mine' is in two pairs" in words(dataset="folder", reverse="pairs.csv", data_dir=".")
 
 
 # ---------------------------------------------------------------- help and shipped configurations

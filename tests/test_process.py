@@ -177,7 +177,7 @@ def test_a_crop_larger_than_the_frame_is_refused_and_never_padded():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"resize": 8, "crop": (8, 9)}, "does not fit"),
+        ({"resize": 7, "crop": (8, 9)}, "does not fit"),
         ({"resize": (10, 14), "crop": (12, 8)}, "does not fit"),
         ({"resize": (10, 14), "crop": (0, 8)}, "does not fit"),
         ({"num_crops": 2}, "1 .centre., 3"),
@@ -188,6 +188,22 @@ def test_a_crop_larger_than_the_frame_is_refused_and_never_padded():
 def test_a_card_that_cannot_be_is_refused_before_any_video(changes, words):
     with pytest.raises(ConfigError, match=words):
         process.check_spec(spec(**changes))
+
+
+def test_a_wide_crop_fits_a_short_side_below_its_width_where_the_frames_are_wide_enough():
+    wide, tall = noise(4, 12, 20, 3), noise(4, 20, 12, 3)
+    asked = spec(resize=8, crop=(8, 9), num_crops=3)
+    assert process.views_from_frames(wide, np.arange(4)[None], asked).shape == (3, 4, 8, 9, 3)
+    words = "A crop of 8x9 does not fit into frames of 20x12 that are resized to 13x8: a short side of 9 holds it"
+    with pytest.raises(ConfigError, match=words):
+        process.views_from_frames(tall, np.arange(4)[None], asked)
+    assert process.views_from_frames(tall, np.arange(4)[None], dataclasses.replace(asked, resize=9)).shape == (
+        3,
+        4,
+        8,
+        9,
+        3,
+    )
 
 
 # --- views

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 
 from vidbench import distil, models, train_data, trained
 from vidbench.data import catalog, load, mini
+from vidbench.data.parents import find_time_pairs
 from vidbench.learner import TrainedNetwork
 from vidbench.records import ConfigError, RunError, VideoRecord
 from vidbench.train import train
-from vidbench.train_task import find_time_pairs
 
 STILL = {"weights": None, "freeze": "norms", "dropout": 0.0, "schedule": "constant", "warmup_epochs": 0, "epochs": 1}
 STILL |= {"optimizer": "sgd", "weight_decay": 0.0, "clip_norm": 0}
@@ -271,9 +271,9 @@ def test_datasets_without_known_pairs_are_not_played_backwards_unless_a_table_sa
     ucf101 = catalog.find_dataset("ucf101")
     labels = catalog.load_labels("ucf101")
     with pytest.raises(ConfigError, match=r"no classes of ucf101 are known to be each other played backwards"):
-        find_time_pairs(training(reverse="known"), ucf101, labels)
-    assert find_time_pairs(training(reverse=str(table)), ucf101, labels) == (("Surfing", "Skiing"),)
-    assert find_time_pairs(training(), catalog.find_dataset("vidmini"), labels) == ()
+        find_time_pairs("known", ucf101, labels)
+    assert find_time_pairs(str(table), ucf101, labels) == (("Surfing", "Skiing"),)
+    assert find_time_pairs(None, catalog.find_dataset("vidmini"), labels) == ()
 
 
 def test_clips_played_backwards_reach_the_batches_with_their_partners_label(training, monkeypatch):

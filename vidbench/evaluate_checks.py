@@ -12,6 +12,7 @@ import re
 
 from vidbench.asked import FLAGS, asked_input
 from vidbench.data.parents import SHIPPED, parents_facts
+from vidbench.data.process import can_hold
 from vidbench.flags import OptionError, quoted
 from vidbench.option_kinds import LABEL_MAPS, about, check_exists, check_weights
 from vidbench.published import find_result
@@ -81,10 +82,10 @@ def check_input(config) -> None:
     height, width = card.input.crop
     if config.protocol != "card":
         _check_protocol(config, card)
-    if config.short_side is not None and config.short_side < max(height, width):
+    if config.short_side is not None and not can_hold(config.short_side, (height, width)):
         raise OptionError(
             "short_side",
-            f"must be at least {max(height, width)} for {card.name}, which crops {height} x {width} pixels, "
+            f"must be at least {min(height, width)} for {card.name}, which crops {height} x {width} pixels, "
             f"not {config.short_side}",
         )
     for name in ("num_frames", "num_clips"):
@@ -104,8 +105,7 @@ def _check_protocol(config, card) -> None:
     if not fewest <= spec.num_frames <= (most or spec.num_frames):
         allowed = f"{fewest}" if fewest == most else f"from {fewest} to {most}" if most else f"at least {fewest}"
         raise OptionError("protocol", f"{what}: num_frames must be {allowed} for {card.name}, not {spec.num_frames}")
-    sides = spec.resize if isinstance(spec.resize, tuple) else (spec.resize, spec.resize)
-    if any(crop > side for crop, side in zip(spec.crop, sides)):
+    if not can_hold(spec.resize, spec.crop):
         raise OptionError(
             "protocol", f"{what}: a crop of {spec.crop} does not fit into frames resized to {spec.resize}"
         )

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidbench.data.catalog import load_labels
+from vidbench.data.parents import find_time_pairs
 from vidbench.evaluate_arguments import EvaluateConfig
 from vidbench.flags import (
     OptionError,
@@ -25,7 +27,7 @@ from vidbench.flags import (
     under,
     whole,
 )
-from vidbench.option_kinds import about, card_defaults, check_decoder, check_folders, check_weights
+from vidbench.option_kinds import about, card_defaults, check_decoder, check_folders, check_weights, dataset_card
 from vidbench.records import DECODERS
 from vidbench.shared_options import FOLD, MEMORY, TIMEOUT, how, results
 
@@ -343,6 +345,7 @@ class TrainConfig(Options):
         if not 0 < filled.val_share < 1:
             raise OptionError("val_share", f"must be between 0 and 1, not {filled.val_share:g}")
         _check_together(filled)
+        _check_reverse(filled)
         if filled.overfit and filled.find_rate:
             raise OptionError("overfit", "and --find-rate are two steps; give one of them")
         filled.options  # noqa: B018 - says what is wrong with --network now
@@ -362,8 +365,6 @@ class TrainConfig(Options):
 
 def _check_together(config: TrainConfig) -> None:
     """Refuse options that need, exclude or contradict another one."""
-    if config.reverse not in (None, "known") and not Path(config.reverse).is_file():
-        raise OptionError("reverse", f"must be 'known' or a CSV file of pairs, not {quoted(config.reverse)}")
     if config.teacher_weights and not config.teacher:
         raise OptionError("teacher_weights", "belongs to --teacher, which is not given")
     if config.curriculum_epochs and not config.curriculum:
@@ -388,6 +389,15 @@ def _check_together(config: TrainConfig) -> None:
         raise OptionError("device", f"{config.device} is one GPU; use cuda with --devices")
     if several and (config.overfit or config.find_rate):
         raise OptionError("devices", "must be 1 for --overfit and --find-rate, which are first steps of one process")
+
+
+def _check_reverse(config: TrainConfig) -> None:
+    """The pairs of classes are known, or in a table; with the names of classes where the dataset's card has them."""
+    if config.reverse not in (None, "known") and not Path(config.reverse).is_file():
+        raise OptionError("reverse", f"must be 'known' or a CSV file of pairs, not {quoted(config.reverse)}")
+    card = dataset_card(config.dataset)
+    with about("reverse"):
+        find_time_pairs(config.reverse, card, load_labels(card.labels) if card.labels else None)
 
 
 def _as_value(text: str):

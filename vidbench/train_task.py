@@ -12,7 +12,7 @@ import torch
 from vidbench import evaluate, models, train_data, trained
 from vidbench.augment import Augmentation
 from vidbench.data import catalog, index, process
-from vidbench.data.parents import read_time_pairs
+from vidbench.data.parents import find_time_pairs
 from vidbench.data.stored import BY_COUNT, Timing
 from vidbench.forward import check_precision
 from vidbench.gpu import is_cuda
@@ -134,27 +134,7 @@ def make_task(config) -> Task:
     if not any(train_data.usable(record) for record in sides.val):
         raise ConfigError("No validation video is there, so no epoch can be judged. Check --data-dir and --val-split.")
     spec, num_frames = make_spec(card, config)
-    return Task(card, spec, num_frames, dataset, root, labels, sides, find_time_pairs(config, dataset, labels))
-
-
-def find_time_pairs(config, dataset: catalog.DatasetCard, labels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Classes of which each is the other one played backwards, as ``--reverse`` says.
-
-    Raises:
-        ConfigError: none are known for the dataset.
-        AnnotationError: a table that cannot be used.
-    """
-    if config.reverse is None:
-        return ()
-    if config.reverse != "known":
-        return read_time_pairs(config.reverse, labels)
-    pairs = catalog.time_pairs(dataset.labels or "")
-    if not pairs:
-        raise ConfigError(
-            f"--reverse known: no classes of {dataset.name} are known to be each other played backwards; leave it out, "
-            "or name a CSV file with the columns class and backwards."
-        )
-    return pairs
+    return Task(card, spec, num_frames, dataset, root, labels, sides, find_time_pairs(config.reverse, dataset, labels))
 
 
 def make_spec(card: models.ModelCard, config) -> tuple[InputSpec, int]:
@@ -169,6 +149,11 @@ def make_spec(card: models.ModelCard, config) -> tuple[InputSpec, int]:
     spec = dataclasses.replace(card.input, **{name: value for name, value in given.items() if value is not None})
     models.check_frames(card, spec.num_frames)
     process.check_spec(spec)
+    if isinstance(spec.resize, int) and spec.resize < max(spec.crop):  # random crops are taken from frames of any shape
+        height, width = spec.crop
+        raise ConfigError(
+            f"--short-side must be at least {max(spec.crop)} to train on crops of {height}x{width} pixels."
+        )
     return spec, (config.num_frames or STREAM_FRAMES) if stream else spec.num_frames
 
 

@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vidbench.data.process import CROPS, check_spec, resize, target_size, views_from_frames
+from vidbench.data.process import CROPS, check_spec, resized, views_from_frames
 from vidbench.records import ConfigError, InputSpec
 
 BOUND = 20.0  # pixels of motion; what moves farther is cut to it
@@ -43,8 +43,7 @@ def make_views(frames: np.ndarray, positions: np.ndarray, spec: InputSpec) -> np
         return views_from_frames(frames, positions, spec)
     check_spec(spec)
     used, places = np.unique(positions, return_inverse=True)
-    height, width = frames.shape[1:3]
-    small = resize(frames[used], target_size(height, width, spec.resize))
+    small = resized(frames[used], spec)
     places = places.reshape(positions.shape)
     motion = _motion_views(small, places, spec)
     if spec.modality == "flow":

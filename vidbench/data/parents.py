@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vidbench.data.catalog import load_aliases, name_of_list, parents_of, quoted, read_text
+from vidbench.data.catalog import DatasetCard, load_aliases, name_of_list, parents_of, quoted, read_text, time_pairs
 from vidbench.data.lists import csv_rows
-from vidbench.records import AnnotationError
+from vidbench.records import AnnotationError, ConfigError
 from vidbench.utils import nearest_hint, printable, sha256_of_file
 
 SHIPPED = "shipped"  # the word for the categories of vidbench/data/labels/parents.csv
@@ -107,10 +107,38 @@ def class_parents(manifest: Mapping, labels: Sequence[str]) -> tuple[tuple[str, 
     return parents_of(tuple(labels)), ""
 
 
-def read_time_pairs(path: str | os.PathLike, labels: Sequence[str]) -> tuple[tuple[str, str], ...]:
+def find_time_pairs(asked: str | None, card: DatasetCard, labels: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+    """Classes of which each is the other one played backwards.
+
+    Args:
+        asked: ``known`` for the pairs that come with the dataset, the path of a table, or ``None`` for no pairs.
+        card: the dataset.
+        labels: as for ``read_time_pairs``.
+
+    Raises:
+        ConfigError: none are known for the dataset.
+        AnnotationError: a table that cannot be used.
+    """
+    if asked is None:
+        return ()
+    if asked != "known":
+        return read_time_pairs(asked, labels)
+    if pairs := time_pairs(card.labels or ""):
+        return pairs
+    raise ConfigError(
+        f"no classes of {card.name} are known to be each other played backwards; leave it out, or name a CSV file with "
+        "the columns class and backwards."
+    )
+
+
+def read_time_pairs(path: str | os.PathLike, labels: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
     """What ``catalog.time_pairs`` gives, for one's own classes, from a CSV file with the columns ``class,backwards``.
 
     A class that looks the same both ways stands in both columns.
+
+    Args:
+        path: the table.
+        labels: names of the classes; ``None`` where nobody has looked yet, and any name will do.
 
     Raises:
         AnnotationError: no such table or an empty one, a name that is no class, or a class in two pairs.
@@ -123,7 +151,7 @@ def read_time_pairs(path: str | os.PathLike, labels: Sequence[str]) -> tuple[tup
             raise AnnotationError(f"{place}: {values}.")
         first, second = values
         for label in dict.fromkeys((first, second)):
-            if label not in labels:
+            if labels is not None and label not in labels:
                 hint = nearest_hint(label[:MOST_TEXT], labels)
                 raise AnnotationError(f"{place}: {quoted(label, 80)} is not one of the {len(labels)} classes.{hint}")
             if label in seen:

@@ -167,17 +167,53 @@ def ten_crops(frames: np.ndarray, crop: int | tuple[int, int]) -> list[np.ndarra
 CROPS = {1: lambda frames, crop: [center_crop(frames, crop)], 3: three_crops, 10: ten_crops}
 
 
+def can_hold(resize: int | tuple[int, int], crop: tuple[int, int]) -> bool:
+    """Whether frames of some shape, resized as ``target_size`` does, hold a crop of ``(height, width)``.
+
+    A short side lies along the height of a wide frame and along the width of a tall one, so it may be shorter than the
+    crop's longer side; whether the other side is long enough, each video's own shape says.
+
+    >>> can_hold(60, (56, 72)), can_hold(55, (56, 72)), can_hold((60, 70), (56, 72))
+    (True, False, False)
+    """
+    if isinstance(resize, (tuple, list)):
+        return len(resize) == 2 and crop[0] <= resize[0] and crop[1] <= resize[1]
+    return min(crop) <= resize
+
+
+def resized(frames: np.ndarray, spec: InputSpec) -> np.ndarray:
+    """Frames in the size that the card crops from.
+
+    Args:
+        frames: uint8, shape (M, H, W, 3).
+        spec: gives ``resize`` and ``crop``.
+
+    Returns:
+        uint8, shape (M, height, width, 3), as ``target_size`` says.
+
+    Raises:
+        ConfigError: frames of this shape do not hold the crop then.
+    """
+    h, w = frames.shape[1:3]
+    height, width = target_size(h, w, spec.resize)
+    if spec.crop[0] > height or spec.crop[1] > width:
+        raise ConfigError(
+            f"A crop of {spec.crop[0]}x{spec.crop[1]} does not fit into frames of {h}x{w} that are resized to "
+            f"{height}x{width}: a short side of {max(spec.crop)} holds it in frames of any shape."
+        )
+    return resize(frames, (height, width))
+
+
 def check_spec(spec: InputSpec) -> None:
     """Refuse a card whose pixels cannot be made, before any video is opened.
 
     Raises:
-        ConfigError: the crop is larger than the resized frame can be, or a value is unknown.
+        ConfigError: the crop is larger than any resized frame can be, or a value is unknown.
     """
-    low = tuple(spec.resize) if isinstance(spec.resize, (tuple, list)) else (spec.resize, spec.resize)
-    if len(low) != 2 or min(low) < 1 or spec.crop[0] > low[0] or spec.crop[1] > low[1] or min(spec.crop) < 1:
+    if min(spec.crop) < 1 or not can_hold(spec.resize, spec.crop):
         raise ConfigError(
             f"A crop of {spec.crop} does not fit into frames resized to {spec.resize}: make the crop smaller, "
-            "or the short side at least as long as the crop's longer side."
+            "or the short side at least as long as the crop's shorter side."
         )
     if spec.num_crops not in CROPS:
         raise ConfigError(
@@ -211,13 +247,12 @@ def views_from_frames(frames: np.ndarray, positions: np.ndarray, spec: InputSpec
         ConfigError: a crop that does not fit.
     """
     check_spec(spec)
-    m, h, w, _ = _checked(frames).shape
+    m = len(_checked(frames))
     if positions.ndim != 2 or not positions.size or positions.min() < 0 or positions.max() >= m:
         raise ValueError(f"positions of shape {positions.shape} must have two axes and lie in [0, {m})")
     used, places = np.unique(positions, return_inverse=True)
     places = places.reshape(positions.shape)
-    resized = resize(frames if len(used) == m else frames[used], target_size(h, w, spec.resize))
-    crops = CROPS[spec.num_crops](resized, spec.crop)
+    crops = CROPS[spec.num_crops](resized(frames if len(used) == m else frames[used], spec), spec.crop)
     out = np.empty((len(positions), len(crops), positions.shape[1], *spec.crop, 3), np.uint8)
     for number, crop in enumerate(crops):
         for clip, row in enumerate(places):
