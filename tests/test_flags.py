@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import signal
 import sys
 from dataclasses import dataclass
 
@@ -317,5 +318,7 @@ def test_an_interrupted_program_says_how_to_continue(capsys, monkeypatch):
     monkeypatch.setattr(sys, "orig_argv", ["python", "scripts/evaluate.py", "--run-name", "my run"])
     assert run_program(raising(KeyboardInterrupt()), "x.py") == 130
     assert run_program(lambda: 130, "x.py") == 130
+    assert run_program(lambda: signal.raise_signal(signal.SIGTERM), "x.py") == 143
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     line = "x.py: stopped. To continue: python scripts/evaluate.py --run-name 'my run'\n"
-    assert capsys.readouterr().err == 2 * line
+    assert capsys.readouterr().err == 3 * line

@@ -13,7 +13,9 @@ import functools
 import json
 import logging
 import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -231,18 +233,48 @@ def _start_or_join(address: str | None) -> None:
     import ray
     import ray.data
 
-    cores, dashboard = (usable_cores(), False) if address is None else (None, None)
     try:
-        with quiet():  # Ray's C++ part says there that it is going to be quiet
-            ray.init(
-                address or "local", num_cpus=cores, include_dashboard=dashboard,
-                logging_level=logging.ERROR, log_to_driver=False,
-            )  # fmt: skip
-    except Exception as problem:  # Ray raises that itself where its processes do not start in time
-        where = f"at {address} (one that asks for a token needs RAY_AUTH_MODE=token here)" if address else "here"
-        raise ConfigError(f"No Ray cluster can be used {where}: {printable(problem, 200)}") from None
+        _connect(address)
+    except Exception as problem:
+        if address:
+            raise ConfigError(
+                f"No Ray cluster can be used at {address} (one that asks for a token needs RAY_AUTH_MODE=token here): "
+                f"{printable(problem, 200)}"
+            ) from None
+        try:  # Ray gives its processes half a minute to start, which is short on a busy machine
+            ray.shutdown()
+            _connect(address)
+        except Exception as again:
+            raise VidbenchError(
+                f"Ray could not start on this machine, twice: {printable(again, 200)}; run the same command again when "
+                "the machine has less to do, or without --engine ray, which gives the same results"
+            ) from None
     for name in ("ray", "ray.data"):  # what goes wrong is raised; their logs lie in Ray's folder too
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _connect(address: str | None) -> None:
+    import ray
+
+    cores, dashboard = (usable_cores(), False) if address is None else (None, None)
+    with quiet(), _own_signals():  # Ray's C++ part says there that it is going to be quiet
+        ray.init(
+            address or "local", num_cpus=cores, include_dashboard=dashboard,
+            logging_level=logging.ERROR, log_to_driver=False,
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keeps what SIGTERM does; Ray would end the program with status 15 and no word."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _refuse_silence(address: str) -> None:

@@ -7,6 +7,7 @@ dataclass, a script calls ``parse``; both go through the same checks, because th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import errno
 import functools
@@ -15,10 +16,12 @@ import math
 import os
 import re
 import shlex
+import signal
 import stat
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
@@ -30,7 +33,8 @@ Kind = TypeVar("Kind", bound=Callable)
 
 MAX_FILE_BYTES = 256 * 1024  # of one @file: thousands of lines, and no device or video read by mistake
 MAX_DEPTH = 20  # of @files within @files
-FAILED, BAD_OPTIONS, INTERRUPTED = 1, 2, 130  # exit statuses; 2 is argparse's too, 130 a shell's for Ctrl-C
+FAILED, BAD_OPTIONS = 1, 2  # exit statuses; 2 is argparse's too
+INTERRUPTED, TERMINATED = 130, 143  # a shell's for Ctrl-C, and for SIGTERM
 NOT_OURS = {  # faults of a disk, or of rights on it → what helps
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO), "make room"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose a place that is yours to write"),
@@ -679,21 +683,43 @@ def build(options: type[Chosen], given: dict[str, Given]) -> Chosen:
 def run_program(main: Callable[[], int], name: str) -> int:
     """Run a script's ``main`` and give the exit status, whatever happens in it.
 
-    A ``VidbenchError`` is said in one sentence; a mistake of ours keeps its traceback; Ctrl-C gives the command that
-    continues; a reader that went away (``| head``) ends the program quietly.
+    A ``VidbenchError`` is said in one sentence; a mistake of ours keeps its traceback; Ctrl-C, and the SIGTERM that a
+    cluster sends some seconds before it kills, give the command that continues; a reader that went away (``| head``)
+    ends the program quietly.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name outside the terminal's alphabet is no reason to fail
     try:
-        status = _status_of(main, name)
+        with _termination_heard() as terminated:
+            status = _status_of(main, name)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
         return FAILED
     if status == INTERRUPTED:
         print(f"{name}: stopped. To continue: {shlex.join(sys.orig_argv)}", file=sys.stderr)
-    return status
+    return TERMINATED if terminated and status else status
+
+
+@contextlib.contextmanager
+def _termination_heard() -> Iterator[list[bool]]:
+    """SIGTERM does what Ctrl-C does, and a second one ends the process at once; the list is not empty where it came."""
+    came: list[bool] = []
+
+    def stop(*_) -> None:
+        came.append(True)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield came
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _status_of(main: Callable[[], int], name: str) -> int:
