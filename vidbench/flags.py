@@ -118,6 +118,7 @@ def each(kind: Callable) -> Callable:
 
     @several
     def check(value) -> tuple:
+        """One or several, as a tuple."""
         return tuple(kind(item) for item in ((value,) if isinstance(value, (str, int, float)) else value))
 
     return check
