@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -114,6 +116,7 @@ def imported_names(tree: ast.AST, module: str, is_package: bool) -> set[str]:
     return found
 
 
+@functools.cache
 def imports_of(module: str) -> set[str]:
     path = MODULES[module]
     return imported_names(ast.parse(path.read_text(encoding="utf-8")), module, path.name == "__init__.py")
@@ -177,30 +180,79 @@ def light_modules() -> list[str]:
     return ["vidbench", *[f"vidbench.{name}" for name in wanted]]
 
 
-@pytest.mark.parametrize("module", light_modules())
-def test_light_modules_load_nothing_heavy_and_open_no_socket(module, tmp_path):
-    code = (
-        "import sys\n"
-        "def watch(event, arguments):\n"
-        "    if event.startswith('socket.') or event == 'os.mkdir':\n"
-        "        raise SystemExit(f'{event} while importing')\n"
-        "sys.dont_write_bytecode = True\n"
-        "sys.addaudithook(watch)\n"
-        f"import {module}\n"
-        "heavy = 'torch torchvision tensorflow transformers pandas sklearn matplotlib ray ipywidgets lightning'\n"
-        "loaded = sorted({name.split('.')[0] for name in sys.modules} & set(heavy.split()))\n"
-        "sys.exit(f'loads {loaded}' if loaded else 0)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120
-    )
+# One process imports NumPy once; each module is then imported in a fork of it, where nothing of ours is.
+LIGHT_IMPORTS = """
+import importlib, json, os, sys
+HEAVY = set("torch torchvision tensorflow transformers pandas sklearn matplotlib ray ipywidgets lightning".split())
+
+def watch(event, arguments):
+    if event.startswith("socket.") or event == "os.mkdir":
+        raise SystemExit(f"{event} while importing")
+
+def problem_of(module):
+    try:
+        importlib.import_module(module)
+    except BaseException as problem:
+        return f"{type(problem).__name__}: {problem}"
+    loaded = sorted({name.split(".")[0] for name in sys.modules} & HEAVY)
+    return f"loads {loaded}" if loaded else ""
+
+def in_a_fork(module):
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.write(writing, problem_of(module).encode())
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as said:
+        text = said.read()
+    status = os.waitstatus_to_exitcode(os.wait()[1])
+    return text or (f"ended with {status}" if status else "")
+
+sys.dont_write_bytecode = True
+sys.addaudithook(watch)
+import numpy
+assert not [name for name in sys.modules if name.partition(".")[0] in HEAVY | {"vidbench"}]
+print(json.dumps({module: in_a_fork(module) for module in sys.argv[1:]}))
+"""
+
+
+def problems_of_imports(modules: list[str], folder: Path) -> dict[str, str]:
+    """Module → what is wrong with importing it in a process that has loaded no other of vidbench; "" for nothing."""
+    command = [sys.executable, "-c", LIGHT_IMPORTS, *modules]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_light_modules_load_nothing_heavy_and_open_no_socket(tmp_path):
+    found = problems_of_imports(light_modules(), tmp_path)
+    assert set(found) == set(light_modules())
+    assert {module: problem for module, problem in found.items() if problem} == {}
     assert list(tmp_path.iterdir()) == []
 
 
-def environment() -> dict[str, str]:
-    import os
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_what_a_light_module_may_not_do_is_seen(tmp_path):
+    sources = {
+        "heavy": "import pandas",
+        "asks": "import socket; socket.socket()",
+        "makes": "import os; os.mkdir('folder')",
+        "wrong": "import nosuch",
+        "dies": "import os; os.abort()",
+        "fine": "import numpy",
+    }
+    for name, source in sources.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    found = problems_of_imports(list(sources), tmp_path)
+    assert re.match(r"loads \['pandas'", found["heavy"])
+    assert found["asks"] == "SystemExit: socket.__new__ while importing"
+    assert found["makes"] == "SystemExit: os.mkdir while importing"
+    assert found["wrong"] == "ModuleNotFoundError: No module named 'nosuch'"
+    assert (found["dies"], found["fine"]) == ("ended with -6", "")
 
+
+def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
