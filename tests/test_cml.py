@@ -599,22 +599,34 @@ METRICS = {"n_skipped": 0, "listed": {"top1": {"k": 24, "n": 24}}}
 @pytest.mark.parametrize(
     ("metrics", "words"),
     [
-        (METRICS, None),
+        (METRICS, ""),
         ({**METRICS, "n_skipped": 2}, "2 of 24 clips could not be read"),
         ({**METRICS, "listed": {"top1": {"k": 3, "n": 24}}}, "only 3 of 24"),
         ({**METRICS, "listed": {"top1": None}}, "no figures"),
         ({}, "no figures"),
+        (None, "no figures"),
     ],
 )
-def test_the_self_test_fails_where_something_is_wrong(project, platform, metrics, words):
+def test_the_self_test_sees_what_is_wrong_with_its_run(scripts, tmp_path, metrics, words):
+    import self_test
+
+    if metrics is not None:
+        (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    assert words in self_test.verdict(tmp_path)
+    assert bool(self_test.verdict(tmp_path)) == bool(words)
+
+
+@pytest.mark.parametrize(("skipped", "words"), [(0, "Self-test passed"), (2, "Self-test failed: 2 of 24 clips could")])
+def test_the_self_test_fails_where_something_is_wrong(project, platform, skipped, words):
+    metrics = json.dumps({**METRICS, "n_skipped": skipped})
     (project / "scripts" / "evaluate.py").write_text(
         "import pathlib\nfolder = pathlib.Path('results/self-test')\nassert not folder.exists()\n"
-        f"folder.mkdir(parents=True)\n(folder / 'metrics.json').write_text({json.dumps(metrics)!r})\n"
+        f"folder.mkdir(parents=True)\n(folder / 'metrics.json').write_text({metrics!r})\n"
     )
     (project / "results" / "self-test").mkdir(parents=True)  # an old run, which must not be taken for a new one
     done = run_script("self_test", project, **platform)
-    assert done.returncode == (1 if words else 0)
-    assert (words or "Self-test passed") in done.stdout
+    assert done.returncode == (1 if skipped else 0)
+    assert words in done.stdout
     assert "Traceback" not in done.stderr
 
 
