@@ -169,6 +169,26 @@ def test_idle_workers_may_be_killed(folder):
         assert statuses(reader, records(folder)) == ["ok"] * 6
 
 
+def test_a_worker_that_never_takes_its_video_costs_no_video(folder, monkeypatch):
+    """As one does that waits for a lock which a killed one took with it."""
+    renewed, renew = [], load._Lane.renew
+
+    def at_once_and_only_once(lane):
+        monkeypatch.undo()
+        renewed.append(lane.ticket)
+        renew(lane)
+
+    with ViewReader(folder, SPEC, num_workers=1) as reader:
+        assert statuses(reader, records(folder)[:2]) == ["ok"] * 2
+        (worker,) = workers()
+        worker.suspend()
+        monkeypatch.setattr(load._Lane, "renew", at_once_and_only_once)
+        monkeypatch.setattr(load, "LOST_S", -Limits().seconds)
+        assert statuses(reader, records(folder)[:2]) == ["ok"] * 2
+    assert renewed == [None]
+    assert not worker.is_running()
+
+
 def test_a_worker_that_hears_no_signal_is_killed(folder, tmp_path):
     (tmp_path / "deaf.mp4").write_text("text")
     pairs = [*records(tmp_path), (1, VideoRecord("good", str(folder / "0.mp4")))]

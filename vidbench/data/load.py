@@ -445,6 +445,7 @@ class _Lane:
     def __init__(self, limits: Limits):
         self.limits, self.since, self.false_starts = limits, 0.0, 0
         self.ticket: _Ticket | None = None
+        self.future: Future | None = None
         self.pool = self._new_pool()
 
     def _new_pool(self) -> ProcessPool:
@@ -518,7 +519,7 @@ class _Crew(threading.Thread):
 
     def _start(self, lane: _Lane, ticket: _Ticket) -> None:
         try:
-            future = lane.start(ticket)
+            future = lane.future = lane.start(ticket)
         except Exception as problem:  # no process can be started, or our own mistake: the caller has to know
             lane.ticket = None
             self.idle.append(lane)
@@ -527,7 +528,7 @@ class _Crew(threading.Thread):
         future.add_done_callback(lambda done: self.inbox.put(lambda: self._take(lane, ticket, done)))
 
     def _take(self, lane: _Lane, ticket: _Ticket, future: Future) -> None:
-        if lane.ticket is not ticket:
+        if lane.future is not future or lane.ticket is not ticket:
             return
         lane.ticket = None
         self.idle.append(lane)
@@ -559,13 +560,21 @@ class _Crew(threading.Thread):
             self.slots.give_back(ticket.slot)
 
     def _look_after_lanes(self) -> None:
-        """Give up workers that neither answer nor can be killed by their pool."""
+        """Give up workers that neither answer nor can be killed by their pool.
+
+        A worker that is killed while it takes a video leaves the pool's lock behind, and the one that follows it waits
+        for ever: the video has no part in that and gets one more try.
+        """
         for lane in self.lanes:
             if (ticket := lane.ticket) and lane.is_lost:
                 lane.ticket = None
                 lane.renew()
                 self.idle.append(lane)
-                self._finish(ticket, _late(self.limits))
+                ticket.deaths += 1
+                if ticket.deaths < 2 and not ticket.abandoned:
+                    self.waiting.appendleft(ticket)
+                else:
+                    self._finish(ticket, _late(self.limits))
 
     def _stop(self) -> None:
         self.stopped = True
