@@ -190,14 +190,22 @@ def test_two_at_once_make_one_environment(project):
     assert sum("GB to download" in output for output in outputs) == 1
 
 
-def test_a_running_command_keeps_its_environment(ready):
-    (ready.folder / "scripts" / "evaluate.py").write_text("import time; print('up', flush=True); time.sleep(4)\n")
+def test_a_running_command_keeps_its_environment(ready, tmp_path):
+    until_told = "import pathlib, time\nprint('up', flush=True)\n"
+    until_told += f"while not pathlib.Path({str(tmp_path / 'told')!r}).exists():\n    time.sleep(0.02)\n"
+    (ready.folder / "scripts" / "evaluate.py").write_text(until_told)
     running = ready.start("evaluate")
     assert running.stdout.readline() == "up\n"
     ready.require("stub==2.0")
-    done = ready.bootstrap("install")
-    assert running.poll() == 0  # the install waited for it
-    assert "waiting" in done.stdout
+    install = ready.start("install")
+    while "waiting" not in (line := install.stdout.readline()):
+        assert line, "it did not wait"
+    assert running.poll() is None
+    assert ready.installed() == "1.0"
+    (tmp_path / "told").touch()
+    output, _ = install.communicate(timeout=300)
+    assert install.returncode == 0, output
+    assert running.wait(timeout=60) == 0
     assert ready.installed() == "2.0"
     running.communicate()
 
