@@ -260,13 +260,17 @@ def without_addresses(text: str) -> str:
 
 def run(notebook, folder: Path, env: dict[str, str] | None = None, **options):
     """Execute every cell in a fresh kernel that starts in ``folder``; a cell that fails raises."""
+    return client(notebook, folder, **options).execute(**({"env": env} if env else {}))
+
+
+def client(notebook, folder: Path, **options):
+    """What executes a notebook in a kernel that starts in ``folder``."""
     from nbclient import NotebookClient
 
-    client = NotebookClient(
+    return NotebookClient(
         notebook, resources={"metadata": {"path": str(folder)}}, timeout=CELL_SECONDS, kernel_name="python3",
         store_widget_state=False, record_timing=False, **options,
     )  # fmt: skip
-    return client.execute(**({"env": env} if env else {}))
 
 
 def write(notebook, pair: Pair) -> None:

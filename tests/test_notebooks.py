@@ -120,20 +120,68 @@ def measurements(notebook) -> list[dict]:
     return [json.loads(text.strip().splitlines()[-1]) for text in printed if '"rss"' in text]
 
 
+class Kernel:
+    """One kernel for all that is asked of a chapter: starting one, with its imports, takes longer than most cells."""
+
+    def __init__(self, pair, folder: Path):
+        self.pair, self.folder = pair, read_only_copy(pair, folder / "course")
+        self.client, self.environment = tool.client(new_notebook(), self.folder), kernel_environment(folder)
+
+    def run(self, notebook) -> None:
+        """Every cell, in the kernel as it is; a cell that fails raises."""
+        self.client.nb = notebook
+        self.client.execute(env=self.environment, cleanup_kc=False)
+
+    def run_without_names(self, notebook) -> None:
+        """Every cell, after all names of earlier cells were taken away; imported modules stay loaded."""
+        self.run(new_notebook(cells=[new_code_cell("%reset_selective -f .")]))
+        self.run(notebook)
+
+
+@pytest.fixture(scope="module")
+def kernel(request, tmp_path_factory):
+    """The kernel of the chapter that is the parameter; the tests of a chapter run one after the other."""
+    made = Kernel(request.param, tmp_path_factory.mktemp("kernel"))
+    with made.client.setup_kernel(env=made.environment):
+        yield made
+
+
+def of_chapters(*numbers: str):
+    pairs = [pair for pair in CHAPTERS if not numbers or pair.name[:2] in numbers]
+    return pytest.mark.parametrize("kernel", pairs, indirect=True, ids=lambda pair: pair.name)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("pair", CHAPTERS, ids=lambda pair: pair.name)
-def test_a_chapter_runs_twice_offline_in_a_read_only_folder_and_does_not_grow(pair, tmp_path):
-    notebook = tool.read_text(pair)
+@of_chapters()
+def test_a_chapter_runs_twice_offline_in_a_read_only_folder_and_does_not_grow(kernel):
+    notebook = tool.read_text(kernel.pair)
     once = [cell for cell in notebook.cells if cell.cell_type == "code"] + [new_code_cell(MEASURE)]
     notebook.cells = [nbformat.from_dict(cell) for cell in (*once, *once)]
-    folder = read_only_copy(pair, tmp_path / "course")
-    tool.run(notebook, folder, env=kernel_environment(tmp_path))
+    kernel.run(notebook)
     assert errors_of(notebook) == []
     first, second = measurements(notebook)
     assert second["rss"] - first["rss"] < GROWTH
     assert first["seconds"] < CPU_SECONDS
-    assert [path.name for path in folder.iterdir()] == [pair.ipynb.name], "it left something beside the notebook"
+    left = [path.name for path in kernel.folder.iterdir()]
+    assert left == [kernel.pair.ipynb.name], "it left something beside the notebook"
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+@of_chapters("01", "02", "03", "09")
+def test_a_chapter_runs_on_real_data_by_changing_its_one_cell(kernel, shared_dir):
+    notebook = with_settings(kernel.pair, "ucf101", str(shared_dir / "data" / "ucf101"))
+    kernel.run_without_names(notebook)
+    assert errors_of(notebook) == []
+
+
+@pytest.mark.slow
+@of_chapters()
+def test_a_dataset_that_was_not_fetched_is_one_sentence_in_its_cell(kernel, tmp_path):
+    notebook = with_settings(kernel.pair, "ucf101", str(tmp_path / "nowhere"))
+    sentence = the_sentence(notebook, kernel.run_without_names)
+    assert re.search(r"UCF101 is not here: there is no folder .*nowhere\. Set DATA_DIR", sentence)
 
 
 @pytest.mark.slow
@@ -141,17 +189,6 @@ def test_a_chapter_runs_twice_offline_in_a_read_only_folder_and_does_not_grow(pa
 @pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair.is_solutions], ids=lambda pair: pair.name)
 def test_solutions_run_offline(pair, tmp_path):
     notebook = tool.read_text(pair)
-    tool.run(notebook, read_only_copy(pair, tmp_path / "course"), env=kernel_environment(tmp_path))
-    assert errors_of(notebook) == []
-
-
-@pytest.mark.shared
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "pair", [pair for pair in CHAPTERS if pair.name[:2] in ("01", "02", "03", "09")], ids=lambda pair: pair.name
-)
-def test_a_chapter_runs_on_real_data_by_changing_its_one_cell(pair, tmp_path, shared_dir):
-    notebook = with_settings(pair, "ucf101", str(shared_dir / "data" / "ucf101"))
     tool.run(notebook, read_only_copy(pair, tmp_path / "course"), env=kernel_environment(tmp_path))
     assert errors_of(notebook) == []
 
@@ -210,10 +247,10 @@ def with_settings(pair, dataset: str, data_dir: str | None):
     return notebook
 
 
-def the_sentence(notebook, tmp_path) -> str:
-    """What the only failing cell shows; the cells before it ran."""
+def the_sentence(notebook, run) -> str:
+    """What the only failing cell shows where ``run`` runs the notebook; the cells before it ran."""
     with pytest.raises(CellExecutionError):
-        tool.run(notebook, tmp_path, env=kernel_environment(tmp_path))
+        run(notebook)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     (error,) = [output for output in outputs if output.output_type == "error"]
     assert len(error.traceback) == 1
@@ -221,18 +258,12 @@ def the_sentence(notebook, tmp_path) -> str:
     return error.traceback[0]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("pair", CHAPTERS, ids=lambda pair: pair.name)
-def test_a_dataset_that_was_not_fetched_is_one_sentence_in_its_cell(pair, tmp_path):
-    sentence = the_sentence(with_settings(pair, "ucf101", str(tmp_path / "nowhere")), tmp_path)
-    assert re.search(r"UCF101 is not here: there is no folder .*nowhere\. Set DATA_DIR", sentence)
-
-
 def test_a_clip_that_cannot_be_decoded_is_one_sentence_in_its_cell(tmp_path):
     (tmp_path / "data" / "Yodel").mkdir(parents=True)
     (tmp_path / "data" / "Yodel" / "page.mp4").write_text("<html>not found</html>")
     notebook = with_settings(tool.Pair("01_video_is_data"), "folder", str(tmp_path / "data"))
-    assert re.search(r"Yodel/page\.mp4: not_media: ", the_sentence(notebook, tmp_path))
+    sentence = the_sentence(notebook, lambda it: tool.run(it, tmp_path, env=kernel_environment(tmp_path)))
+    assert re.search(r"Yodel/page\.mp4: not_media: ", sentence)
 
 
 # ---------------------------------------------------------------- the install cell
