@@ -161,9 +161,9 @@ def small(path: Path) -> np.ndarray:
 # ---------------------------------------------------------------- the table
 
 
-def answers(recipe: Recipe, side: str, seed: int, out: Path) -> tuple[np.ndarray, list[str]]:
+def answers(recipe: Recipe, side: str, seed: int, data: Path, out: Path) -> tuple[np.ndarray, list[str]]:
     """Which test clips a finished run has right, and their sources."""
-    records = index.load_records("csv", ROOT, "test", annotations=list_of(out, side, seed))
+    records = index.load_records("csv", data / "ucf101", "test", annotations=list_of(out, side, seed))
     rows = read_rows(out / f"{name_of(recipe.config, side, seed)}-test" / "rows.jsonl", records)[0]
     return np.array([is_correct(row, 1) for row in rows]), [row.group for row in rows]
 
@@ -193,7 +193,7 @@ def table(data: Path, out: Path, seeds: range) -> list[str]:
             side: [seed for seed in seeds if (out / f"{name_of(recipe.config, side, seed)}.json").is_file()]
             for side in SIDES
         }
-        found = {side: [answers(recipe, side, seed, out) for seed in done[side]] for side in SIDES}
+        found = {side: [answers(recipe, side, seed, data, out) for seed in done[side]] for side in SIDES}
         kept = [read_json(out / f"{name_of(recipe.config, 'official', seed)}.json") for seed in done["official"]]
         took = [facts["cpu_s"] / 60 for facts in kept if facts.get("cpu_s")]
         lines.append(row(recipe.says, found, took))
