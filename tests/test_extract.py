@@ -14,9 +14,10 @@ import pytest
 from conftest import ROOT, read_barcode
 from filelock import FileLock
 
-from vidbench.arguments import EXTRACT, ExtractConfig, TrainConfig
+from vidbench.arguments import EXTRACT, ConvertConfig, ExtractConfig, TrainConfig
 from vidbench.data.decode import read_clip
-from vidbench.data.extract import extract, folders_of
+from vidbench.data.exports import convert
+from vidbench.data.extract import extract, folders_of, listed
 from vidbench.data.index import load_records
 from vidbench.data.load import read_views
 from vidbench.data.pictures import frame_rate
@@ -119,6 +120,46 @@ def test_again_changes_nothing_and_does_what_is_left_or_has_changed(videos, make
     assert [read_barcode(frame) for frame in clip.frames] == uniform(50, 16)[0].tolist()
 
 
+def test_all_are_the_videos_of_every_split_that_is_there(tmp_path, caplog):
+    """As the folders or the list name them; where they name none, the written list names none either."""
+
+    def found(**words) -> list[tuple[str, str]]:
+        given = config(root, tmp_path / "out", split="all", **words).checked()
+        seen = [(record.split, record.path) for record in listed(given)]
+        convert(ConvertConfig(to="csv", out=str(tmp_path / "c" / "list.csv"), split="all", data_dir=str(root), **words))
+        rows = (line.split(",") for line in (tmp_path / "c" / "list.csv").read_text().splitlines()[1:])
+        assert [(split, path) for path, _, split, _ in rows] == seen
+        (tmp_path / "c" / "labels.txt").unlink()
+        return seen
+
+    root = tmp_path / "list"
+    root.mkdir()
+    rows = ["a.mp4,Run,training", "b.mp4,Jump,val", "c.mp4,Run,extra"]
+    (root / "annotations.csv").write_text("\n".join(["path,label,split", *rows]) + "\n")
+    assert found(dataset="csv") == [("train", "a.mp4"), ("val", "b.mp4"), ("extra", "c.mp4")]
+    (root / "list.txt").write_text("a.mp4 Run\nb.mp4 Jump\n")
+    assert found(dataset="csv", annotations=str(root / "list.txt")) == [("", "a.mp4"), ("", "b.mp4")]
+    for number, (split, label) in enumerate((("val", "Run"), ("train", "Run"), ("train", "Jump"))):
+        place = tmp_path / "parts" / split / label / f"{number}.mp4"
+        place.parent.mkdir(parents=True)
+        place.write_bytes(b"x")
+    (tmp_path / "parts" / "test" / "Run").mkdir(parents=True)
+    root = tmp_path / "parts"
+    assert found(dataset="folder") == [
+        ("train", "train/Jump/2.mp4"),
+        ("train", "train/Run/1.mp4"),
+        ("val", "val/Run/0.mp4"),
+    ]
+    assert "folder test is left out: No video is listed in split 'test'" in caplog.text
+    root = tmp_path / "parts" / "train"
+    assert found(dataset="folder") == [("", "Jump/2.mp4"), ("", "Run/1.mp4")]
+    caplog.clear()
+    assert {record.split for record in listed(ExtractConfig(dataset="vidmini", out=str(tmp_path / "o")).checked())} == {
+        "test"
+    }
+    assert "vidmini train is left out: No train list" in caplog.text
+
+
 def test_what_cannot_be_read_is_named_and_counted_and_the_rest_is_there(videos, tmp_path):
     root, said = copy_of(videos, tmp_path), []
     (root / "Jump" / "train_0.mp4").write_bytes(b"")
@@ -150,6 +191,8 @@ def test_folders_that_hold_something_else_are_refused_and_stay_as_they_are(video
     for out in (videos, videos.parent):
         with pytest.raises(ConfigError, match="--out holds the videos"):
             extract(config(videos, out))
+    with pytest.raises(ConfigError, match=r"--out lies in the folder of classes .* name a folder outside"):
+        extract(config(videos, videos / "frames", dataset="folder"))
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="file is there"):
         extract(config(videos, tmp_path / "file"))

@@ -92,6 +92,12 @@ class ExtractConfig(Listed):
         out, videos = os.path.realpath(filled.out), os.path.realpath(filled.data_dir)
         if out == videos or videos.startswith(out + os.sep):
             raise OptionError("out", f"holds the videos ({quoted(filled.out, 120)}); name a folder for pictures alone")
+        if filled.dataset == "folder" and out.startswith(os.path.join(videos, "")):
+            raise OptionError(
+                "out",
+                f"lies in the folder of classes ({quoted(filled.out, 120)}), where the pictures would be taken for a "
+                "class or for videos; name a folder outside of it",
+            )
         return filled
 
 

@@ -17,7 +17,7 @@ from vidbench.data import order
 from vidbench.data.catalog import find_dataset
 from vidbench.data.decode import Limits
 from vidbench.data.findings import NUM_CODES, Finding, check_videos, picture_hash
-from vidbench.data.index import dataset_labels, draw_subset, filter_classes, load_records
+from vidbench.data.index import dataset_labels, draw_subset, filter_classes, load_all_splits, load_records
 from vidbench.data.leaks import (
     MOST_DIFFERENT,
     Leak,
@@ -40,8 +40,8 @@ from vidbench.data.ledger import (
     state_of,
     write_ledger,
 )
-from vidbench.records import PREDICTED, AnnotationError, ConfigError, RunError, VideoRecord
-from vidbench.utils import printable, sha256_of_json
+from vidbench.records import PREDICTED, ConfigError, RunError, VideoRecord
+from vidbench.utils import printable
 
 __all__ = [
     "MOST_DIFFERENT",
@@ -183,23 +183,15 @@ def _check_leaks(config, folder: Path, progress) -> Outcome:
 
 def _splits(config, name: str, root: str, wanted: Sequence[str] | None, *, main: bool = True):
     """``(split, records)`` for each split asked for; of ``all``, those whose lists are there, and each list once."""
-    card = find_dataset(name)
-    every = tuple(wanted or ()) == ("all",)
-    seen: dict[str, str] = {}
-    for split in (card.splits or ("train", "val", "test")) if every else wanted or (card.default_split,):
-        try:
-            annotations = config.annotations if main else None
-            records = load_records(name, root, split, config.fold if main else 1, annotations=annotations)
-        except AnnotationError as problem:
-            if not every:
-                raise
-            log.warning("%s %s is left out: %s", name, split, problem)
-            continue
-        same = seen.setdefault(sha256_of_json([(r.video_id, r.path) for r in records]), split)
-        if same == split:
-            yield split, _chosen(config, records, dataset_labels(name, root, config.annotations if main else None))
-    if not seen:
-        raise AnnotationError(f"No list of {card.title} is below {printable(root, 160)}.")
+    card, annotations = find_dataset(name), config.annotations if main else None
+    fold = config.fold if main else 1
+    if tuple(wanted or ()) == ("all",):
+        found = load_all_splits(name, root, fold, annotations=annotations)
+    else:
+        splits = wanted or (card.default_split,)
+        found = {split: load_records(name, root, split, fold, annotations=annotations) for split in splits}
+    for split, records in found.items():
+        yield split or card.default_split, _chosen(config, records, dataset_labels(name, root, annotations))
 
 
 def _chosen(config, records: list[VideoRecord], labels: Sequence[str]) -> list[VideoRecord]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidbench.data.catalog import find_dataset, quoted, read_labels
-from vidbench.data.index import dataset_labels, load_records
+from vidbench.data.index import dataset_labels, load_splits
 from vidbench.data.layouts import IDENTIFIER
 from vidbench.data.lists import clean_path
 from vidbench.data.pictures import read_series
@@ -376,11 +376,8 @@ def convert(config) -> Written:
         VidbenchError: a list that cannot be read, or not be written so.
     """
     card = find_dataset(config.dataset)
-    splits = card.splits if config.split == "all" and card.splits else (config.split,)
     options = {"classes": config.classes, "annotations": config.annotations}
-    records = [
-        record for split in splits for record in load_records(card.name, config.data_dir, split, config.fold, **options)
-    ]
+    records = load_splits(card.name, config.data_dir, config.split, config.fold, **options)
     labels = dataset_labels(card.name, config.data_dir, config.annotations)
     count = {"datalist": _counts, "frames": _picture_counts}.get(config.to)
     num_frames = count(records, config.data_dir) if count else None

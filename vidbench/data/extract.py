@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import json
 import os
+import shlex
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +21,9 @@ from pathlib import Path, PurePosixPath
 import filelock
 import numpy as np
 
-from vidbench.data.catalog import find_dataset
 from vidbench.data.decode import Limits, Video, open_video
 from vidbench.data.exports import export
-from vidbench.data.index import dataset_labels, load_records
+from vidbench.data.index import dataset_labels, load_splits
 from vidbench.data.load import ViewReader
 from vidbench.data.pictures import read_series, video_stamp
 from vidbench.data.process import resize, spread_indices, store_frames, target_size
@@ -110,11 +110,9 @@ def _extract(config, recipe: Recipe, records, labels, places: dict[str, str], pr
 
 
 def listed(config) -> list[VideoRecord]:
-    """The records of one split, or of all that the dataset has; each path once."""
-    card = find_dataset(config.dataset)
-    splits = (card.splits or (card.default_split,)) if config.split == "all" else (config.split,)
-    more = {"classes": config.classes, "annotations": config.annotations, "present_only": config.present_only}
-    records = [r for split in splits for r in load_records(card.name, config.data_dir, split, config.fold, **more)]
+    """The records of one split, or of all whose lists are there; each path once."""
+    where = {"classes": config.classes, "annotations": config.annotations, "present_only": config.present_only}
+    records = load_splits(config.dataset, config.data_dir, config.split, config.fold, **where)
     if not records:
         raise ConfigError(f"No listed video is below {printable(config.data_dir, 160)}; check --data-dir.")
     return list({record.path: record for record in reversed(records)}.values())[::-1]
@@ -279,4 +277,5 @@ def summary_of(num_listed: int, found: dict[str, int], skipped: Sequence, out: P
     said = f"{sum(found.values())} pictures of {len(found)} of {num_listed} videos in {printable(out, 160)}"
     kinds = Counter(why.partition(":")[0] for _, why in skipped)
     lost = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    return said + (f"; left out: {lost}" if lost else "; --dataset csv --data-dir reads them")
+    reads = f"; --dataset csv --data-dir {shlex.quote(printable(out, 4096))} reads them"
+    return said + (f"; left out: {lost}" if lost else reads)

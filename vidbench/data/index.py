@@ -6,6 +6,7 @@ How each dataset's lists are read is in ``vidbench.data.layouts``, and the rules
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -14,13 +15,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from vidbench.data.catalog import find_dataset, quoted, read_labels
+from vidbench.data.catalog import DatasetCard, find_dataset, quoted, read_labels
 from vidbench.data.layouts import (
     LAYOUTS,
     folder_labels,
     kinetics_records,
     list_file,
     list_labels,
+    named_splits,
     read_class_index,
     read_hmdb_split,
     read_ssv2_labels,
@@ -40,7 +42,10 @@ __all__ = [
     "filter_classes",
     "keep_present",
     "kinetics_records",
+    "load_all_splits",
     "load_records",
+    "load_splits",
+    "own_splits",
     "read_class_index",
     "read_hmdb_split",
     "read_json",
@@ -79,12 +84,7 @@ def load_records(
         ConfigError: an unknown dataset.
     """
     card, root = find_dataset(name), Path(root)
-    if not root.is_dir():
-        way = f", or fetch it: python scripts/fetch.py {card.name} --help" if card.bases else ""
-        raise AnnotationError(
-            f"{printable(root, 160)} is not a folder; expected the data of {card.title} in it. "
-            f"Pass its place as --data-dir{way}."
-        )
+    _check_root(card, root)
     labels = dataset_labels(name, root, annotations)
     records = LAYOUTS[card.layout](root, split, fold, labels, Path(annotations) if annotations else None)
     if not records:
@@ -98,6 +98,74 @@ def load_records(
     if counts["ok"] != len(records):
         log.warning("%s: %s", name, ", ".join(f"{count} {status}" for status, count in counts.most_common()))
     return records
+
+
+def load_all_splits(name: str, root: str | os.PathLike, fold: int = 1, **options) -> dict[str, list[VideoRecord]]:
+    """The videos of every split whose list is there, by its name; the others are left out with a warning.
+
+    Of own videos those splits that their folders or their list name. Where none is named all videos are one part,
+    called ``""``, as the ``split`` of its records then is. A list that stands for several splits is read once.
+
+    Args:
+        name, root, fold: as for ``load_records``.
+        options: its others.
+
+    Raises:
+        AnnotationError: none can be used; says why the first one cannot.
+        ConfigError: an unknown dataset.
+    """
+    card, found = find_dataset(name), {}
+    splits = card.splits or own_splits(name, root, options.get("annotations"))
+    if not splits:
+        records = load_records(name, root, card.default_split, fold, **options)
+        return {"": [dataclasses.replace(record, split="") for record in records]}
+    seen: set[tuple] = set()
+    lost: dict[str, AnnotationError] = {}
+    for split in splits:
+        try:
+            records = load_records(name, root, split, fold, **options)
+        except AnnotationError as problem:
+            lost[split] = problem
+            continue
+        same = tuple((record.video_id, record.path) for record in records)
+        if same not in seen:
+            seen.add(same)
+            found[split] = records
+    if not found:
+        raise lost[splits[0]]
+    for split, problem in lost.items():
+        log.warning("%s %s is left out: %s", name, split, problem)
+    return found
+
+
+def load_splits(name: str, root: str | os.PathLike, split: str, fold: int = 1, **options) -> list[VideoRecord]:
+    """The videos of one split, or for the word ``all`` those of ``load_all_splits``, one after the other."""
+    if split != "all":
+        return load_records(name, root, split, fold, **options)
+    return [record for part in load_all_splits(name, root, fold, **options).values() for record in part]
+
+
+def own_splits(name: str, root: str | os.PathLike, annotations: str | os.PathLike | None = None) -> list[str]:
+    """The splits of own videos that their folders or their list name, ``train``, ``val`` and ``test`` first.
+
+    Args:
+        name, root, annotations: as for ``load_records``; a dataset of one's own, ``folder`` or ``csv``.
+
+    Raises:
+        AnnotationError: the folder or the list is not there, or cannot be read.
+    """
+    card = find_dataset(name)
+    _check_root(card, Path(root))
+    return named_splits(card.layout, Path(root), Path(annotations) if annotations else None)
+
+
+def _check_root(card: DatasetCard, root: Path) -> None:
+    if not root.is_dir():
+        way = f", or fetch it: python scripts/fetch.py {card.name} --help" if card.bases else ""
+        raise AnnotationError(
+            f"{printable(root, 160)} is not a folder; expected the data of {card.title} in it. "
+            f"Pass its place as --data-dir{way}."
+        )
 
 
 def dataset_labels(name: str, root: str | os.PathLike, annotations: str | os.PathLike | None = None) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ SPLITS = {
     **dict.fromkeys(("val", "validate", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+_USUAL = ("train", "val", "test")
 UCF_PICTURES = "jpegs_256"  # the folder of UCF101's videos as pictures, as its zip has it
 IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PICTURE_LINES = (  # of a list of folders: PATH FIRST LAST LABEL, or PATH NUMBER LABEL
@@ -376,6 +377,21 @@ def _split_folder(root: Path, split: str) -> str:
             f"pass --split {min(present)}."
         )
     return ""
+
+
+def named_splits(layout: str, root: Path, annotations: Path | None) -> list[str]:
+    """The splits that a folder of classes, or a list of paths, names itself; empty where it knows none.
+
+    Raises:
+        AnnotationError: a folder or list that cannot be read.
+    """
+    if layout == "folder":
+        found = {SPLITS[name] for name in _class_folders(root) if name in SPLITS}
+    else:
+        path = list_file(root, annotations)
+        rows = () if path.suffix.lower() == ".json" else _list_rows(path)
+        found = {SPLITS.get(row[2].lower(), row[2]) for _, row in rows if not isinstance(row, str) and row[2]}
+    return sorted(found, key=lambda name: (_USUAL.index(name) if name in _USUAL else len(_USUAL), name))
 
 
 def _class_folders(root: Path) -> list[str]:
