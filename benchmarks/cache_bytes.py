@@ -19,6 +19,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+from page import put  # noqa: E402
+
 from vidbench.data.cache import ClipCache, predict_bytes  # noqa: E402
 from vidbench.data.catalog import find_dataset  # noqa: E402
 from vidbench.data.decode import probe, read_clip  # noqa: E402
@@ -26,7 +28,6 @@ from vidbench.data.load import read_views  # noqa: E402
 from vidbench.data.process import center_crop, resize, target_size  # noqa: E402
 from vidbench.records import InputSpec  # noqa: E402
 
-START, END = "<!-- cache_bytes: begin -->", "<!-- cache_bytes: end -->"
 HALF = (0.5, 0.5, 0.5)
 MEAN_FRAMES = 263  # of a clip of Kinetics-400 val, by a published list of frame counts of 18,512 of them
 CROPPED, WHOLE, BEFORE = "64 frames, 224x224, uint8", "64 frames, short side 256, uint8", "all frames, 224x224, float32"
@@ -106,10 +107,7 @@ def main() -> int:
     lines = lines_of(paths, f"python benchmarks/cache_bytes.py{' VIDEO ...' if options.videos else ''}")
     print("\n".join(lines))
     if options.write:
-        import read_clips
-
-        read_clips.START, read_clips.END = START, END
-        read_clips.write(lines, ROOT / "benchmarks" / "README.md")
+        put("cache_bytes", lines)
     return 0
 
 

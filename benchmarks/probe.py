@@ -21,11 +21,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+from page import put  # noqa: E402
+
 from vidbench.data.survey import probe_all  # noqa: E402
 from vidbench.records import VideoRecord  # noqa: E402
 from vidbench.utils import machine_facts, package_versions, usable_cores  # noqa: E402
-
-START, END = "<!-- probe: begin -->", "<!-- probe: end -->"
 
 
 def count_frames(path: str) -> int:
@@ -124,10 +124,7 @@ def main() -> None:
             lines.append(f"| {name} | {number} | {way} | {seconds:.2f} | {slow / seconds:.1f} x | {alike} |")
     print("\n".join(lines))
     if options.write:
-        import read_clips
-
-        read_clips.START, read_clips.END = START, END
-        read_clips.write(lines, ROOT / "benchmarks" / "README.md")
+        put("probe", lines)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import re
 import statistics
 import sys
 import time
@@ -23,13 +22,13 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from page import put  # noqa: E402
 
 from vidbench.data.decode import read_clip  # noqa: E402
 from vidbench.data.sample import middle_indices  # noqa: E402
 from vidbench.utils import machine_facts  # noqa: E402
-
-START, END = "<!-- read_clips: begin -->", "<!-- read_clips: end -->"
 
 
 def by_read_clip(path: str, wanted: np.ndarray) -> np.ndarray:
@@ -181,17 +180,6 @@ def headline(clips: dict, readers: dict, times: dict) -> list[str]:
     return lines
 
 
-def write(lines: list[str], path: Path) -> None:
-    """Put the table into its place in a page, or at the end of it."""
-    block = "\n".join([START, *lines, END])
-    page = path.read_text() if path.exists() else "# Benchmarks\n"
-    if START in page:
-        page = re.sub(re.escape(START) + ".*?" + re.escape(END), lambda _: block, page, flags=re.DOTALL)
-    else:
-        page = page.rstrip() + "\n\n" + block + "\n"
-    path.write_text(page)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9, help="rounds after the first, at least 7 (default: 9)")
@@ -225,7 +213,7 @@ def main() -> None:
     ]
     print("\n".join(lines))
     if options.write:
-        write(lines, ROOT / "benchmarks" / "README.md")
+        put("read_clips", lines)
 
 
 if __name__ == "__main__":

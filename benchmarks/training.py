@@ -29,6 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import psutil  # noqa: E402
 import torch  # noqa: E402
+from page import put  # noqa: E402
 
 from vidbench import optimise  # noqa: E402
 from vidbench.arguments import TrainConfig  # noqa: E402
@@ -37,7 +38,6 @@ from vidbench.learner import TrainedNetwork  # noqa: E402
 from vidbench.train import train  # noqa: E402
 from vidbench.utils import machine_facts, package_versions  # noqa: E402
 
-START, END = "<!-- training: begin -->", "<!-- training: end -->"
 SKIPPED = 3  # first steps, which fetch memory
 FOUR = ("HoldBalloon", "RideBicycle", "SitDown", "StandUp")
 CASES: dict[str, dict] = {
@@ -187,10 +187,7 @@ def main() -> None:
     ]
     print("\n".join(lines))
     if options.write:
-        import read_clips
-
-        read_clips.START, read_clips.END = START, END
-        read_clips.write(lines, ROOT / "benchmarks" / "README.md")
+        put("training", lines)
 
 
 if __name__ == "__main__":
