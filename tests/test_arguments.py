@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from vidbench.arguments import EVALUATE, OLD_FLAGS, TRAIN, EvaluateConfig, TrainConfig
-from vidbench.flags import expand, flag_of, make_parser, parse, switch
+from vidbench.flags import flag_of, make_parser, parse
+from vidbench.kinds import switch
 from vidbench.records import DECODER_MODULES, ConfigError
+from vidbench.words import expand
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted([ROOT / "scripts/config.txt", *(ROOT / "scripts/configs").glob("*.txt")])

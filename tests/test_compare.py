@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from vidbench import compare, intervals, views
+from vidbench.endings import INTERRUPTED
 from vidbench.ensemble import fit_weights
-from vidbench.flags import INTERRUPTED
 from vidbench.predict import rank_of, top
 from vidbench.records import ConfigError, Row, RunError, VideoRecord
 from vidbench.report import write_report

@@ -11,19 +11,21 @@ from dataclasses import dataclass
 
 import pytest
 
-from vidbench import flags
-from vidbench.flags import Given, Options, Place, Program, collect, expand, option, parse, run_program, split_line
+from vidbench import flags, kinds
+from vidbench.endings import run_program
+from vidbench.flags import Options, Program, option, parse
 from vidbench.records import AnnotationError, ConfigError, RunError, WeightsError
+from vidbench.words import Given, Place, collect, expand, split_line
 
 
 @dataclass(frozen=True, kw_only=True)
 class Small(Options):
-    size: int = option(flags.whole(1, 9), "how big. Bigger is slower", group="all", default=3)
-    short_side: float = option(flags.number(0, 500, "pixels"), "pixels. Fewer is faster", group="all", default=64.0)
-    names: tuple[str, ...] | None = option(flags.texts, "who. All by default", group="all", default=None)
-    folder: str = option(flags.path, "where to. Made when missing", group="all", default="out")
-    share: float = option(flags.fraction, "how much. The rest is left", group="all", default=0.5)
-    quick: bool = option(flags.switch, "less exact", group="all", default=False)
+    size: int = option(kinds.whole(1, 9), "how big. Bigger is slower", group="all", default=3)
+    short_side: float = option(kinds.number(0, 500, "pixels"), "pixels. Fewer is faster", group="all", default=64.0)
+    names: tuple[str, ...] | None = option(kinds.texts, "who. All by default", group="all", default=None)
+    folder: str = option(kinds.path, "where to. Made when missing", group="all", default="out")
+    share: float = option(kinds.fraction, "how much. The rest is left", group="all", default=0.5)
+    quick: bool = option(kinds.switch, "less exact", group="all", default=False)
 
 
 PROGRAM = Program(Small, "small.py", "Does little.", "small.py [options]")

@@ -18,7 +18,8 @@ PACKAGE = ROOT / "vidbench"
 
 LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records intervals",
-    "published studies",
+    "published studies kinds endings",
+    "words",
     "metrics flags plots.figure plots.words data.members data.parts",
     "data.catalog data.sample data.web data.disk data.near data.ledger data.video data.ends",
     "calibration views power diagrams data.tars data.download data.pictures data.packets nets.padding plots",
@@ -50,7 +51,21 @@ LAYERS = [  # a module imports only from the lines above its own
     "__main__",
 ]
 # Said to be light: --help, decoding workers and a notebook's first cell import them.
-LIGHT = ["vidbench", "records", "utils", "flags", "metrics", "arguments", "models", "progress", "report", "data.*"]
+LIGHT = [
+    "vidbench",
+    "records",
+    "utils",
+    "flags",
+    "kinds",
+    "words",
+    "endings",
+    "metrics",
+    "arguments",
+    "models",
+    "progress",
+    "report",
+    "data.*",
+]
 LIGHT += ["option_kinds", "shared_options", "evaluate_arguments", "evaluate_checks", "old_flags", "train_arguments"]
 LIGHT += ["check_arguments", "fetch_arguments", "list_arguments", "doctor_arguments"]
 LIGHT += [

@@ -143,7 +143,7 @@ class Without(PathFinder):
     def find_spec(cls, name, path=None, target=None):
         return None if name.partition('.')[0] in {OPTIONAL!r} else PathFinder.find_spec(name, path, target)
 sys.meta_path[sys.meta_path.index(PathFinder)] = Without
-from vidbench.flags import run_program
+from vidbench.endings import run_program
 """
 EXTRA = re.compile(r"pip install 'vidbench\[(\w+)\]' brings it")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vidbench import cli
-from vidbench.flags import run_program
+from vidbench.endings import run_program
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ("rows.jsonl", "logits.npy", "predictions.csv", "metrics.json")

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from test_train import as_words
 
-from vidbench.flags import run_program
+from vidbench.endings import run_program
 from vidbench.train import alone, train
 from vidbench.trainer import WholeCheckpoints
 

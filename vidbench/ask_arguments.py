@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vidbench.evaluate_arguments import EvaluateConfig
-from vidbench.flags import Options, Program, like, number, one_of, path, paths, switch, text, under, whole
+from vidbench.flags import Options, Program, like, under
+from vidbench.kinds import number, one_of, path, paths, switch, text, whole
 from vidbench.records import DECODERS
 
 ASKED, HOW = "what is asked", "how"

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vidbench.flags import BAD_OPTIONS, Program, run_program
+from vidbench.endings import BAD_OPTIONS, run_program
+from vidbench.flags import Program
 
 if TYPE_CHECKING:  # each command imports what it needs
     from vidbench.arguments import (

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import shtab
 
 from vidbench.data.catalog import ALIASES, DATASETS
-from vidbench.flags import make_parser, path, paths
+from vidbench.flags import make_parser
+from vidbench.kinds import path, paths
 from vidbench.models import list_models
 
 

@@ -22,8 +22,8 @@ from vidbench.asked import FLAGS, asked_facts, asked_input, asked_words
 from vidbench.data import catalog, check, decode, flow, index, ledger, load
 from vidbench.data.parents import parents_facts
 from vidbench.data.pictures import video_stamp
-from vidbench.flags import shard_numbers
 from vidbench.gpu import is_cuda, pinned
+from vidbench.kinds import shard_numbers
 from vidbench.records import ConfigError, InputSpec, Row, RunError, UnreadableVideo, VideoRecord, Views
 from vidbench.remote import is_remote
 from vidbench.runs import SCHEMA, RunFolder, read_json, read_rows, refuse_differences

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from vidbench.data.corrupt import STRENGTHS
 from vidbench.evaluate_checks import check_engine, check_files, check_input, check_labels, with_checkpoint_defaults
-from vidbench.flags import Program, fraction, number, one_of, path, quoted, shard, switch, text, under, whole
+from vidbench.flags import Program, under
+from vidbench.kinds import fraction, number, one_of, path, quoted, shard, switch, text, whole
 from vidbench.old_flags import OLD_FLAGS, translate_old_flags
 from vidbench.option_kinds import (
     card_defaults,

@@ -13,7 +13,8 @@ import re
 from vidbench.asked import FLAGS, asked_input
 from vidbench.data.parents import SHIPPED, parents_facts
 from vidbench.data.process import can_hold
-from vidbench.flags import OptionError, quoted
+from vidbench.flags import OptionError
+from vidbench.kinds import quoted
 from vidbench.option_kinds import LABEL_MAPS, about, check_exists, check_weights
 from vidbench.published import find_result
 from vidbench.records import ConfigError

@@ -7,7 +7,8 @@ import os
 import re
 from dataclasses import dataclass
 
-from vidbench.flags import OptionError, Options, Program, check_folder, like, number, path, quoted, switch, under, whole
+from vidbench.flags import OptionError, Options, Program, check_folder, like, under
+from vidbench.kinds import number, path, quoted, switch, whole
 from vidbench.option_kinds import dataset_card
 from vidbench.shared_options import LISTED, Listed, Located, RunOptions, listed
 

@@ -6,7 +6,8 @@ import os
 import re
 from dataclasses import dataclass
 
-from vidbench.flags import OptionError, Program, like, one_of, path, quoted, switch, texts, under, whole
+from vidbench.flags import OptionError, Program, like, under
+from vidbench.kinds import one_of, path, quoted, switch, texts, whole
 from vidbench.option_kinds import check_split, dataset_card, num_frames
 from vidbench.shared_options import LISTED, MEMORY, TIMEOUT, Listed, RunOptions, listed, results
 

@@ -12,7 +12,8 @@ from vidbench.data.catalog import DatasetCard, find_dataset
 from vidbench.data.corrupt import parse_corrupt
 from vidbench.data.parents import SHIPPED
 from vidbench.data.retime import parse_temporal
-from vidbench.flags import OptionError, check_folder, path, quoted, several, whole
+from vidbench.flags import OptionError, check_folder
+from vidbench.kinds import path, quoted, several, whole
 from vidbench.records import DECODER_MODULES, ConfigError, VidbenchError
 from vidbench.remote import is_remote
 from vidbench.utils import printable

@@ -6,22 +6,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vidbench.flags import (
-    OptionError,
-    Options,
-    Program,
-    check_folder,
-    each,
-    fraction,
-    number,
-    path,
-    paths,
-    quoted,
-    switch,
-    texts,
-    under,
-    whole,
-)
+from vidbench.flags import OptionError, Options, Program, check_folder, under
+from vidbench.kinds import each, fraction, number, path, paths, quoted, switch, texts, whole
 from vidbench.shared_options import results
 
 read, compared = under("which runs"), under("what is compared")

@@ -10,7 +10,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Self
 
-from vidbench.flags import Options, like, number, path, switch, text, texts, under, whole
+from vidbench.flags import Options, like, under
+from vidbench.kinds import number, path, switch, text, texts, whole
 from vidbench.option_kinds import batch_size, check_fold, check_split, dataset_card, device, label_map, weights
 
 LISTED, WHAT = "which videos", "what is evaluated"

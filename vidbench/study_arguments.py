@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from vidbench.data.corrupt import STRENGTHS
 from vidbench.evaluate_arguments import TARGET, EvaluateConfig
-from vidbench.flags import Program, each, like, one_of, path, several, text, under, whole
+from vidbench.flags import Program, like, under
+from vidbench.kinds import each, one_of, path, several, text, whole
 from vidbench.option_kinds import temporal
 from vidbench.records import DECODERS
 from vidbench.shared_options import PROTOCOLS, RunOptions, results

@@ -11,22 +11,8 @@ from pathlib import Path
 from vidbench.data.catalog import load_labels
 from vidbench.data.parents import find_time_pairs
 from vidbench.evaluate_arguments import EvaluateConfig
-from vidbench.flags import (
-    OptionError,
-    Options,
-    Program,
-    fraction,
-    like,
-    number,
-    one_of,
-    path,
-    quoted,
-    switch,
-    text,
-    texts,
-    under,
-    whole,
-)
+from vidbench.flags import OptionError, Options, Program, like, under
+from vidbench.kinds import fraction, number, one_of, path, quoted, switch, text, texts, whole
 from vidbench.option_kinds import about, card_defaults, check_decoder, check_folders, check_weights, dataset_card
 from vidbench.records import DECODERS
 from vidbench.shared_options import FOLD, MEMORY, TIMEOUT, how, results
