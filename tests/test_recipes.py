@@ -141,6 +141,7 @@ def two_classes(make_video, tmp_path_factory) -> Path:
             make_video(root / label / f"{number}.mp4", num_frames=12, width=100, height=76)
             lines.append(f"{label}/{number}.mp4,{label},train,{label}{number}")
     (root / "annotations.csv").write_text("\n".join(lines) + "\n")
+    (root / "pairs.csv").write_text("class,backwards\nJump,Run\n")
     return root
 
 
@@ -150,11 +151,12 @@ def test_a_recipe_trains_on_a_stand_in(name, two_classes, tmp_path):
     words = [f"@{CONFIGS[NAMES.index(name)]}", "--dataset", "csv", "--data-dir", two_classes, "--weights", "random"]
     words += ["--epochs", 1, "--batch-size", 2, "--val-share", "0.34", "--num-workers", 0, "--device", "cpu"]
     words += ["--cache-dir", tmp_path / "clips", "--results-dir", tmp_path, "--no-tensorboard"]
+    words += ["--reverse", two_classes / "pairs.csv"] if asked(name).reverse else []
     for option, value in SMALL[name].items():
         words += [f"--{option.replace('_', '-')}", value]
     text = [str(word) for word in words]
     asked_for = parse(TRAIN, text)[0]
-    config = dataclasses.replace(asked_for, backbone_weights=None, reverse=None)  # neither fetched nor known here
+    config = dataclasses.replace(asked_for, backbone_weights=None)  # not fetched here
     done = train.train(config)
     assert (done.exit_status, done.metrics["listed"]["top1"]["n"]) == (0, 2)
     log = next((tmp_path / name / "log").glob("*/metrics.csv")).read_text().splitlines()
