@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import subprocess
 import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from vidbench import models, train_data, trainer
+from vidbench.first_steps import steepest
 from vidbench.learner import TrainedNetwork
 from vidbench.records import AnnotationError, ConfigError, RunError, VideoRecord, WeightsError
-from vidbench.train import explained, train
+from vidbench.train import check_lists, explained, train
+from vidbench.train_task import Processes, make_task
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -89,13 +93,49 @@ def test_the_time_of_a_training_is_in_its_table_and_its_events(training):
 
 
 def test_a_learning_rate_is_proposed_and_nothing_is_left_behind(training):
-    config = training(find_rate=True, crop=32, short_side=32, batch_size=2, jitter=0.0)
+    config = training(find_rate=True, crop=32, short_side=32, batch_size=4, accumulate=2, jitter=0.0, min_scale=1.0)
     outcome = train(config)
     rate = outcome.metrics["learning_rate"]
-    assert 1e-6 < rate < 1
-    assert outcome.summary.startswith(f"--learning-rate {rate:.1g}: there the loss fell fastest")
+    assert 1e-5 < rate < 1
+    said = rf"--learning-rate {rate:.1g}: there the loss fell fastest \(tried from 1e-06 to \S+ in \d+ steps\)"
+    assert re.fullmatch(said, outcome.summary)
     assert not outcome.run_folder.exists()
     assert not Path("lightning_logs").exists()
+
+
+def test_a_proposed_rate_is_where_the_loss_falls_and_chance_proposes_none():
+    scatter = np.random.default_rng(7).normal(0, 0.2, 100)
+    curve = np.interp(np.arange(100), [0, 55, 70, 80, 99], [2.5, 2.5, 1.0, 0.9, 6.0])
+    assert 55 <= steepest(curve + scatter) <= 70
+    assert steepest(2.5 + scatter) is None
+    assert steepest(np.interp(np.arange(100), [0, 60, 99], [0.5, 0.5, 6.0]) + scatter) is None, "it only rose"
+    assert steepest(curve[:20]) is None
+
+
+def test_options_that_would_do_nothing_are_refused_and_a_warm_up_without_an_end_is_told(training, tmp_path, caplog):
+    for options, words in (
+        ({"ema": 1}, "--ema must be less than 1"),
+        ({"label_smoothing": 1}, "--label-smoothing must be less than 1"),
+        ({"dropout": 1}, "--dropout must be less than 1"),
+        ({"teacher": str(tmp_path), "teacher_weights": "random"}, "belongs to a teacher that is given by name"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            training(**options).checked()
+    with pytest.raises(ConfigError, match=r"--frame-rate is for networks that take frames at a rate\. mini_r2plus1d"):
+        train(training(frame_rate=25))
+    check_lists(training(warmup_epochs=8), make_task(training(warmup_epochs=8).checked()), Processes(0, 1, 1))
+    assert "its highest rate is 0.00025 of the 0.001 that --learning-rate says" in caplog.text
+
+
+def test_mistakes_in_lists_are_told_before_any_video_is_read(training, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_data, "store_videos", lambda *_, **__: pytest.fail("videos were read"))
+    (tmp_path / "weights.csv").write_text("path,weight\na.mp4,1\n")
+    with pytest.raises(AnnotationError, match=r"weights\.csv has no weight for"):
+        train(training(video_weights=str(tmp_path / "weights.csv")))
+    with pytest.raises(
+        AnnotationError, match=r"\d+ listed training videos, 2 views of each, are fewer than a batch of 99"
+    ):
+        train(training(batch_size=99, views_per_video=2))
 
 
 def test_a_network_that_takes_whole_videos_learns_from_windows_and_is_judged_on_whole_videos(training, monkeypatch):

@@ -119,9 +119,10 @@ class TrainedNetwork(lightning.LightningModule):
             self.trainer.strategy.reduce(loss.detach().isfinite().float(), reduce_op="sum") == self.trainer.world_size
         )
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+    def groups(self) -> list[dict]:
+        """What learns, at its highest rate, as an optimiser takes it."""
         config = self.config
-        groups = optimise.parameter_groups(
+        return optimise.parameter_groups(
             self.network,
             self.head,
             rate=self.learning_rate,
@@ -129,7 +130,10 @@ class TrainedNetwork(lightning.LightningModule):
             layer_decay=config.layer_decay,
             head_rate=config.head_rate,
         )
-        optimizer = optimise.make_optimizer(config.optimizer, groups, self.learning_rate)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        config = self.config
+        optimizer = optimise.make_optimizer(config.optimizer, self.groups(), self.learning_rate)
         steps = -(-self.num_batches // config.accumulate)
         schedule = optimise.make_schedule(
             config.schedule, optimizer, steps * config.epochs, round(steps * config.warmup_epochs)

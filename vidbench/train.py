@@ -62,6 +62,7 @@ NOTHING_LEFT = ("smaller than kernel size", "Kernel size can't be greater than",
 # A full memory in the words of torch on Linux and macOS, and on Windows; of CUDA, and of its libraries.
 FULL = ("can't allocate memory", "not enough memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 WORKER = ("DataLoader worker",)  # one that a full memory has ended: the system says no more than that
+WITHOUT_WARMUP = ("onecycle", "plateau")  # schedules that rise in a way of their own, or not at all
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ def _train(config, who: Processes, progress, tell) -> Outcome:
             return finished(folder, facts)
         if who.first:
             begin_folder(folder, facts)
+    check_lists(config, task, who)
     with explained(config, task, loading=True):
         model = load_network(config, task, device if who.number == 1 else "cpu")
         teacher = make_teacher(config, task, device)
@@ -124,6 +126,25 @@ def check_several(config, who: Processes) -> None:
         raise ConfigError("--overfit and --find-rate are first steps of one process: leave torchrun and --devices out.")
     if "ipykernel" in sys.modules:
         raise ConfigError("Several processes train from the command line, not from a notebook: use scripts/train.py.")
+
+
+def check_lists(config, task: Task, who: Processes) -> None:
+    """Raise what is wrong with lists beside the videos, and warn of a warm-up without an end, before any is read."""
+    listed = [record for record in task.sides.train if train_data.usable(record)]
+    train_data.check_batch(len(listed), config.views_per_video, config.batch_size, who.number, "listed")
+    if config.video_weights:
+        read_weights(config.video_weights, [record for record in listed if (task.root / record.path).exists()])
+    if config.curriculum not in (None, "length"):
+        distil.teacher_run(config.curriculum, task.labels)
+    if config.warmup_epochs > config.epochs and config.schedule not in WITHOUT_WARMUP:
+        log.warning(
+            "training ends within its warm-up (--warmup-epochs %g, --epochs %d): its highest rate is %.2g of the %g "
+            "that --learning-rate says",
+            config.warmup_epochs,
+            config.epochs,
+            config.learning_rate * config.epochs / config.warmup_epochs,
+            config.learning_rate,
+        )
 
 
 def finished(folder: Path, facts: dict) -> Outcome:

@@ -307,7 +307,7 @@ class TrainConfig(Options):
     overfit: bool = first(
         switch, "train on one batch alone and say whether it is learnt by heart; where it is not, no recipe will help"
     )
-    find_rate: bool = first(switch, "try rising learning rates on a hundred batches and propose one")
+    find_rate: bool = first(switch, "try rising learning rates in a hundred steps and propose one")
 
     def checked(self) -> TrainConfig:
         """This configuration once more, with model, dataset and data folder filled in from the cards.
@@ -353,6 +353,10 @@ def _check_together(config: TrainConfig) -> None:
     """Refuse options that need, exclude or contradict another one."""
     if config.teacher_weights and not config.teacher:
         raise OptionError("teacher_weights", "belongs to --teacher, which is not given")
+    if config.teacher_weights and Path(config.teacher or "").exists():
+        raise OptionError(
+            "teacher_weights", f"belongs to a teacher that is given by name; {quoted(config.teacher)} has its own"
+        )
     if config.curriculum_epochs and not config.curriculum:
         raise OptionError("curriculum_epochs", "belongs to --curriculum, which is not given")
     if config.curriculum not in (None, "length") and not Path(config.curriculum).is_dir():
@@ -370,6 +374,9 @@ def _check_together(config: TrainConfig) -> None:
         raise OptionError(
             "speed", f"must be at least 1 (1.5 means up to 1.5 times faster or slower), not {config.speed:g}"
         )
+    for name in ("ema", "label_smoothing", "dropout"):
+        if getattr(config, name) == 1:
+            raise OptionError(name, "must be less than 1: with 1 nothing could be learnt")
     several = (config.devices or 1) * (config.num_nodes or 1) > 1
     if several and re.fullmatch(r"cuda:\d+", config.device):
         raise OptionError("device", f"{config.device} is one GPU; use cuda with --devices")

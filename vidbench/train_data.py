@@ -245,6 +245,26 @@ class TrainingClips(Dataset):
         return read_stored(path, self.stored, decoder=self.decoder, cache=self.cache, key=key).pixels[0]
 
 
+def check_batch(num_videos: int, num_views: int, batch_size: int, num_ranks: int, kind: str) -> None:
+    """Raise ``AnnotationError`` where an epoch has fewer views than one batch of all processes.
+
+    Args:
+        num_videos: that train.
+        num_views: of each in an epoch.
+        batch_size: of one process.
+        num_ranks: processes that share each epoch.
+        kind: of videos these are, for the sentence.
+    """
+    if num_videos * num_views >= batch_size * num_ranks:
+        return
+    views = f", {num_views} views of each," if num_views > 1 else ""
+    several = f" in each of {num_ranks} processes" if num_ranks > 1 else ""
+    raise AnnotationError(
+        f"{num_videos} {kind} training videos{views} are fewer than a batch of {batch_size}{several}: make "
+        "--batch-size smaller."
+    )
+
+
 def make_loader(
     clips: TrainingClips, order: EpochOrder, *, batch_size: int, num_workers: int, rank: int = 0, num_ranks: int = 1
 ) -> DataLoader:
@@ -261,12 +281,7 @@ def make_loader(
     Raises:
         AnnotationError: fewer views than a batch.
     """
-    if len(order) < batch_size * num_ranks:
-        several = f" in each of {num_ranks} processes" if num_ranks > 1 else ""
-        raise AnnotationError(
-            f"{len(clips)} readable training videos are fewer than a batch of {batch_size}{several}: make --batch-size "
-            "smaller."
-        )
+    check_batch(len(clips), order.num_views, batch_size, num_ranks, "readable")
     return DataLoader(
         clips,
         batch_sampler=RankBatches(order, batch_size, rank, num_ranks),

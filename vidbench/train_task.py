@@ -143,6 +143,11 @@ def make_spec(card: models.ModelCard, config) -> tuple[InputSpec, int]:
         raise ConfigError(f"{card.name} takes {card.input.modality}; only networks that see RGB are trained here.")
     given = {"num_frames": config.num_frames, "frame_rate": config.frame_rate, "resize": config.short_side}
     given["crop"] = (config.crop, config.crop) if config.crop else None
+    if config.frame_rate and card.input.sampling in BY_COUNT:
+        raise ConfigError(
+            f"--frame-rate is for networks that take frames at a rate. {card.name} takes its frames from the whole "
+            "video, whatever the rate; --speed spreads them over a part."
+        )
     stream = card.input.sampling == "stream"
     if stream:  # it validates on whole videos and trains on windows of them
         given["num_frames"] = None
