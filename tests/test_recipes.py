@@ -115,7 +115,8 @@ def test_a_recipe_takes_a_step_at_its_own_size(name):
     optimizer = optimise.make_optimizer(config.optimizer, groups, config.learning_rate)
     optimise.make_schedule(config.schedule, optimizer, 100, round(config.warmup_epochs))
     optimizer.step()
-    assert all(p.grad is not None for group in groups for p in group["params"])
+    unused = {id(p) for name, p in network.named_parameters() if ".predictor." in name}  # V-JEPA 2's: not for classes
+    assert all(p.grad is not None for group in groups for p in group["params"] if id(p) not in unused)
 
 
 NORMS = {"nothing": "none", "backbone": "all", "norms": "all", "partial-norms": "partial"}
@@ -171,7 +172,7 @@ def test_together_they_cover_what_the_course_and_the_seeds_name():
     for family in ("i3d", "s3d", "resnet3d50_c2d", "resnet3d50_i3d", "tsn_resnet18", "cnn_lstm", "videomae_base"):
         assert family in networks
     assert {"timesformer_base", "r2plus1d_18", "movinet_a0_stream", "mini_r2plus1d", "vivit_base"} <= networks
-    assert {"slowfast_r50", "x3d_s", "csn_r101"} <= networks
+    assert {"slowfast_r50", "x3d_s", "csn_r101", "videomae2_base", "vjepa2_large", "tsm_resnet50"} <= networks
     modes = [asked(f"train-ucf101-resnet3d-{mode}") for mode in range(3)]
     inflation = [models.with_options(models.find_card(c.model), c.options).options["inflate"] for c in modes]
     assert inflation == [0, 1, 2]
