@@ -16,7 +16,7 @@ from test_train import as_words
 from vidbench import models
 from vidbench.records import ConfigError
 from vidbench.train import train
-from vidbench.train_task import who_trains
+from vidbench.train_task import RANKS, who_trains
 from vidbench.utils import try_to_write
 
 STEADY = {"weights": None, "freeze": "norms", "dropout": 0.0, "schedule": "constant", "warmup_epochs": 0, "epochs": 2}
@@ -120,6 +120,20 @@ def test_torchrun_itself_trains_as_one_process_with_the_doubled_batch(training, 
     alone, together = (load_file(path / "last.safetensors") for path in (one.run_folder, folder))
     assert farthest(alone, models.load_model("mini_r2plus1d").network.module.state_dict()) > 3e-3
     assert farthest(alone, together) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_devices_start_the_second_process_by_themselves(training, tmp_path):
+    options = STEADY | {"epochs": 1, "devices": 2}
+    words = [*as_words(training(**options), **options), "--run-name", "two"]
+    said = {name: value for name, value in os.environ.items() if name not in RANKS} | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=240, env=said)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("epoch 1/1: validation") == 1, "one process speaks"
+    facts = json.loads((tmp_path / "results" / "two" / "last.json").read_text())
+    assert facts["recipe"]["processes"] == 2
+    assert facts["metrics"]["n_listed"] == facts["dataset"]["num_val"], "each is judged once"
 
 
 def test_torchruns_words_count_where_the_options_are_silent(training, monkeypatch):
