@@ -20,7 +20,8 @@ unread video wrong to its high end with every unread one right. A published figu
 it. ``TOLERANCE`` is half a point: what the interval of the largest split, 20,000 videos, spans to one side. Decoder,
 precision and copy of the videos are no part of a published protocol; what they change has to fit into it.
 
-A field that the source does not state can neither differ nor agree. Strides are counted at 30 frames per second.
+A field that the source does not state can neither differ nor agree; for the number of videos, the sizes on the
+dataset's card stand then (``catalog.split_sizes``). Strides are counted at 30 frames per second.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from vidbench.data.catalog import split_sizes
 from vidbench.published import Published, find_result, recorded_with, results_of
 
 REPRODUCED, CONSISTENT = "REPRODUCED", "CONSISTENT"
@@ -73,8 +75,8 @@ def verdicts(manifest: Mapping, metrics: Mapping, ledger: Mapping | None) -> lis
 def _verdict(row: Published, manifest: Mapping, metrics: Mapping, ledger: Mapping) -> dict:
     ours = interval(metrics, ledger)
     differs, not_stated = compare_protocols(row, manifest)
-    number, limits = videos(row, manifest, metrics, ledger)
-    differs += number
+    number, unknown, limits = videos(row, manifest, metrics, ledger)
+    differs, not_stated = differs + number, not_stated + unknown
     if _section(manifest, "protocol").get("target") and not _section(manifest, "model").get("published"):
         limits.append("the weights are taken for those of the result, because --target says so")
     low, high = ours["low"], ours["high"]
@@ -134,21 +136,58 @@ def interval(metrics: Mapping, ledger: Mapping) -> dict:
 # ---------------------------------------------------------------- which videos
 
 
-def videos(row: Published, manifest: Mapping, metrics: Mapping, ledger: Mapping) -> tuple[list[dict], list[str]]:
-    """What differs in the videos themselves, and what of them keeps a figure from being reproduced."""
-    dataset, differs, limits = _section(manifest, "dataset"), [], []
+def videos(
+    row: Published, manifest: Mapping, metrics: Mapping, ledger: Mapping
+) -> tuple[list[dict], list[str], list[str]]:
+    """What differs in the videos themselves, what is not stated of them, and what of them keeps a figure from being
+    reproduced."""
+    dataset, differs, not_stated, limits = _section(manifest, "dataset"), [], [], []
     listed, annotated = dataset.get("n_listed"), ledger.get("n_annotated") or metrics["n_listed"]
     if isinstance(listed, int) and metrics["n_listed"] < listed:
         differs.append(_difference("videos", "the whole split", f"{metrics['n_listed']} of {listed} rows so far"))
     if dataset.get("classes"):
         number = len(dataset["classes"])
         differs.append(_difference("classes", "all", f"{number} of them"))
-    elif row.num_videos and row.num_videos != annotated:
-        words = f"{row.num_videos:,} videos", f"{annotated:,} videos"
-        if abs(row.num_videos - annotated) > OTHER_COPY * row.num_videos:
-            differs.append(_difference("videos", *words))
-        else:
-            limits.append(f"another copy of the split: {words[1]}, published for {row.num_videos:,}")
+    elif sizes := _sizes(row, dataset):
+        differs, limits = differs + _other_number(row, sizes, annotated), _other_copy(row, sizes, annotated)
+    elif _same_split(row, dataset):
+        not_stated.append("number of videos")
+    return differs, not_stated, [*limits, *_parts(manifest, metrics)]
+
+
+def _sizes(row: Published, dataset: Mapping) -> tuple[int, ...]:
+    """Numbers of videos that are the whole split: the published one, else those that its dataset's card knows.
+
+    Empty where none is known, and where the run is of another dataset or split, which differs anyway.
+    """
+    if row.num_videos:
+        return (row.num_videos,)
+    if not _same_split(row, dataset):
+        return ()
+    fold = row.fold if row.fold.isdigit() else dataset.get("fold")
+    return split_sizes(row.dataset, str(dataset.get("split") or ""), fold)
+
+
+def _same_split(row: Published, dataset: Mapping) -> bool:
+    return row.dataset == dataset.get("name") and row.split in ("", dataset.get("split"))
+
+
+def _other_number(row: Published, sizes: Sequence[int], annotated: int) -> list[dict]:
+    if any(abs(size - annotated) <= OTHER_COPY * size for size in sizes):
+        return []
+    whole = f"{row.num_videos:,} videos" if row.num_videos else f"the whole split ({sizes[0]:,} videos)"
+    return [_difference("videos", whole, f"{annotated:,} videos")]
+
+
+def _other_copy(row: Published, sizes: Sequence[int], annotated: int) -> list[str]:
+    if annotated in sizes or _other_number(row, sizes, annotated):
+        return []
+    whole = f"published for {sizes[0]:,}" if row.num_videos else f"the whole split has {sizes[0]:,}"
+    return [f"another copy of the split: {annotated:,} videos, {whole}"]
+
+
+def _parts(manifest: Mapping, metrics: Mapping) -> list[str]:
+    dataset, limits = _section(manifest, "dataset"), []
     if dataset.get("limit"):
         limits.append(f"a subset of {dataset['limit']:,} videos")
     if dataset.get("shard"):
@@ -157,7 +196,7 @@ def videos(row: Published, manifest: Mapping, metrics: Mapping, ledger: Mapping)
         limits.append("a union of parts, which may not be the whole split")
     if nonfinite := (metrics.get("statuses") or {}).get("nonfinite"):
         limits.append(f"the network gave NaN or infinity for {nonfinite} videos, counted as wrong")
-    return differs, limits
+    return limits
 
 
 # ---------------------------------------------------------------- field by field

@@ -468,6 +468,28 @@ def find_dataset(name: str) -> DatasetCard:
     return DATASETS[name]
 
 
+def split_sizes(name: str, split: str, fold: int | str | None = None) -> tuple[int, ...]:
+    """How many videos a split has: as listed officially, then in the published copy; empty where neither is known.
+
+    Args:
+        name: of the dataset's card; one we do not know has no known sizes.
+        split: its name on the card.
+        fold: number of the division, where there are several.
+
+    >>> split_sizes("kinetics400", "val"), split_sizes("ucf101", "test", 1), split_sizes("csv", "test")
+    ((19906, 19881), (3783,), ())
+    """
+    card = DATASETS.get(name)
+    if card is None or not split:
+        return ()
+    counts, hosted = dict(card.counts), {item.split: item.num_videos for item in card.hosted}
+    listed = counts.get(f"{split}{fold or ''}") or counts.get(split)
+    copied = hosted.get(split)
+    if listed and copied and copied > listed:  # Mini-Kinetics is taken out of the archives of another dataset
+        copied = None
+    return tuple(dict.fromkeys(number for number in (listed, copied) if number))
+
+
 HOW_IT_COMES = {
     "archives": "archives, read as a stream",
     "files": "video by video",
