@@ -16,10 +16,11 @@ import pytest
 from vidbench import compare, intervals, views
 from vidbench.endings import INTERRUPTED
 from vidbench.ensemble import fit_weights
+from vidbench.evaluate import finish
 from vidbench.predict import rank_of, top
 from vidbench.records import ConfigError, Row, RunError, VideoRecord
 from vidbench.report import write_report
-from vidbench.run_arguments import COMPARE, CompareConfig, PowerConfig
+from vidbench.run_arguments import COMPARE, CompareConfig, MergeConfig, PowerConfig
 from vidbench.runs import RunFolder, encode_row, read_rows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,7 +59,7 @@ def make_run(folder, *, seed=0, skill=1.5, skipped=(), group_size=1, labels=LABE
         "model": {"name": model or f"model{seed}.x", "random": False},
         "spec": {"sampling": "clips", "num_clips": NUM_VIEWS, "num_crops": 1, "average": "logits", "num_frames": 8},
         "dataset": {"name": "drawn", "split": "test", "n_listed": num_videos},
-        "run": {"device": "cpu", "batch_size": 10},
+        "run": {"device": "cpu", "batch_size": 10, "top_n": 3},
         "protocol": {"on_card": True, "num_views": NUM_VIEWS},
         "timing": {"seconds": {"wall": 9.0 + seed, "tuning": 0.0, "forward": 4.5}, "num_videos": num_videos},
         "labels": list(labels),
@@ -136,8 +137,9 @@ def test_any_k_can_be_compared_and_skipped_videos_are_wrong(tmp_path, three):
         entry = compare.compare_runs([three[1], folder], k=k).entries[1]
         assert entry.accuracy["k"] == ((ranks >= 0) & (ranks < k)).sum()
         assert entry.accuracy["n"] == NUM_VIDEOS
-    with pytest.raises(ConfigError, match="k must be between 1 and the number of classes 5"):
-        compare.compare_runs(three, k=6)
+    for k in (5, 6):  # the true class is always among the 5 best of 5
+        with pytest.raises(ConfigError, match=f"--k must be 1, or more and below the number of classes, 5, not {k}"):
+            compare.compare_runs(three, k=k)
 
 
 def test_rows_in_another_order_are_matched_by_video(tmp_path, three):
@@ -330,6 +332,27 @@ def test_tables_open_safely_in_a_spreadsheet(page):
         assert [line["run"] for line in csv.DictReader(file)] == ["weak", "strong"]
 
 
+def test_the_table_of_runs_says_which_k_its_accuracies_are_of(three, tmp_path):
+    compare.write_comparison(compare.compare_runs(three[:2], k=3), tmp_path)
+    with open(tmp_path / "runs.csv", newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    ranks = [[row.rank for row in read_rows(folder / "rows.jsonl")[0]] for folder in three[:2]]
+    assert [(line["top_k"], int(line["k"])) for line in lines] == [("3", sum(r < 3 for r in found)) for found in ranks]
+
+
+def test_logits_that_cannot_be_used_are_said_beside_the_figures(three, tmp_path):
+    folder = shutil.copytree(three[0], tmp_path / "bad")
+    logits = np.load(folder / "logits.npy", allow_pickle=False)
+    logits[7] = np.nan
+    np.save(folder / "logits.npy", logits)
+    words = "What needs the logits is left out: .*logits.npy holds NaN or infinity for '-v007'"
+    assert re.search(f"^note  bad: {words}", compare.text(compare.compare_runs([three[1], folder])), flags=re.M)
+    assert "note " not in compare.text(compare.compare_runs(three[:2]))
+    outcome = finish(folder, MergeConfig(runs=("a",), out="b"), ran=True)
+    assert re.search(f"^note .*logits: {words[0].lower()}{words[1:]}", outcome.summary, flags=re.M)
+    assert "NLL" not in outcome.summary
+
+
 def test_equal_runs_have_no_flips_and_a_table_all_the_same(three, tmp_path):
     found = compare.compare_runs([three[0], shutil.copytree(three[0], tmp_path / "copy")])
     compare.write_comparison(found, tmp_path / "out")
@@ -405,6 +428,8 @@ def test_options_that_cannot_be_are_refused(tmp_path, monkeypatch):
         PowerConfig(accuracies=(0.5,))
     with pytest.raises(ConfigError, match=r"--discordance must be at least 0\.1"):
         PowerConfig(accuracies=(0.5, 0.6), discordance=0.05)
+    with pytest.raises(ConfigError, match=r"--power must be above --alpha, 0\.05: .* not 0\.04"):
+        PowerConfig(accuracies=(0.5, 0.6), power=0.04)
     with pytest.raises(ConfigError, match="give 2 to 50 run folders, not 1"):
         compare.compare_runs(["only"])
     monkeypatch.chdir(tmp_path)

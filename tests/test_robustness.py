@@ -121,6 +121,10 @@ def test_without_a_single_frame_model_there_is_no_corruption_error(small, tmp_pa
     found, _ = small
     alone = dataclasses.replace(found, models=found.models[:1], errors=None, mean=None)
     assert "no corruption error" in text(alone)
+    run = alone.plain.entry.run
+    run = dataclasses.replace(run, manifest={**run.manifest, "spec": {**run.manifest["spec"], "layout": "NCHW"}})
+    plain = dataclasses.replace(alone.plain, entry=dataclasses.replace(alone.plain.entry, run=run))
+    assert "the model itself sees single frames" in text(dataclasses.replace(alone, plain=plain))
     assert "no corruption error" in write_study(alone, tmp_path).read_text(encoding="utf-8").lower()
 
 

@@ -22,8 +22,8 @@ from vidbench.ensemble import fit_weights, fused_right, given_weights
 from vidbench.metrics import has_label, is_correct, is_counted, percent, summarise
 from vidbench.records import ConfigError, Row, RunError
 from vidbench.report import cautions, clean, closest_verdict, protocol_table, render, section
-from vidbench.runs import Run, read_run, results_in
-from vidbench.scores import probabilities, view_seconds
+from vidbench.runs import Run, read_run, refuse_damaged, results_in
+from vidbench.scores import logits_notes, logits_problem, probabilities, view_seconds
 from vidbench.utils import atomic_writer, printable, write_table
 
 MOST_RUNS = 50
@@ -215,25 +215,31 @@ def read_entries(folders: Sequence[str | Path], k: int = 1) -> tuple[list[Entry]
     if not any(has_label(ordered[0][place]) for place in kept):
         raise RunError(f"{runs[0].folder} lists no video with a label: there is no accuracy to compare")
     held = min(len(run.labels) for run in runs)
-    if not 1 <= k <= held:
-        raise ConfigError(f"k must be between 1 and the number of classes {held}, not {k}")
+    if k != 1 and not 1 < k < held:
+        raise ConfigError(f"--k must be 1, or more and below the number of classes, {held}, not {k}")
     groups = [ordered[0][place].group for place in kept]
     entries = []
     for name, run, listed in zip(names, runs, ordered):
         rows = tuple(listed[place] for place in kept)
         right = np.array([is_correct(row, k) for row in rows], bool)
         accuracy = _accuracy(right, groups)
-        entries.append(Entry(name, right, accuracy, rows, run, summarise(run.rows, run.labels), cost_of(run.manifest)))
+        entries.append(Entry(name, right, accuracy, rows, run, _figures(run), cost_of(run.manifest)))
     return entries, runs, kept
 
 
-def read_finished(folder: str | Path) -> Run:
-    """A run folder with a row for every listed video.
+def _figures(run: Run) -> dict:
+    found, problem = summarise(run.rows, run.labels), logits_problem(run.folder, run.rows)
+    return {**found, "notes": [*found["notes"], *([problem] if problem else [])]}
+
+
+def read_finished(folder: str | Path, needed: Sequence[str] = ()) -> Run:
+    """A run folder with a row for every listed video, and the fields of its manifest that are needed.
 
     Raises:
-        RunError: no run folder, one that is not finished, or one whose rows are damaged.
+        RunError: no run folder, one that is not finished, or one whose rows or manifest are damaged.
     """
     run = read_run(folder)
+    refuse_damaged(run, needed)
     if len(run.rows) != run.num_listed:
         raise RunError(
             f"{printable(run.folder)} has {len(run.rows)} of {run.num_listed} rows that can be used; run its command "
@@ -405,6 +411,7 @@ def text(comparison: Comparison) -> str:
         cost = f", {_duration(entry.cost['seconds'])} a video" if entry.cost else ""
         void = ", RANDOM WEIGHTS: NO RESULT" if entry.random else ""
         lines.append(f"  {entry.name:{width}}  {percent(entry.accuracy)}{cost}{void}")
+    lines += [f"note  {entry.name}: {note}" for entry in comparison.entries for note in logits_notes(entry.figures)]
     for pair in sorted(comparison.pairs, key=lambda pair: pair.p):
         lines.append(pair.sentence)
         holm = "" if pair.alone else f", {pair.holm:.2g} after Holm's correction for {len(comparison.pairs)} pairs"
@@ -436,7 +443,7 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
         RunError: the folder cannot be made or written to.
     """
     with results_in(out) as out:
-        write_table(out / "runs.csv", [_run_line(entry) for entry in comparison.entries])
+        write_table(out / "runs.csv", [_run_line(entry, comparison.k) for entry in comparison.entries])
         write_table(out / "pairs.csv", [_pair_line(pair) for pair in comparison.pairs])
         write_table(out / "flips.csv", comparison.flips(), FLIP_COLUMNS)
         page = render(page_content(comparison), "compare.html.j2")
@@ -460,9 +467,11 @@ FLIP_COLUMNS = (
 )
 
 
-def _run_line(entry: Entry) -> dict:
+def _run_line(entry: Entry, k: int) -> dict:
+    """A line of ``runs.csv``: from ``value`` to ``design_effect`` of top-``top_k``, the others always of top-1."""
     figures, cost = entry.figures, entry.cost or {}
     line: dict = {"run": entry.name, "model": str(section(entry.run.manifest, "model").get("name") or "")}
+    line["top_k"] = k
     line |= {name: entry.accuracy[name] for name in ("value", "low", "high", "k", "n", "n_groups", "design_effect")}
     line |= {"mean_class_accuracy": figures["mean_class_accuracy"]["listed"], "macro_f1": figures["macro_f1"]}
     line |= {"n_skipped": figures["n_skipped"], "random_weights": str(entry.random).lower()}

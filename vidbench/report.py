@@ -307,8 +307,12 @@ def cautions(manifest: dict, metrics: dict) -> list[dict]:
         clustered = (metrics.get("clustered") or {}).get("top1")
         text += f", the one that knows groups is {percent(clustered)} for top-1" if clustered else ""
         add("note", "Related videos", text, False)
+    broken = scores.logits_notes(metrics)
+    for note in broken:
+        add("warn", "Logits", note[:1].lower() + note[1:].rstrip("."))
     for note in metrics["notes"]:
-        add("note", "Left out", note.rstrip("."), False)
+        if note not in broken:
+            add("note", "Left out", note.rstrip("."), False)
     return found
 
 

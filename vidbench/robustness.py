@@ -148,6 +148,8 @@ def text(found: Robustness) -> str:
 def mean_words(found: Robustness) -> str:
     """The mean corruption error in one line."""
     if found.errors is None:
+        if section(found.plain.entry.run.manifest, "spec").get("layout") == "NCHW":
+            return "the model itself sees single frames: no corruption error (--single-frame names another one)"
         return "no single-frame model of these classes: no corruption error (--single-frame names one)"
     other = found.models[1]["name"]
     if found.mean is None:

@@ -31,7 +31,8 @@ class CompareConfig(Options):
     )
     k: int = compared(
         whole(1, 10**6),
-        "compare top-k accuracy. Rows hold the place of the true class, so that any k will do",
+        "compare top-k accuracy, for any k below the number of classes. Mean class accuracy, macro F1 and verdicts "
+        "are of top-1 all the same",
         default=1,
     )
     baseline: bool = compared(
@@ -93,6 +94,9 @@ class PowerConfig(Options):
         for name in ("power", "alpha"):
             if not 0 < getattr(self, name) < 1:
                 raise OptionError(name, "must be above 0 and below 1")
+        if self.power <= self.alpha:
+            words = f"must be above --alpha, {self.alpha:g}: equal runs are told apart that often, not {self.power:g}"
+            raise OptionError("power", words)
         a, b = self.accuracies
         if self.discordance is not None and self.discordance < abs(a - b) - 1e-12:
             raise OptionError(
@@ -120,7 +124,8 @@ class MergeConfig(Options):
     )
 
     def checked(self) -> MergeConfig:
-        """This configuration, once its runs are there; raises ``ConfigError`` where not."""
+        """This configuration, once its runs are there and its folder can be written to; else ``ConfigError``."""
+        check_folder("out", self.out)
         check_runs(self.runs)
         return self
 

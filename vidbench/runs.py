@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -173,6 +173,69 @@ def read_run(folder: str | Path) -> Run:
     if not rows:
         raise RunError(f"{folder} has no rows yet; run scripts/evaluate.py first")
     return Run(folder, manifest, tuple(rows), tuple(labels))
+
+
+def refuse_damaged(run: Run, needed: Sequence[str] = ()) -> None:
+    """Raise ``RunError`` with the first field of a manifest that cannot be computed with, as after an edit by hand.
+
+    Args:
+        run: with its manifest.
+        needed: fields as ``section.key`` that must have a value.
+    """
+    sections = run.manifest
+    for name in ("dataset", "model", "spec", "run", "protocol", "timing"):
+        if not isinstance(sections.get(name, None if name == "dataset" else {}), dict):
+            raise _damaged(run, name, sections.get(name), "an object")
+    for name, (fits, words) in FIELDS.items():
+        part, _, key = name.partition(".")
+        value = sections.get(part, {}).get(key)
+        if value is not None and not fits(value):
+            raise _damaged(run, name, value, words)
+    if sections["dataset"].get("shard"):  # joining shards takes the whole list apart again
+        needed = (*needed, "run.batch_size", "dataset.n_in_list", "dataset.list_sha256")
+    for name in needed:
+        part, _, key = name.partition(".")
+        if sections.get(part, {}).get(key) is None:
+            raise _damaged(run, name, None, "given")
+
+
+def _damaged(run: Run, name: str, value: object, words: str) -> RunError:
+    return RunError(
+        f"{printable(run.folder / 'manifest.json')} is damaged: {name} is {printable(json.dumps(value), 60)} and must "
+        f"be {words}; put the file back as it was, or make the run again"
+    )
+
+
+def _whole(value: object, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _shard(value: object) -> bool:
+    pair = isinstance(value, list) and len(value) == 2 and all(_whole(item, 1) for item in value)
+    return pair and value[0] <= value[1]
+
+
+def _names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+COUNT, AMOUNT = (_whole, "a whole number"), (_number, "a number, 0 or above")
+FIELDS = {  # of a manifest, with which merging and comparing compute; a missing or empty one is none
+    "dataset.shard": (_shard, "[i, n], part i of n"),
+    "dataset.classes": (_names, "a list of names"),
+    **{f"dataset.{name}": COUNT for name in ("limit", "n_listed", "n_in_split", "n_in_list")},
+    **dict.fromkeys(("run.batch_size", "run.top_n"), (lambda value: _whole(value, 1), "a whole number, 1 or above")),
+    **dict.fromkeys(("spec.num_clips", "spec.num_crops", "protocol.num_views"), COUNT),
+    "timing.seconds": (
+        lambda value: isinstance(value, dict) and all(map(_number, value.values())),
+        "a number of seconds for each stage",
+    ),
+    **{f"timing.{name}": AMOUNT for name in ("num_videos", "sessions", "peak_rss_mb")},
+}
 
 
 class RunFolder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from vidbench import calibration, views
 from vidbench.metrics import has_label, is_counted, summarise
 from vidbench.records import Row, RunError
 
+NO_LOGITS = "What needs the logits is left out"  # begins a note
 SEED = 0  # of the half on which the temperature is fitted
 
 
@@ -69,17 +70,39 @@ def probabilities(folder: Path, manifest: dict, rows: Sequence[Row]) -> np.ndarr
     Raises:
         RunError: the logits are missing or damaged, or a predicted row has none.
     """
-    logits, how, apply = open_logits(folder, len(rows)), average_of(manifest), to_dataset(manifest)
-    predicted = np.array([row.predicted for row in rows], bool)
-    found, size = [], max(1, views.PIECE // (logits.shape[1] * logits.shape[2]))
-    for start in range(0, len(rows), size):
-        piece = np.where(predicted[start : start + size, None, None], logits[start : start + size], 0)
-        refuse_not_finite(folder, piece, rows[start : start + size])
+    how, apply, found = average_of(manifest), to_dataset(manifest), []
+    for piece in finite_pieces(folder, rows):
         scores = views.aggregate(piece, how)
         found.append(scores if apply is None else apply(scores))
     whole = np.concatenate(found)
-    whole[~predicted] = np.nan
+    whole[[not row.predicted for row in rows]] = np.nan
     return whole
+
+
+def finite_pieces(folder: Path, rows: Sequence[Row]) -> Iterator[np.ndarray]:
+    """The logits of all rows, float32 (N, V, K) a piece, 0 where a video was skipped; raises as ``probabilities``."""
+    logits = open_logits(folder, len(rows))
+    predicted = np.array([row.predicted for row in rows], bool)
+    size = max(1, views.PIECE // (logits.shape[1] * logits.shape[2]))
+    for start in range(0, len(rows), size):
+        piece = np.where(predicted[start : start + size, None, None], logits[start : start + size], 0)
+        refuse_not_finite(folder, piece, rows[start : start + size])
+        yield piece
+
+
+def logits_problem(folder: Path, rows: Sequence[Row]) -> str:
+    """The note that a run's logits cannot be used, and why; empty where they can. Reads all of them."""
+    try:
+        for _ in finite_pieces(folder, rows):
+            pass
+    except RunError as problem:
+        return f"{NO_LOGITS}: {problem}."
+    return ""
+
+
+def logits_notes(figures: Mapping) -> list[str]:
+    """Those of a run's ``notes`` that say what is wrong with its logits."""
+    return [note for note in figures["notes"] if note.startswith(NO_LOGITS)]
 
 
 def refuse_not_finite(folder: Path, logits: np.ndarray, rows: Sequence[Row]) -> None:
@@ -116,7 +139,7 @@ def figures(folder: Path, manifest: dict, rows: Sequence[Row], labels: Sequence[
         if kept and num_views(manifest) > 1:
             result["view_ladder"] = ladder_of(folder, manifest, rows)
     except RunError as problem:
-        result["notes"] = [*result["notes"], f"What needs the logits is left out: {problem}."]
+        result["notes"] = [*result["notes"], f"{NO_LOGITS}: {problem}."]
         whole = None
     result["calibration"] = calibration.summary(confidence, right, [row.group for row in kept], SEED, whole)
     return result
