@@ -10,15 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_compare import make_run
+from test_compare import LABELS, make_run
 from test_evaluate import RESULTS, config
 
+from vidbench.compare import read_entries
 from vidbench.data.ledger import ABSENT
 from vidbench.evaluate import evaluate, finish
 from vidbench.merge import merge
-from vidbench.records import ConfigError, Row, RunError
+from vidbench.records import ConfigError, Row, RunError, VideoRecord
 from vidbench.run_arguments import MergeConfig
-from vidbench.runs import encode_row, read_json, read_rows
+from vidbench.runs import RunFolder, encode_row, read_json, read_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 FAST = {"num_workers": 0, "limit": 18, "model": "mini2d.vidmini_v1"}
@@ -155,6 +156,86 @@ def test_runs_of_different_classes_become_one_run_of_both(tmp_path):
     assert [line["label"] for line in outcome.metrics["per_class"]] == ["SitDown", "StandUp"]
     right = [json.loads((part / "metrics.json").read_text())["listed"]["top1"]["k"] for part in parts]
     assert outcome.metrics["listed"]["top1"]["k"] == sum(right)
+
+
+def part_of(source, target, places, **dataset):
+    """A finished run of some videos of another, with other facts in its manifest's ``dataset``."""
+    rows, logits = read_rows(source / "rows.jsonl")[0], np.load(source / "logits.npy", allow_pickle=False)
+    manifest = read_json(source / "manifest.json")
+    manifest["dataset"] |= {"n_listed": len(places), "n_in_list": len(places), **dataset}
+    kept = [Row(**{**rows[place].as_json(), "index": index}) for index, place in enumerate(places)]
+    records = [VideoRecord(row.video_id, row.path, row.label, row.label_index, row.split, row.group) for row in kept]
+    with RunFolder(target, manifest, records, *logits.shape[1:], 10) as run:
+        run.append(kept, logits[list(places)])
+    return target
+
+
+def test_a_union_of_limited_runs_is_a_part_and_says_of_what(tmp_path):
+    whole = make_run(tmp_path / "whole", skill=2.0)
+    facts = {"limit": 30, "n_in_split": 90, "seed": 0}
+    parts = [part_of(whole, tmp_path / f"p{start}", range(start, start + 30), **facts) for start in (0, 20)]
+    outcome = finished(merge(parts, tmp_path / "m").folder)
+    assert "note       subset: 50 videos of 90, those of 2 runs that were merged" in outcome.summary
+    ledger = outcome.metrics["ledger"]
+    assert (ledger["n_annotated"], ledger["n_not_drawn"]) == (90, 40)
+    parts.append(part_of(whole, tmp_path / "rest", range(50, 90), **{**facts, "limit": 40}))
+    dataset = read_json(merge(parts, tmp_path / "all").folder / "manifest.json")["dataset"]
+    assert (dataset["limit"], dataset["n_listed"], dataset["n_in_split"]) == (None, 90, 90)
+
+
+def test_a_union_of_classes_keeps_which_they_are_and_what_they_were_drawn_from(tmp_path):
+    whole = make_run(tmp_path / "whole", skill=2.0)
+    a, b, c = LABELS[:3]
+    asked = {"a": ([a], None), "b": ([b], 6), "bc": ([b, c], 30), "ab": ([a, b], 36)}  # 18 videos of each class
+    parts = {
+        name: part_of(whole, tmp_path / name, range(LABELS.index(names[0]), 30, 5), classes=names, limit=limit,
+                      n_in_split=18 * len(names))
+        for name, (names, limit) in asked.items()
+    }  # fmt: skip
+    for chosen, classes, limit, number in (
+        ("a b", [a, b], 12, 36),  # apart: added up
+        ("b bc", [b, c], 6, 36),  # one within the other
+        ("a bc", [a, b, c], 12, 54),
+        ("a b ab", [a, b], 12, 36),
+    ):
+        out = tmp_path / chosen.replace(" ", "+")
+        merge([parts[name] for name in chosen.split()], out)
+        dataset = read_json(out / "manifest.json")["dataset"]
+        assert (dataset["classes"], dataset["limit"], dataset["n_in_split"]) == (classes, limit, number), chosen
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("dataset", None, 'dataset is null and must be an object'),
+        ("dataset.shard", "1/2", 'dataset.shard is "1/2" and must be [i, n], part i of n'),
+        ("dataset.shard", [1, 1], "dataset.n_in_list is null and must be given"),
+        ("run.batch_size", 0, "run.batch_size is 0 and must be a whole number, 1 or above"),
+        ("timing.seconds", {"wall": "x"}, 'timing.seconds is {"wall": "x"} and must be a number of seconds for each'),
+        ("run.top_n", "5", 'run.top_n is "5" and must be a whole number, 1 or above'),
+        ("timing", [], "timing is [] and must be an object"),
+        ("spec.num_clips", "many", 'spec.num_clips is "many" and must be a whole number'),
+    ],
+)  # fmt: skip
+def test_a_manifest_damaged_by_hand_is_named_with_its_field(tmp_path, field, value, words):
+    folder = make_run(tmp_path / "run", num_videos=10)
+    manifest, (part, _, key) = read_json(folder / "manifest.json"), field.partition(".")
+    if key:
+        manifest[part][key] = value
+    else:
+        manifest[part] = value
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    for use in (lambda: merge([folder], tmp_path / "m"), lambda: read_entries([folder])):
+        with pytest.raises(RunError) as caught:
+            use()
+        assert f"run/manifest.json is damaged: {words}" in str(caught.value)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_file_in_the_place_of_the_merged_run_is_a_bad_option(tmp_path):
+    (tmp_path / "m").write_text("mine")
+    with pytest.raises(ConfigError, match=r"--out '.*m' cannot be made or written to"):
+        MergeConfig(runs=(str(tmp_path),), out=str(tmp_path / "m")).checked()
 
 
 def test_an_unfinished_or_damaged_run_is_refused_before_anything_is_written(divided, tmp_path):

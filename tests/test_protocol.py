@@ -284,6 +284,19 @@ def test_a_split_whose_size_nobody_states_is_never_called_whole():
     assert found == ([], ["number of videos"], [])
 
 
+def test_a_list_that_is_clearly_shorter_than_its_split_gets_a_box():
+    def boxes(**dataset):
+        facts = {"name": "kinetics400", "split": "val", **dataset}
+        found = report.cautions({"dataset": facts}, summarise([], ["a"]) | {"n_listed": facts.get("n_listed")})
+        return [item["text"] for item in found if item["kind"] == "warn"]
+
+    assert boxes(n_listed=1000, n_in_split=1000) == ["1,000 videos are listed, and kinetics400 val has 19,906"]
+    assert boxes(n_listed=19796, n_in_split=19796) == []  # a copy with gaps
+    assert boxes(n_listed=10, n_in_list=19881, n_in_split=19881) == []  # a shard says so itself
+    assert boxes(n_listed=10, n_in_split=10, name="csv") == []
+    assert boxes(n_listed=500, n_in_split=500, classes=["abseiling"]) == ["only videos of 1 class were listed"]
+
+
 # ---------------------------------------------------------------- what was not read
 
 

@@ -735,7 +735,7 @@ def test_the_summary_warns_in_at_most_twelve_lines_whatever_is_wrong():
 
 def test_a_clean_full_run_needs_no_caution():
     rows = [Row(i, f"v{i}", "", CLASSES[i], i, "", "", "ok", top=((CLASSES[i], i, 0.9),), rank=0) for i in range(12)]
-    assert cautions(fake_manifest(CLASSES, 12), summarise(rows, CLASSES)) == []
+    assert cautions(fake_manifest(CLASSES, 12, dataset__n_in_split=144), summarise(rows, CLASSES)) == []
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from vidbench.data import ledger
 from vidbench.data.index import records_fingerprint
 from vidbench.data.parents import class_parents
 from vidbench.records import Row, RunError, VideoRecord
+from vidbench.report import section
 from vidbench.runs import Run, RunFolder, manifest_differences
 from vidbench.scores import open_logits
 from vidbench.utils import printable, write_json
@@ -26,6 +27,7 @@ from vidbench.utils import printable, write_json
 # What may differ between runs that are merged: which part of the data they were, and where it lay.
 PARTS = ("dataset.shard", "dataset.n_listed", "dataset.n_in_split", "dataset.records_sha256", "dataset.list_sha256",
          "dataset.n_in_list", "dataset.classes", "dataset.limit", "dataset.present_only", "run.device")  # fmt: skip
+NEEDED = ("run.top_n", "model.random")  # to write the tables of the merged run
 PIECE = 1000  # videos copied at a time
 
 
@@ -64,7 +66,7 @@ def merge(folders: Sequence[str | Path], out: str | Path, *, prefer_predicted: b
         RunError: a run that is not finished or was made with other options (with the first key that differs), videos
             whose rows disagree (with the first), shards that are missing, or an earlier merge with other rows.
     """
-    runs = [read_finished(folder) for folder in folders]
+    runs = [read_finished(folder, NEEDED) for folder in folders]
     for run in runs[1:]:
         refuse_other_options(runs[0], run)
     shards = [shard_of(run) for run in runs]
@@ -194,19 +196,44 @@ def list_order(runs: Sequence[Run], shards: Sequence[tuple[int, int]], chosen: d
 
 
 def union_list(runs: Sequence[Run], chosen: dict) -> dict:
-    """The manifest of a union of runs of different parts of a dataset."""
-    facts = runs[0].manifest.get("dataset", {})
-    same = {name: facts.get(name) for name in ("classes", "limit", "present_only")}
-    for run in runs[1:]:
-        theirs = run.manifest.get("dataset", {})
-        same = {name: value if theirs.get(name) == value else "merged" for name, value in same.items()}
-    same["classes"] = None if same["classes"] == "merged" else same["classes"]
-    same["limit"] = None if same["limit"] == "merged" else same["limit"]
-    same["present_only"] = any(run.manifest.get("dataset", {}).get("present_only") for run in runs)
+    """The manifest of a union of runs of different parts of a dataset.
+
+    It keeps that it is a part: ``classes`` where no run was over all of them, and as ``limit`` the number of videos
+    where runs were limited and the union is smaller than what they were drawn from (``n_in_split``).
+    """
+    facts = [section(run.manifest, "dataset") for run in runs]
     records = [_record(row) for _, row in chosen.values()]
-    dataset = {**facts, **same, "shard": None, "n_listed": len(records), "records_sha256": records_fingerprint(records)}
+    whole = max(len(records), num_before_limits(runs))
+    limited = any(fact.get("limit") for fact in facts) and len(records) < whole
+    dataset = {
+        **facts[0], "shard": None, "classes": classes_of(runs), "limit": len(records) if limited else None,
+        "present_only": any(fact.get("present_only") for fact in facts), "n_listed": len(records),
+        "n_in_split": whole, "records_sha256": records_fingerprint(records),
+    }  # fmt: skip
     dataset |= {"list_sha256": dataset["records_sha256"], "n_in_list": len(records)}
     return _manifest(runs, dataset)
+
+
+def classes_of(runs: Sequence[Run]) -> list[str] | None:
+    """The classes that the runs were restricted to, together; ``None`` where that is all of them."""
+    asked = [section(run.manifest, "dataset").get("classes") for run in runs]
+    named = dict.fromkeys(name for names in asked for name in names or ())
+    return None if not all(asked) or set(named) >= set(runs[0].labels) else list(named)
+
+
+def num_before_limits(runs: Sequence[Run]) -> int:
+    """How many videos the runs were drawn from: those of runs over other classes added up, others are of one list.
+
+    Runs whose classes overlap are of one list too, so that there the number is at least this.
+    """
+    sizes: dict[frozenset, int] = {}
+    for run in runs:
+        facts = section(run.manifest, "dataset")
+        size, names = facts.get("n_in_split"), frozenset(facts.get("classes") or run.labels)
+        for other in [other for other in sizes if other & names]:
+            names, size = names | other, max(size or 0, sizes.pop(other))
+        sizes[names] = size or run.num_listed
+    return sum(sizes.values())
 
 
 def _record(row: Row) -> VideoRecord:

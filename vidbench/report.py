@@ -21,6 +21,7 @@ import numpy as np
 from vidbench import diagrams, protocol, scores, studies
 from vidbench import metrics as figures
 from vidbench.asked import asked_words
+from vidbench.data import catalog
 from vidbench.data import ledger as ledgers
 from vidbench.data.parents import class_parents
 from vidbench.data.pictures import data_uri, encode_jpeg
@@ -61,6 +62,7 @@ LEDGER_WORDS = {  # what a state means in a run, where that is less than in a ch
     "not_drawn": "annotated, but not in the subset that this run is about",
     "elsewhere": "in another shard of this run",
 }
+SHORT_LIST = 0.95  # a list with a smaller share of the split's videos is a part of it, not another copy
 SHORT = {"repeat": "repeat their last frame", "loop": "start again", "error": "are skipped as too short"}
 
 
@@ -283,13 +285,17 @@ def cautions(manifest: dict, metrics: dict) -> list[dict]:
         add("warn", "Off card", f"{_changed_words(protocol)}; not comparable with the card's published figure")
     if dataset.get("limit"):
         of = f" of {dataset['n_in_split']}" if dataset.get("n_in_split") else ""
-        add("warn", "Subset", f"{metrics['n_listed']} videos{of}, drawn with seed {dataset.get('seed')}")
+        parts = section(manifest, "merged").get("parts")
+        how = f"those of {len(parts)} runs that were merged" if parts else f"drawn with seed {dataset.get('seed')}"
+        add("warn", "Subset", f"{metrics['n_listed']} videos{of}, {how}")
     if dataset.get("shard"):
         number, of = dataset["shard"]
         text = f"part {number} of {of} of a list of {dataset.get('n_in_list')} videos; scripts/merge.py joins the parts"
         add("warn", "Shard", text)
     if dataset.get("present_only"):
         add("warn", "Partial copy", "only videos that are present were listed; absent ones are not in the count")
+    elif short := _short_list(dataset):
+        add("warn", "Part of a list", short)
     if dataset.get("classes"):
         add("warn", "Some classes", f"only videos of {plural(len(dataset['classes']), 'class', 'classes')} were listed")
     if manifest.get("label_map"):
@@ -314,6 +320,16 @@ def cautions(manifest: dict, metrics: dict) -> list[dict]:
         if note not in broken:
             add("note", "Left out", note.rstrip("."), False)
     return found
+
+
+def _short_list(dataset: dict) -> str:
+    """That a list is clearly shorter than the split as its dataset's card knows it; empty where it is not."""
+    name, split = str(dataset.get("name")), str(dataset.get("split") or "")
+    number = dataset.get("n_in_split") or dataset.get("n_in_list") or dataset.get("n_listed")
+    known = catalog.split_sizes(name, split, dataset.get("fold"))
+    if dataset.get("classes") or not known or not isinstance(number, int) or number >= SHORT_LIST * min(known):
+        return ""
+    return f"{number:,} videos are listed, and {name} {split} has {known[0]:,}"
 
 
 def _changed_words(protocol: dict) -> str:
