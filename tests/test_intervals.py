@@ -100,7 +100,8 @@ def test_wilson_covers_94_to_96_percent_over_truths_and_numbers():
     [(36, [4], 0.8, 0.3), (100, [1, 2, 7], 0.7, 0.2), (12, [5, 10, 20], 0.6, 0.3), (60, [3, 4, 5], 0.96, 0.2)],
 )
 def test_the_clustered_interval_covers_where_the_plain_one_does_not(num_groups, sizes, truth, alike):
-    # measured: 94 to 96 % where the plain interval covers 60 to 89 %
+    # measured with 2,500 draws (0.9 points either way): 93.5 to 96 %, least with 12 groups and near 100 %, where the
+    # plain interval covers 60 to 89 %
     rng = np.random.default_rng(num_groups)
     clustered, plain = [], []
     for _ in range(1500):
@@ -109,7 +110,7 @@ def test_the_clustered_interval_covers_where_the_plain_one_does_not(num_groups, 
         clustered.append(found["low"] <= truth <= found["high"])
         low, high = wilson(int(right.sum()), len(right))
         plain.append(low <= truth <= high)
-    assert 0.93 < np.mean(clustered) < 0.98
+    assert 0.93 < np.mean(clustered) < 0.97
     assert np.mean(plain) < 0.9
 
 
@@ -181,7 +182,7 @@ def test_an_exact_test_of_many_groups_stays_finite_and_quick():
 
 @pytest.mark.parametrize(("num_groups", "size", "alike"), [(144, 1, 0.0), (36, 4, 0.3), (300, 3, 0.2)])
 def test_differences_are_covered_and_equal_runs_told_apart_no_more_often_than_said(num_groups, size, alike):
-    # measured: 95 to 97 % covered, with groups as without; the test rejects 2 to 5 % of equal runs
+    # measured with 2,500 draws: 94.5 to 96 % covered, with groups as without; the test rejects 2 to 5 % of equal runs
     rng = np.random.default_rng(num_groups)
     shares, covered, rejected = (0.8, 0.85), [], []
     for _ in range(1200):
@@ -190,7 +191,7 @@ def test_differences_are_covered_and_equal_runs_told_apart_no_more_often_than_sa
         covered.append(found["low"] <= 0.05 <= found["high"])
         a, b, groups = drawn_runs(rng, num_groups, size, (0.8, 0.8), alike)
         rejected.append(sign_flip_test(a, b, groups) < 0.05)
-    assert 0.93 < np.mean(covered) < 0.975
+    assert 0.935 < np.mean(covered) < 0.975
     assert 0.005 < np.mean(rejected) < 0.06
 
 
