@@ -12,7 +12,6 @@ import re
 
 from vidbench.asked import FLAGS, asked_input
 from vidbench.data.parents import SHIPPED, parents_facts
-from vidbench.data.process import can_hold
 from vidbench.flags import OptionError
 from vidbench.kinds import quoted
 from vidbench.option_kinds import LABEL_MAPS, about, check_exists, check_weights
@@ -83,7 +82,7 @@ def check_input(config) -> None:
     height, width = card.input.crop
     if config.protocol != "card":
         _check_protocol(config, card)
-    if config.short_side is not None and not can_hold(config.short_side, (height, width)):
+    if config.short_side is not None and not _can_hold(config.short_side, (height, width)):
         raise OptionError(
             "short_side",
             f"must be at least {min(height, width)} for {card.name}, which crops {height} x {width} pixels, "
@@ -98,6 +97,12 @@ def check_input(config) -> None:
         raise OptionError("num_frames", f"must be {allowed} for {card.name}, not {config.num_frames}")
 
 
+def _can_hold(resize, crop) -> bool:
+    from vidbench.data.process import can_hold  # brings a decoder, which --help and most refusals do without
+
+    return can_hold(resize, crop)
+
+
 def _check_protocol(config, card) -> None:
     """The input that a protocol file and the flags make together is one that the card's network can take."""
     given = {name: getattr(config, name) for name in FLAGS} | {"resize": config.short_side}
@@ -106,7 +111,7 @@ def _check_protocol(config, card) -> None:
     if not fewest <= spec.num_frames <= (most or spec.num_frames):
         allowed = f"{fewest}" if fewest == most else f"from {fewest} to {most}" if most else f"at least {fewest}"
         raise OptionError("protocol", f"{what}: num_frames must be {allowed} for {card.name}, not {spec.num_frames}")
-    if not can_hold(spec.resize, spec.crop):
+    if not _can_hold(spec.resize, spec.crop):
         raise OptionError(
             "protocol", f"{what}: a crop of {spec.crop} does not fit into frames resized to {spec.resize}"
         )
