@@ -31,6 +31,10 @@ EARLY = (
     "test_hubs.py",
     "test_types.py",
     "test_train_kills.py",
+    "test_probe.py",
+    "test_train.py",
+    "test_train_recipe.py",
+    "test_real_clips.py",
 )
 
 
