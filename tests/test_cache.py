@@ -546,7 +546,7 @@ def test_the_programs_mistakes_are_a_sentence_each(tmp_path):
     (tmp_path / "file").write_text("")
     for words, said in (
         (["--cache-dir", tmp_path / "file"], "is no folder"),
-        (["--cache-dir", "/proc/absent", "--most-gb", 1], "cannot be written to"),
+        (["--cache-dir", "/proc/absent", "--most-gb", 1], "cannot be made or written to"),
         (["--no-limit", "--most-gb", 1], "say opposite things"),
         (["--most-gb", "-1"], "must be a number above 0"),
     ):
