@@ -44,8 +44,9 @@ def read_facts(path: str | os.PathLike | None) -> dict | None:
     """The card of a checkpoint as plain JSON values; ``None`` for a file that carries none, whatever it is.
 
     Raises:
-        WeightsError: it carries a card that cannot be used.
+        WeightsError: it carries a card that cannot be used, or is another part of a training's folder.
     """
+    _refuse_beside(path)
     text = (_header_of(path) or {}).get("__metadata__", {})
     text = text.get(KEY) if isinstance(text, dict) else None
     if not isinstance(text, str):
@@ -61,6 +62,17 @@ def read_facts(path: str | os.PathLike | None) -> dict | None:
     if wrong := [key for key, kind in KINDS.items() if not isinstance(facts.get(key), kind)]:
         raise WeightsError(f"The card in {name} does not say {', '.join(wrong)}.")
     return facts
+
+
+def _refuse_beside(path: str | os.PathLike | None) -> None:
+    """Name the weights where a training's folder, or a file beside them, is taken for them."""
+    if path is None or not (os.path.isdir(path) or os.path.basename(path) in ("last.ckpt", "best.json", "last.json")):
+        return
+    folder = os.fspath(path) if os.path.isdir(path) else os.path.dirname(path)
+    best = os.path.join(folder, "best.safetensors")
+    if os.path.isfile(best):
+        what = "the folder of a training" if folder == os.fspath(path) else "not the weights of a training"
+        raise WeightsError(f"{printable(path, 200)} is {what}: pass its {printable(best, 200)}.")
 
 
 def _header_of(path: str | os.PathLike | None) -> dict | None:

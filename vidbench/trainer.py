@@ -49,7 +49,7 @@ class KeepBest(callbacks.Callback):
     def __init__(self, config, task: Task, recipe: dict, folder: Path, skipped: int, tell):
         self.config, self.task, self.recipe = config, task, recipe
         self.folder, self.skipped, self.tell = folder, skipped, tell
-        self.best, self.summary = -1.0, ""
+        self.best, self.summary, self.rate = -1.0, "", 0.0
         self.metrics: dict = {}
 
     def state_dict(self) -> dict:
@@ -58,17 +58,20 @@ class KeepBest(callbacks.Callback):
     def load_state_dict(self, state: dict) -> None:
         self.best = state["best"]
 
+    def on_before_optimizer_step(self, trainer, module, optimizer) -> None:
+        self.rate = optimizer.param_groups[-1]["lr"]  # of this step; after it the schedule names that of the next one
+
     def on_validation_epoch_end(self, trainer, module) -> None:
         if trainer.sanity_checking:
             return
         self.metrics = summarise(rows_of_all(trainer, module.rows), self.task.labels)
         top1 = self.metrics["listed"]["top1"]
         module.log("val_top1", top1["value"], batch_size=1)
-        loss, rate = trainer.callback_metrics.get("loss"), trainer.optimizers[0].param_groups[-1]["lr"]
+        loss = trainer.callback_metrics.get("loss")
         self.summary = f"validation top-1 {percent(top1)}, n={top1['n']} ({self.metrics['n_skipped']} skipped)"
         self.tell(
             f"epoch {trainer.current_epoch + 1}/{self.config.epochs}: {self.summary}, "
-            f"learning rate {rate:.2g}" + (f", loss before {loss:.3f}" if loss is not None else "")
+            f"learning rate {self.rate:.2g}" + (f", loss before {loss:.3f}" if loss is not None else "")
         )
         for schedule in trainer.lr_scheduler_configs:
             if schedule.reduce_on_plateau:
