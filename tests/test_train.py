@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import types
@@ -15,12 +17,14 @@ from safetensors.torch import load_file
 
 from vidbench import models, trained
 from vidbench.arguments import EvaluateConfig, TrainConfig
+from vidbench.cli import COMMANDS
 from vidbench.data import mini
 from vidbench.evaluate import evaluate
 from vidbench.learner import TrainedNetwork
 from vidbench.records import AnnotationError, ConfigError, RunError, VidbenchError, VideoRecord, WeightsError
-from vidbench.train import alone, explained, train
+from vidbench.train import begun, explained, train
 from vidbench.train_data import divide
+from vidbench.train_task import evaluation_words, make_task
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "data" / "vidmini"
@@ -160,6 +164,57 @@ def test_an_unreadable_video_is_left_out_of_training_and_counts_in_validation(tr
     assert trained.read_facts(outcome.run_folder / "best.safetensors")["left_out"] == 1
 
 
+def folder_of_classes(root: Path, make_video, *splits: str) -> Path:
+    """Six videos of each of two classes, in each of some splits, by the same names."""
+    for split in splits or ("",):
+        for number in range(12):
+            make_video(root / split / "AB"[number % 2] / f"{number}.mp4", num_frames=17, width=64, height=48)
+    return root
+
+
+def test_an_own_folder_of_classes_trains_the_first_time_and_the_printed_command_runs(
+    training, tmp_path, make_video, caplog, monkeypatch
+):
+    root = folder_of_classes(tmp_path / "own clips", make_video)
+    own = {"dataset": "folder", "data_dir": str(root), "split": "train", "classes": None, "limit": None, "epochs": 1}
+    told: list[str] = []
+    done = train(training(**own, run_name="my run"), tell=told.append)
+    assert "clips cut from one video may stand on both sides" in caplog.text
+    divided = trained.read_facts(done.run_folder / "best.safetensors")["dataset"]["divided"]
+    assert divided == "25% of the training videos, by clip, sources unknown, seed 0"
+    assert float(re.findall(r"learning rate ([^, ]+)", told[-1])[0]) > 0, told[-1]  # of a step, not of the next one
+    line, flatters = done.summary.splitlines()[1:]
+    assert "these videos, or some of them, trained the network" in flatters
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(line.removeprefix("to evaluate: "))
+    assert words[:2] == ["python", "scripts/evaluate.py"]
+    assert COMMANDS["evaluate"].start([*words[2:], "--num-workers=0", "--run-name=judged"]) == 0
+    assert len((tmp_path / "results" / "judged" / "rows.jsonl").read_text().splitlines()) == 12
+    for name in ("", "last.ckpt", "best.json"):
+        with pytest.raises(ConfigError, match=r"not the weights|folder of a training: pass its .*best\.safetensors"):
+            EvaluateConfig(weights=str(done.run_folder / name)).checked()
+
+
+def test_own_folders_and_lists_validate_on_their_own_split_and_are_evaluated_on_another(training, tmp_path, make_video):
+    root = folder_of_classes(tmp_path / "parts", make_video, "train", "val")
+    own = {"dataset": "folder", "data_dir": str(root), "split": "train", "classes": None, "limit": None}
+    task = make_task(training(**own))
+    assert {r.path.partition("/")[0] for r in task.sides.val} == {"val"}
+    assert evaluation_words(training(**own), task) == (
+        ["--data-dir", str(root), "--split", "val"], "these videos chose the epoch"
+    )  # fmt: skip
+    rows = [f"{r.path},{r.label},{r.split}" for r in (*task.sides.train, *task.sides.val)]
+    table = root / "my list.csv"
+    table.write_text("\n".join(["path,label,split", *rows, "train/A/0.mp4,A,test"]) + "\n")
+    own |= {"dataset": "csv", "annotations": str(table)}
+    task = make_task(training(**own))
+    assert [r.path for r in task.sides.val] == [row.partition(",")[0] for row in rows if row.endswith("val")]
+    assert evaluation_words(training(**own), task) == (["--data-dir", str(root), "--annotations", str(table)], None)
+    table.write_text("\n".join(["path,label,split", *rows, "train/A/0.mp4,A,val"]) + "\n")
+    with pytest.raises(AnnotationError, match=r"shares 1 videos with the training split \(train/A/0.mp4"):
+        make_task(training(**own))
+
+
 def records(number: int, group: bool, split: str = "train") -> list[VideoRecord]:
     return [
         VideoRecord(f"{split}{k}", f"{k}.mp4", "AB"[k % 2], k % 2, split, f"g{k // 2}" * group) for k in range(number)
@@ -173,8 +228,12 @@ def test_a_leak_is_refused_unless_it_is_asked_for():
     leaking = divide(records(40, True), None, share=0.25, seed=0, allow_leak=True)
     assert {r.group for r in leaking.train} & {r.group for r in leaking.val}
     assert "LEAKING" in leaking.how
-    with pytest.raises(ConfigError, match="No source is known for any of the 40 videos"):
-        divide(records(40, False), None, share=0.25, seed=0, allow_leak=False)
+    for share, allow_leak, words in (
+        (0.01, False, r"40 videos of 20 sources cannot be parted .* by source with --val-share 0.01"),
+        (0.01, True, r"40 videos cannot be parted .* by clip with --val-share 0.01: .* --val-split, .*--limit"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            divide(records(40, True), None, share=share, seed=0, allow_leak=allow_leak)
     with pytest.raises(AnnotationError, match="shares 4 source videos"):
         divide(records(40, True), records(8, True, "val"), share=0.25, seed=0, allow_leak=False)
 
@@ -187,9 +246,9 @@ def test_a_loss_that_is_not_finite_stops_with_a_sentence(training):
 
 def test_two_processes_do_not_train_in_one_folder(training, tmp_path):
     folder = tmp_path / "results" / "twice"
-    folder.mkdir(parents=True)
-    with alone(folder), pytest.raises(RunError, match="another process is training in"):
+    with begun(folder, {"first": True}), pytest.raises(RunError, match="another process is training in"):
         train(training(run_name="twice"))
+    assert json.loads((folder / "manifest.json").read_text()) == {"first": True}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,7 @@ from vidbench.train_task import (
     augmentation,
     begin_folder,
     choose_precision,
+    evaluation_words,
     make_task,
     manifest,
     run_folder,
@@ -96,24 +98,21 @@ def _train(config, who: Processes, progress, tell) -> Outcome:
     how = None if config.overfit else augmentation(config, task.spec)
     folder, facts = run_folder(config, task), manifest(config, task, device, precision)
     first_step = config.overfit or config.find_rate
-    if not first_step:
-        if (folder / "finished.json").is_file():
-            return finished(folder, facts)
-        if who.first:
-            begin_folder(folder, facts)
+    if not first_step and (folder / "finished.json").is_file():
+        return finished(folder, facts)
     check_lists(config, task, who)
-    with explained(config, task, loading=True):
-        model = load_network(config, task, device if who.number == 1 else "cpu")
-        teacher = make_teacher(config, task, device)
-    kept = read_videos(config, task, who, progress, tell)
-    loader = make_loader(config, task, kept, how, who, device)
-    module = TrainedNetwork(config, task, model, len(loader), teacher)
-    with explained(config, task):
-        if config.overfit:
-            return overfit(module, loader, folder, device)
-        if config.find_rate:
-            return find_rate(config, module, loader, folder, device, precision)
-        with alone(folder) if who.first else contextlib.nullcontext():
+    with contextlib.nullcontext() if first_step or not who.first else begun(folder, facts):
+        with explained(config, task, loading=True):
+            model = load_network(config, task, device if who.number == 1 else "cpu")
+            teacher = make_teacher(config, task, device)
+        kept = read_videos(config, task, who, progress, tell)
+        loader = make_loader(config, task, kept, how, who, device)
+        module = TrainedNetwork(config, task, model, len(loader), teacher)
+        with explained(config, task):
+            if config.overfit:
+                return overfit(module, loader, folder, device)
+            if config.find_rate:
+                return find_rate(config, module, loader, folder, device, precision)
             best = KeepBest(config, task, facts["recipe"], folder, len(kept.skipped), tell)
             return fit(module, loader, best, who, device, precision)
 
@@ -279,7 +278,7 @@ def fit(module: TrainedNetwork, loader, best: KeepBest, who: Processes, device: 
             f"stopped in epoch {trainer.current_epoch + 1} of {config.epochs}; the same command continues in {folder}"
         )
         return Outcome(folder, said, EXIT_INTERRUPTED, {})
-    return ended(folder, trainer.current_epoch) if who.first else Outcome(folder, "", EXIT_OK, {})
+    return ended(best, trainer.current_epoch) if who.first else Outcome(folder, "", EXIT_OK, {})
 
 
 def callbacks_for(best: KeepBest) -> list:
@@ -304,21 +303,37 @@ def check_rank(trainer, who: Processes) -> None:
         )
 
 
-def ended(folder: Path, num_epochs: int) -> Outcome:
-    """Mark a run as finished, and say what came out."""
+def ended(best: KeepBest, num_epochs: int) -> Outcome:
+    """Mark a run as finished, and say what came out and how it is evaluated."""
+    folder = best.folder
     write_json(folder / "finished.json", {"epochs": num_epochs})
     chosen = read_json(folder / "best.json")
     command = "vidbench evaluate" if started_as_vidbench() else "python scripts/evaluate.py"
+    words, flatters = evaluation_words(best.config, best.task)
+    words = ["--weights", str(folder / "best.safetensors"), *words]
     summary = (
         f"best epoch {chosen['epoch']} of {num_epochs}: {chosen['summary'].partition(', epoch')[0]}\n"
-        f"to evaluate: {command} --weights {folder / 'best.safetensors'}"
+        f"to evaluate: {command} {shlex.join(words)}"
     )
+    if flatters:
+        summary += f"\nthat figure is too good: {flatters}; --data-dir or --split names others"
     return Outcome(folder, summary, EXIT_OK, chosen["metrics"])
+
+
+@contextlib.contextmanager
+def begun(folder: Path, facts: dict):
+    """Hold a run's folder, with a manifest of these facts; ``RunError`` where it is another training's, or held."""
+    if (folder / "rows.jsonl").exists() and not (folder / "last.ckpt").is_file():
+        raise RunError(f"{folder} holds an evaluation; use another --run-name")
+    with alone(folder):
+        begin_folder(folder, facts)
+        yield
 
 
 @contextlib.contextmanager
 def alone(folder: Path):
     """Hold a run folder, so that no two processes train in it; raises ``RunError`` where another one does."""
+    folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / "held", timeout=0)
     try:
         lock.acquire()

@@ -89,7 +89,7 @@ class TrainConfig(Options):
         text,
         "the split that validates. Choosing an epoch by the split that papers report makes its score too good",
         metavar="NAME",
-        shown="default: val where the dataset has one, else a part of the training split, by source",
+        shown="default: val where the dataset has one, else a part of the training split, by source where one is known",
     )
     val_share: float = trained(fraction, "that part, as 0.1 or 10%", metavar="SHARE", default=0.15)
     allow_leak: bool = trained(

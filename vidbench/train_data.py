@@ -42,9 +42,17 @@ class Sides:
 
 
 def divide(
-    records: Sequence[VideoRecord], official: Sequence[VideoRecord] | None, *, share: float, seed: int, allow_leak: bool
+    records: Sequence[VideoRecord],
+    official: Sequence[VideoRecord] | None,
+    *,
+    share: float,
+    seed: int,
+    allow_leak: bool,
+    by_path: bool = False,
 ) -> Sides:
-    """Training and validation videos that share no source.
+    """Training and validation videos that share no source, as far as sources are known.
+
+    Where none is known, each clip is drawn for itself, which is logged and goes into the checkpoint's card.
 
     Args:
         records: the training split.
@@ -52,23 +60,45 @@ def divide(
         share: of the videos that validate, in (0, 1), where there is no official split.
         seed: draws them.
         allow_leak: part by video instead, and take an official split that shares sources.
+        by_path: as for ``vidbench.data.index.check_groups``.
 
     Raises:
-        ConfigError: no source is known, or a side would be empty.
+        ConfigError: a side would be empty.
         AnnotationError: an official split that shares videos or sources with the training split.
     """
     if official is not None:
         if not allow_leak:
-            index.check_groups(records, official)
+            index.check_groups(records, official, by_path=by_path)
         return Sides(list(records), list(official), "the dataset's own validation split")
-    by = "clip" if allow_leak else "group"
-    parts = random_splits(records, {"train": 1 - share, "val": share}, seed=seed, by=by, allow_leak=allow_leak)
+    known = {record.group for record in records if record.group}
+    by = "group" if known and not allow_leak else "clip"
+    parts = random_splits(records, {"train": 1 - share, "val": share}, seed=seed, by=by, allow_leak=True)
     if not all(parts.values()):
-        raise ConfigError(
-            f"{len(records)} videos cannot be parted into training and validation by source; name a --val-split."
-        )
-    leak = " LEAKING: videos of one source on both sides" if allow_leak else ""
-    return Sides(parts["train"], parts["val"], f"{share:.0%} of the training videos, by {by}, seed {seed}{leak}")
+        raise ConfigError(_too_few(len(records), len(known) if by == "group" else None, share))
+    how = f"{share:.0%} of the training videos, by {by}, "
+    if known:
+        leak = " LEAKING: videos of one source on both sides" if allow_leak else ""
+        return Sides(parts["train"], parts["val"], f"{how}seed {seed}{leak}")
+    log.warning(
+        "No source of these videos is known, so they are divided by clip: clips cut from one video may stand on both "
+        "sides, and validation then looks too good. Name sources in the column 'group' of a list (--dataset csv), or "
+        "keep videos apart in folders train/ and val/, or as a split of the list that --val-split names."
+    )
+    return Sides(parts["train"], parts["val"], f"{how}sources unknown, seed {seed}")
+
+
+def _too_few(num_videos: int, num_sources: int | None, share: float) -> str:
+    """Why a side is empty, and what can be changed."""
+    videos = f"{num_videos} video{'s' * (num_videos != 1)}"
+    if num_sources is None:
+        how = "by clip"
+    else:
+        videos += f" of {num_sources} source{'s' * (num_sources != 1)}"
+        how = "by source"
+    return (
+        f"{videos} cannot be parted into training and validation {how} with --val-share {share:g}: name another share "
+        "or a --val-split, or take more videos (--limit and --classes leave some out)."
+    )
 
 
 def check_classes(records: Sequence[VideoRecord], labels: Sequence[str], wanted: Sequence[str] | None) -> None:

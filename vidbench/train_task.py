@@ -16,7 +16,7 @@ from vidbench.data.parents import find_time_pairs
 from vidbench.data.stored import BY_COUNT, Timing
 from vidbench.forward import check_precision
 from vidbench.gpu import is_cuda
-from vidbench.records import ConfigError, InputSpec, RunError
+from vidbench.records import ConfigError, InputSpec
 from vidbench.runs import read_json, refuse_differences
 from vidbench.utils import git_commit, machine_facts, package_versions, sha256_of_file, write_json
 
@@ -123,11 +123,12 @@ def make_task(config) -> Task:
     records = index.load_records(dataset.name, split=config.split, **where)
     if config.present_only:
         records = index.keep_present(records)[0]
-    val_split = config.val_split or ("val" if "val" in dataset.splits else None)
+    val_split, own = config.val_split or own_validation(config, dataset), not dataset.splits
     official = index.load_records(dataset.name, split=val_split, **where) if val_split else None
     if config.limit:
         records = index.draw_subset(records, config.limit, config.seed)
-    sides = train_data.divide(records, official, share=config.val_share, seed=config.seed, allow_leak=config.allow_leak)
+    how = {"share": config.val_share, "seed": config.seed, "allow_leak": config.allow_leak}
+    sides = train_data.divide(records, official, **how, by_path=own)
     if config.present_only:
         sides = dataclasses.replace(sides, val=index.keep_present(sides.val)[0])
     train_data.check_classes(sides.train, labels, config.classes)
@@ -135,6 +136,30 @@ def make_task(config) -> Task:
         raise ConfigError("No validation video is there, so no epoch can be judged. Check --data-dir and --val-split.")
     spec, num_frames = make_spec(card, config)
     return Task(card, spec, num_frames, dataset, root, labels, sides, find_time_pairs(config.reverse, dataset, labels))
+
+
+def own_validation(config, dataset: catalog.DatasetCard) -> str | None:
+    """``val`` where the dataset, or the folder or list of own videos, has such a split that does not train."""
+    there = dataset.splits or index.own_splits(dataset.name, config.data_dir, config.annotations)
+    return "val" if "val" in there and config.split != "val" else None
+
+
+def evaluation_words(config, task: Task) -> tuple[list[str], str | None]:
+    """What ``evaluate.py`` has to be told beside the weights, and why its figure would be too good, where it would."""
+    dataset, split, words = task.dataset, task.dataset.default_split, []
+    sides = [config.split, config.val_split or own_validation(config, dataset)]
+    if task.root.resolve() != dataset.default_dir.resolve():
+        words += ["--data-dir", str(config.data_dir)]
+    if config.fold != 1:
+        words += ["--fold", str(config.fold)]
+    if not dataset.splits:
+        words += ["--annotations", str(config.annotations)] if config.annotations else []
+        named = index.own_splits(dataset.name, task.root, config.annotations)
+        split = min(named, key=lambda name: (name in sides, name != split, name == config.split), default=None)
+        words += ["--split", split] if split not in (None, dataset.default_split) else []
+    if split in (None, config.split):
+        return words, "these videos, or some of them, trained the network"
+    return words, "these videos chose the epoch" if split == sides[1] else None
 
 
 def make_spec(card: models.ModelCard, config) -> tuple[InputSpec, int]:
@@ -238,11 +263,8 @@ def data_facts(task: Task) -> dict:
 
 
 def begin_folder(folder: Path, facts: dict) -> None:
-    """Make the run's folder; refuse one that holds another training."""
+    """Write what is trained into the run's folder, which the caller holds; refuse one that holds another training."""
     if (folder / "last.ckpt").is_file():
         refuse_differences(folder, read_json(folder / "manifest.json"), facts)
         return
-    if (folder / "rows.jsonl").exists():
-        raise RunError(f"{folder} holds an evaluation; use another --run-name")
-    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "manifest.json", facts)

@@ -300,17 +300,23 @@ def stem_of(path: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def check_groups(train: Iterable[VideoRecord], test: Iterable[VideoRecord]) -> None:
+def check_groups(train: Iterable[VideoRecord], test: Iterable[VideoRecord], *, by_path: bool = False) -> None:
     """Refuse a test split that shares videos, or sources of videos, with its training split.
+
+    Args:
+        train, test: the two.
+        by_path: tell videos apart by path and not by name. In own folders ``train/A/1.mp4`` and ``val/A/1.mp4`` are
+            two videos; a YouTube identifier is one, wherever it lies.
 
     Raises:
         AnnotationError: names the first shared videos or groups and how many there are.
     """
     train = list(train)
-    ids, groups = {r.video_id for r in train}, {r.group for r in train if r.group}
+    name = (lambda r: r.path) if by_path else (lambda r: r.video_id)
+    ids, groups = {name(r) for r in train}, {r.group for r in train if r.group}
     test = list(test)
     for what, shared in (
-        ("videos", [r.video_id for r in test if r.video_id in ids]),
+        ("videos", [name(r) for r in test if name(r) in ids]),
         ("source videos", sorted({r.group for r in test if r.group in groups})),
     ):
         if shared:

@@ -79,7 +79,8 @@ def _check_sources(records: Sequence[VideoRecord], allow_leak: bool) -> None:
     if records and unknown == len(records) and not allow_leak:
         raise ConfigError(
             f"No source is known for any of the {unknown} videos, so clips of one recording could end on both sides. "
-            "Give the list a column 'group'; or pass --allow-leak, if each video is a recording of its own."
+            "Name sources in the column 'group' of a list (convert.py writes one for a folder: --to csv); or pass "
+            "--allow-leak, if each video is a recording of its own."
         )
     if unknown:
         log.warning("%d of %d videos have no known source; each is taken for its own", unknown, len(records))
