@@ -215,8 +215,9 @@ def _number(value: object) -> bool:
 
 
 def _shard(value: object) -> bool:
-    pair = isinstance(value, list) and len(value) == 2 and all(_whole(item, 1) for item in value)
-    return pair and value[0] <= value[1]
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    return all(_whole(item, 1) for item in value) and value[0] <= value[1]
 
 
 def _names(value: object) -> bool:

@@ -146,7 +146,8 @@ def own_validation(config, dataset: catalog.DatasetCard) -> str | None:
 
 def evaluation_words(config, task: Task) -> tuple[list[str], str | None]:
     """What ``evaluate.py`` has to be told beside the weights, and why its figure would be too good, where it would."""
-    dataset, split, words = task.dataset, task.dataset.default_split, []
+    dataset, words = task.dataset, list[str]()
+    split: str | None = dataset.default_split
     sides = [config.split, config.val_split or own_validation(config, dataset)]
     if task.root.resolve() != dataset.default_dir.resolve():
         words += ["--data-dir", str(config.data_dir)]

@@ -133,8 +133,8 @@ def load_all_splits(name: str, root: str | os.PathLike, fold: int = 1, **options
             found[split] = records
     if not found:
         raise lost[splits[0]]
-    for split, problem in lost.items():
-        log.warning("%s %s is left out: %s", name, split, problem)
+    for split, why in lost.items():
+        log.warning("%s %s is left out: %s", name, split, why)
     return found
 
 
