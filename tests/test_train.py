@@ -278,7 +278,7 @@ def test_a_worker_that_the_system_ended_and_clips_too_small_are_one_sentence(tra
     with pytest.raises(ConfigError, match=words), explained(training(), task):
         torch.nn.Conv3d(3, 4, 7)(torch.zeros(1, 3, 16, 6, 9))
     with pytest.raises(RuntimeError, match="something else"), explained(training(), task):
-        raise RuntimeError("something else")
+        raise RuntimeError("Caught RuntimeError in DataLoader worker process 0.\nsomething else")
 
 
 def test_a_network_or_a_teacher_that_fills_the_memory_is_one_sentence(training, monkeypatch):

@@ -63,7 +63,7 @@ with needs("Training", "train"):
 NOTHING_LEFT = ("smaller than kernel size", "Kernel size can't be greater than", "Output size is too small")
 # A full memory in the words of torch on Linux and macOS, and on Windows; of CUDA, and of its libraries.
 FULL = ("can't allocate memory", "not enough memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
-WORKER = ("DataLoader worker",)  # one that a full memory has ended: the system says no more than that
+WORKER = "DataLoader worker (pid"  # one that has ended without a word of its own, as a full memory ends it
 WITHOUT_WARMUP = ("onecycle", "plateau")  # schedules that rise in a way of their own, or not at all
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -366,7 +366,7 @@ def explained(config, task: Task, *, loading: bool = False):
                 f"Clips of {task.num_frames} frames of {height}x{width} are too small for this network "
                 f"({printable(problem, 120)}): use a larger --crop and --short-side, or more --num-frames."
             ) from None
-        if any(part in words for part in WORKER):
+        if WORKER in words:
             raise ConfigError(
                 f"A process that makes training views came to an end ({printable(problem, 120)}), most often because "
                 "the memory is full: use fewer --num-workers, fewer --num-frames or a smaller --batch-size."
