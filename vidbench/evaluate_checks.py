@@ -71,6 +71,7 @@ def check_labels(config) -> None:
 
 
 def check_input(config) -> None:
+    """Raise ``OptionError`` for a protocol, crops, sizes or frames that do not fit the model's card."""
     from vidbench import models
 
     card = models.find_card(config.model, config.weights)
@@ -120,6 +121,7 @@ def _check_protocol(config, card) -> None:
 
 
 def check_files(config) -> None:
+    """Raise ``OptionError`` for a file that an option names and that is not there."""
     check_weights(config.weights)
     for name, words in (("label_map", LABEL_MAPS), ("annotations", ()), ("parents", (SHIPPED,))):
         value = getattr(config, name)
@@ -131,6 +133,7 @@ def check_files(config) -> None:
 
 
 def check_engine(config) -> None:
+    """Raise ``OptionError`` for options that contradict the way the work is done: devices, Ray, shards."""
     if config.batch_size == "auto" and config.shard:
         raise OptionError("batch_size", "must be a number with --shard, the same one for every part, not auto")
     if config.devices and (config.device != "auto" or config.engine == "ray"):
