@@ -70,8 +70,8 @@ def probabilities(folder: Path, manifest: dict, rows: Sequence[Row]) -> np.ndarr
     Raises:
         RunError: the logits are missing or damaged, or a predicted row has none.
     """
-    how, apply, found = average_of(manifest), to_dataset(manifest), []
-    for piece in finite_pieces(folder, rows):
+    logits, how, apply, found = open_logits(folder, len(rows)), average_of(manifest), to_dataset(manifest), []
+    for piece in finite_pieces(folder, logits, rows):
         scores = views.aggregate(piece, how)
         found.append(scores if apply is None else apply(scores))
     whole = np.concatenate(found)
@@ -79,9 +79,8 @@ def probabilities(folder: Path, manifest: dict, rows: Sequence[Row]) -> np.ndarr
     return whole
 
 
-def finite_pieces(folder: Path, rows: Sequence[Row]) -> Iterator[np.ndarray]:
+def finite_pieces(folder: Path, logits: np.ndarray, rows: Sequence[Row]) -> Iterator[np.ndarray]:
     """The logits of all rows, float32 (N, V, K) a piece, 0 where a video was skipped; raises as ``probabilities``."""
-    logits = open_logits(folder, len(rows))
     predicted = np.array([row.predicted for row in rows], bool)
     size = max(1, views.PIECE // (logits.shape[1] * logits.shape[2]))
     for start in range(0, len(rows), size):
@@ -93,7 +92,7 @@ def finite_pieces(folder: Path, rows: Sequence[Row]) -> Iterator[np.ndarray]:
 def logits_problem(folder: Path, rows: Sequence[Row]) -> str:
     """The note that a run's logits cannot be used, and why; empty where they can. Reads all of them."""
     try:
-        for _ in finite_pieces(folder, rows):
+        for _ in finite_pieces(folder, open_logits(folder, len(rows)), rows):
             pass
     except RunError as problem:
         return f"{NO_LOGITS}: {problem}."
