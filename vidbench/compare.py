@@ -428,12 +428,21 @@ def text(comparison: Comparison) -> str:
 
 def ensemble_lines(ensemble: dict) -> list[str]:
     """What an ensemble came to, and on which videos."""
-    weights = ", ".join(f"{name} {weight:.3g}" for name, weight in ensemble["weights"].items())
+    weights = ", ".join(f"{name} {_weight(weight)}" for name, weight in ensemble["weights"].items())
     how = "weights as given"
     if ensemble["n_fitted"]:
         how = f"weights fitted on {ensemble['n_fitted']} videos (seed {ensemble['seed']}), figures from the others only"
     lines = [f"ensemble {percent(ensemble['entry'].accuracy)}, n={ensemble['entry'].accuracy['n']} ({how}: {weights})"]
     return [*lines, f"  {ensemble['pair'].sentence}"]
+
+
+def _weight(weight: float) -> str:
+    """A share of 1 in three decimals; one that is not 0 never reads as 0.
+
+    >>> [_weight(share) for share in (0, 6.02e-08, 0.25, 0.99949, 1)]
+    ['0', '< 0.001', '0.25', '0.999', '1']
+    """
+    return "< 0.001" if 0 < weight < 0.001 else f"{weight:.3f}".rstrip("0").rstrip(".")
 
 
 def write_comparison(comparison: Comparison, out: str | Path) -> Path:

@@ -125,7 +125,7 @@ def frame_at(record, share=0.5):
 
 
 shown = data.classes[:18]
-class_sheet({label: [frame_at(record) for record in data.of(label)[:8]] for label in shown}, num=8)
+class_sheet({label: [frame_at(record) for record in data.of(label)[:9]] for label in shown}, num=9)
 
 # %% [markdown]
 # Some neighbours in a row share their place. Keep that in mind.

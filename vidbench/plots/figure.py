@@ -20,6 +20,7 @@ from vidbench.utils import printable
 WIDTH = 7.6  # inches; at 100 CSS pixels an inch the width of a notebook's text
 CSS_DPI = 100
 CHART_DPI, PHOTO_DPI = 135, 115  # some device pixels more than CSS pixels: sharp enough, and small
+QUALITY, SPARE_QUALITY = 78, 55  # of JPEG: the figure itself, and its copy beside HTML
 MOST_COLOURS = 64  # of a chart's PNG
 MOST_NAMES = 60  # classes that a figure can name legibly
 MOST_ALT = 4000  # letters of a description
@@ -99,11 +100,24 @@ class AltFigure(Figure):
         pixels = np.asarray(self._agg.buffer_rgba())[..., :3]
         return Image.fromarray(pixels.copy()) if self.photo else _few_colours(pixels)
 
-    def _encoded(self, picture: Image.Image, kind: str) -> bytes:
-        how = {"JPEG": {"quality": 78}, "PNG": {}, "WEBP": {"quality": 70, "lossless": not self.photo}}[kind]
+    def _encoded(self, picture: Image.Image, kind: str, quality: int = QUALITY) -> bytes:
+        how: dict[str, dict[str, int | bool]] = {
+            "JPEG": {"quality": quality, "optimize": True},
+            "PNG": {"optimize": True},
+            "WEBP": {"quality": 70, "method": 6, "lossless": not self.photo},
+        }
         buffer = io.BytesIO()
-        picture.save(buffer, kind, **how, **({} if kind == "WEBP" else {"optimize": True}))
+        picture.save(buffer, kind, **how[kind])
         return buffer.getvalue()
+
+    def _spare(self, picture: Image.Image, size: tuple[int, int]) -> bytes:
+        """The picture for those that show no HTML: a chart as it is, frames coarser and in CSS pixels.
+
+        It lies in a saved notebook beside the one in HTML, and frames weigh more than all else there.
+        """
+        if self.photo:
+            return self._encoded(picture.resize(size, Image.Resampling.LANCZOS), "JPEG", SPARE_QUALITY)
+        return self._encoded(picture, "PNG")
 
     def _img(self, picture: Image.Image) -> str:
         data = base64.b64encode(self._encoded(picture.convert("RGB"), "WEBP")).decode()
@@ -114,8 +128,8 @@ class AltFigure(Figure):
     def _repr_mimebundle_(self, include=None, exclude=None):
         """HTML with the alt text for those that show HTML, the bare picture for those that do not."""
         picture = self._drawn()
-        data = base64.b64encode(self._encoded(picture, "JPEG" if self.photo else "PNG")).decode()
         width, height = (round(inches * CSS_DPI) for inches in self.get_size_inches())
+        data = base64.b64encode(self._spare(picture, (width, height))).decode()
         about = {self.mime: {"alt": self.alt, "width": width, "height": height}}
         return {"text/html": self._img(picture), self.mime: data, "text/plain": self.alt}, about
 
