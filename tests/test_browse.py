@@ -96,6 +96,16 @@ def test_empty_folder_tells_how_to_make_a_run(site):
     assert "python scripts/evaluate.py @scripts/config.txt" in page
 
 
+def test_trainings_are_no_runs_to_browse(site, tmp_path):
+    make_run(tmp_path / "results", "judged", [True])
+    folder = tmp_path / "results" / "trained"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps({"schema": 1, "recipe": {"model": "net"}}))
+    assert "trained" not in site("/")[2]
+    assert site("/runs/trained/manifest.json")[0] == 404
+    assert [run.name for run in site.results.runs()] == ["judged"]
+
+
 def test_every_run_is_listed_with_its_interval_newest_first(site, tmp_path):
     rng = np.random.default_rng()
     expected = []

@@ -228,6 +228,19 @@ def test_ls_shows_runs_with_their_figure(tmp_path, capsys, monkeypatch):
     assert "n=12" in row
 
 
+def test_ls_shows_trainings_with_what_their_validation_said_and_one_that_never_began(tmp_path, capsys, monkeypatch):
+    for name in ("whole", "begun"):
+        (tmp_path / name).mkdir()
+        recipe = {"model": "mini2d.vidmini_v1", "dataset": "vidmini", "split": "train"}
+        (tmp_path / name / "manifest.json").write_text(json.dumps({"schema": 1, "recipe": recipe}))
+    (tmp_path / "whole" / "best.json").write_text(json.dumps({"summary": "validation top-1 50.0 %, epoch 1 of 2"}))
+    status, out, err = run(capsys, monkeypatch, "ls", "runs", "--results-dir", tmp_path)
+    rows = {line.split()[0]: line for line in out.splitlines()[1:]}
+    assert (status, err) == (0, "")
+    assert "mini2d.vidmini_v1  vidmini train  training: validation top-1 50.0 %, epoch 1 of 2" in rows["whole"]
+    assert "training: no epoch is whole yet" in rows["begun"]
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_ls_says_where_it_looked_for_runs(there, tmp_path):
     folder = tmp_path / "runs"

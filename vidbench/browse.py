@@ -66,6 +66,7 @@ class ShownRun:
         metrics: as ``metrics.summarise`` gives it; ``None`` where there are no rows yet.
         verdict: on the published result that is closest, as ``report.closest_verdict`` gives it; ``None`` without one.
         problem: why the run cannot be read, or nothing.
+        training: whether it is the folder of a training, of which nothing but the manifest is read.
     """
 
     folder: Path
@@ -76,6 +77,7 @@ class ShownRun:
     metrics: dict | None = None
     verdict: dict | None = None
     problem: str = ""
+    training: bool = False
 
     @property
     def name(self) -> str:
@@ -104,10 +106,12 @@ class ShownRun:
 
 def read_shown(folder: Path) -> ShownRun:
     """A run with its figures, computed from its rows. Never raises for what is in the folder."""
-    changed = max(modified(folder / "rows.jsonl"), modified(folder / "manifest.json"))
+    changed = max(modified(folder / name) for name in ("rows.jsonl", "best.json", "manifest.json"))
     shown = ShownRun(folder, changed, tuple(name for name in FILES if is_file(folder / name)))
     try:
         manifest = read_json(folder / "manifest.json")
+        if section(manifest, "recipe"):
+            return dataclasses.replace(shown, manifest=manifest, training=True)
         labels = tuple(dataset_labels(folder, manifest))
         rows, _ = read_rows(folder / "rows.jsonl")
         unmapped = section(manifest, "label_map").get("unmapped") or ()
@@ -162,7 +166,11 @@ class Results:
         return [name for name in folders if not name.startswith(".") and is_file(self.folder / name / "manifest.json")]
 
     def runs(self) -> list[ShownRun]:
-        """All runs, the one that changed last first."""
+        """All evaluations, the one that changed last first."""
+        return [run for run in self.folders() if not run.training]
+
+    def folders(self) -> list[ShownRun]:
+        """All evaluations and trainings, the one that changed last first."""
         names = self.names()
         with self._lock:
             self._known = {name: self._known[name] for name in names if name in self._known}
@@ -170,11 +178,12 @@ class Results:
         return sorted(runs, key=lambda run: (-run.changed, run.name))
 
     def run(self, name: str) -> ShownRun | None:
-        """The run of this name, or ``None`` where there is no such run folder."""
+        """The evaluation of this name, or ``None`` where there is no such run folder."""
         if name not in self.names():
             return None
         with self._lock:
-            return self._read(name)
+            run = self._read(name)
+        return None if run.training else run
 
     def _read(self, name: str) -> ShownRun:
         folder = self.folder / name

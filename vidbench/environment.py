@@ -347,7 +347,7 @@ def tail(found: Found) -> str:
     lines = ["", "programs", *(f"  {'found':<7} {name:<15} for {purpose}" for name, purpose in found.tools.items())]
     if "RAR archives" not in found.tools.values():
         lines.append(f"  {'absent':<7} {'unar':<15} for RAR archives; your system's package of that name brings it")
-    lines += ["", "not installed" if found.missing else "all that is optional is installed"]
+    lines += ["", "not installed" if found.missing else "no extra of vidbench lacks a package"]
     for extra, packages in found.missing.items():
         lines.append(f"  {', '.join(packages)}: for {PURPOSES.get(extra, extra)}; pip install 'vidbench[{extra}]'")
     return "\n".join(lines)

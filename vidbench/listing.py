@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from vidbench.records import RANDOM_NOTE, ConfigError
+from vidbench.records import RANDOM_NOTE, ConfigError, RunError
 from vidbench.report import frames_words, views_words
 from vidbench.utils import nearest_hint, printable
 
@@ -101,13 +101,13 @@ def _dataset_line(card) -> dict:
 
 
 def runs(config) -> tuple[list[dict], list[str]]:
-    """A line for each run folder, the one that changed last first."""
+    """A line for each evaluation and training, the one that changed last first."""
     from vidbench.browse import Results
 
     folder = Path(config.results_dir)
     if not folder.is_dir():
         raise ConfigError(f"There is no folder {printable(folder, 160)}: name the one with your runs in --results-dir.")
-    found = {run.name: run for run in Results(folder).runs()}
+    found = {run.name: run for run in Results(folder).folders()}
     if not found:
         raise ConfigError(f"{printable(folder, 160)} holds no runs: evaluate a model first, or name another folder.")
     titles = ["run", "model", "data", "top-1", "changed"]
@@ -119,6 +119,8 @@ def _run_line(run) -> dict:
     from vidbench.metrics import summary_line
 
     line = line_of(run)
+    if run.training:
+        return _training_line(run, line["changed"])
     figure = summary_line(run.metrics) if run.metrics else None
     if line["random"]:
         figure = RANDOM_NOTE
@@ -128,6 +130,24 @@ def _run_line(run) -> dict:
         "data": line["dataset"],
         "top1": line["problem"] or figure,
         "changed": line["changed"],
+    }
+
+
+def _training_line(run, changed: str) -> dict:
+    from vidbench.report import section
+    from vidbench.runs import read_json
+
+    recipe = section(run.manifest, "recipe")
+    try:
+        figure = str(read_json(run.folder / "best.json")["summary"])
+    except (RunError, KeyError):
+        figure = "no epoch is whole yet"
+    return {
+        "name": run.name,
+        "model": str(recipe.get("model") or ""),
+        "data": f"{recipe.get('dataset') or ''} {recipe.get('split') or ''}".strip(),
+        "top1": f"training: {figure}",
+        "changed": changed,
     }
 
 
