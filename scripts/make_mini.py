@@ -13,8 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from vidbench.data.mini import CLASSES, make_mini
-from vidbench.records import VidbenchError
+from vidbench.endings import run_program
 
 DEFAULT_PER_CLASS = {"test": 12, "train": 100}
 
@@ -31,27 +30,22 @@ def parse(argv=None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv=None) -> int:
-    args = parse(argv)
+def main() -> int:
+    args = parse()
+    from vidbench.data.mini import CLASSES, make_mini  # needs packages; without them run_program says what to do
+
     per_class = DEFAULT_PER_CLASS[args.split] if args.per_class is None else args.per_class
     started = said = time.monotonic()
     first = done = total = 0
-    try:
-        for done, total in make_mini(
-            args.folder, args.split, seed=args.seed, per_class=per_class, num_workers=args.workers
-        ):
-            if not said - started:
-                first, said = done, time.monotonic()
-                print(f"{total} clips of {len(CLASSES)} classes, {first} there already", flush=True)
-            elif time.monotonic() - said > 10:
-                said = time.monotonic()
-                print(f"{done}/{total} clips, {(done - first) / (said - started):.1f} a second", file=sys.stderr)
-    except VidbenchError as problem:
-        print(f"make_mini: {problem}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"make_mini: stopped at {done}/{total} clips; the same command goes on.", file=sys.stderr)
-        return 130
+    for done, total in make_mini(
+        args.folder, args.split, seed=args.seed, per_class=per_class, num_workers=args.workers
+    ):
+        if not said - started:
+            first, said = done, time.monotonic()
+            print(f"{total} clips of {len(CLASSES)} classes, {first} there already", flush=True)
+        elif time.monotonic() - said > 10:
+            said = time.monotonic()
+            print(f"{done}/{total} clips, {(done - first) / (said - started):.1f} a second", file=sys.stderr)
     size = sum(path.stat().st_size for path in (args.folder / "videos").rglob("*.mp4"))
     seconds = time.monotonic() - started
     print(f"{args.folder}: {total} clips of split {args.split} in {seconds:.0f} s; videos/ holds {size / 1e6:.1f} MB")
@@ -59,4 +53,4 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main, "make_mini"))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import ctypes
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,6 +27,8 @@ SCRIPTS = [path for path in sorted((ROOT / "scripts").glob("*.py")) if "run_scri
 NEEDS = "vidbench needs Python 3.11, 3.12 or 3.13; this is "
 VIDMINI = ["--dataset", "vidmini", "--data-dir", DATA, "--limit", "12", "--device", "cpu", "--num-workers", "0"]
 EVALUATE = ["evaluate", "--model", "mini2d", *VIDMINI]
+LEARN = [*VIDMINI, "--split", "test", "--epochs", "1", "--batch-size", "4", "--classes", "SitDown", "StandUp"]
+TRAIN = ["train", "--model", "mini2d", *LEARN, "--no-tensorboard"]
 ODD = "Grüße an 日本 %20 [x]"
 
 
@@ -162,6 +165,8 @@ def test_a_python_without_the_packages_is_told_where_they_are(tmp_path):
     assert "No module named 'numpy'" in words
     assert sys.executable in words
     assert "source .venv/bin/activate" in words
+    done = start(ROOT / "scripts" / "make_mini.py", tmp_path / "out", cwd=tmp_path, python=[sys.executable, "-S"])
+    assert "it is not installed for" in said_once(done.stderr, done.returncode)
 
 
 # --- no room, no rights
@@ -173,7 +178,7 @@ def small_files(num_bytes: int):
 
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
     return limit
 
@@ -199,6 +204,21 @@ def test_a_full_disk_is_one_sentence(words, sentence, tmp_path):
     done = start("-m", "vidbench", *words, cwd=tmp_path, preexec=small_files(1500))
     assert sentence in said_once(done.stderr, done.returncode)
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits the size of files")
+def test_a_disk_that_is_full_before_a_training_is_one_sentence_and_it_begins_when_there_is_room(here, tmp_path):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    small_files(1500)()  # its manifest is larger; what a full disk does to its checkpoints: tests/test_train_kills.py
+    try:
+        status, _, err = here(*TRAIN)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert said_once(err, status).endswith("manifest.json; make room and run the same command again")
+    assert {path.name for path in (tmp_path / "results").rglob("*") if path.is_file()} <= {"held"}
+    assert here(*TRAIN)[0] == 0
 
 
 READ_ONLY = [
@@ -273,6 +293,8 @@ def cut_off(request, monkeypatch, tmp_path):
 WANTS_WEIGHTS = {
     "predict": ["predict", CLIP, "--model", "r2plus1d_18.kinetics400_v1"],
     "evaluate": ["evaluate", "--model", "r2plus1d_18.kinetics400_v1", "--new-head", *VIDMINI],
+    "train": ["train", "--model", "r2plus1d_18.kinetics400_v1", *LEARN],
+    "doctor": ["doctor", "r2plus1d_18.kinetics400_v1"],
 }
 
 
@@ -285,7 +307,9 @@ def test_weights_that_cannot_be_fetched_are_one_sentence(command, cut_off, here,
     assert cut_off[0] in words
     assert "--weights PATH" in words
     assert "secret" not in words + out
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    ours = [path.name for path in left if "matplotlib" not in path.parts]  # which lists its fonts there
+    assert set(ours) <= ({"manifest.json", "held"} if command == "train" else set())  # a folder with an aim, no weights
 
 
 def test_a_checkpoint_of_the_hub_that_cannot_be_fetched_is_one_sentence(cut_off, here):
@@ -312,6 +336,101 @@ def test_nothing_is_asked_of_a_home_that_is_not_there(here, monkeypatch):
     status, out, err = here("predict", CLIP)
     assert (status, len(err.splitlines())) == (0, 1)
     assert "SitDown" in out
+
+
+UNREADABLE_HOME = {  # command → its status, and words that it says
+    ("ls", "models", "mini"): (0, "shipped"),
+    ("predict", CLIP): (0, "SitDown"),
+    ("doctor", "r2plus1d_18.kinetics400_v1"): (2, "cannot be written to (Permission denied). Name a folder that can"),
+    ("train", "--model", "r3d_18.kinetics400_v1", *LEARN): (2, "cannot be written to (Permission denied). Name a"),
+    tuple(TRAIN): (0, "best epoch 1 of 1"),
+}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="drops rights as Linux does")
+def test_a_home_that_may_not_be_looked_into_is_one_sentence_where_it_is_needed(tmp_path):
+    (tmp_path / "home").mkdir(mode=0)
+    commands = [["vidbench", *map(str, words)] for words in UNREADABLE_HOME]
+    program = f"import sys\nfrom vidbench import cli\nfor sys.argv in {commands}:\n"
+    program += "    status = cli.main()\n    for stream in (sys.stdout, sys.stderr):\n"
+    program += "        print('=====', status, file=stream, flush=True)\n"
+    home = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "home" / ".cache")}
+    home["TORCH_HOME"] = str(tmp_path / "home" / ".cache" / "torch")
+    done = start("-c", program, cwd=tmp_path, preexec=without_root_rights, **home)
+    assert done.returncode == 0, done.stderr
+    said, faults = (re.findall(r"(.*?)===== (\d)\n", text, re.DOTALL) for text in (done.stdout, done.stderr))
+    for words, (status, expected), out, err in zip(
+        UNREADABLE_HOME, UNREADABLE_HOME.values(), said, faults, strict=True
+    ):
+        assert int(out[1]) == status, (words, err)
+        assert expected in (out[0] if status == 0 else said_once(err[0], status)), words
+        assert "Traceback" not in err[0]
+
+
+# --- folders of one's own that cannot be trained on, and that can
+
+
+SIT, STAND = DATA / "videos" / "SitDown", DATA / "videos" / "StandUp"
+
+
+@pytest.fixture
+def own_folder(tmp_path):
+    """Call with class → folder of clips, or nothing for a class without; a folder of classes with six clips each."""
+
+    def make(classes: dict, name: bytes | str = "own", clip: bytes = b"%d.mp4") -> Path:
+        for label, source in classes.items():
+            folder = os.path.join(os.fsencode(tmp_path), os.fsencode(name), os.fsencode(label))
+            os.makedirs(folder)
+            for number, path in enumerate(sorted(source.glob("*.mp4"))[:6] if source else []):
+                os.symlink(path, os.path.join(folder, clip % number))
+        return Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), os.fsencode(name))))
+
+    return make
+
+
+OWN = ["--model", "mini2d", "--dataset", "folder", "--device", "cpu", "--num-workers", "0", "--no-tensorboard"]
+OWN += ["--epochs", "1", "--batch-size", "4"]
+NOT_TRAINABLE = {  # → classes and their clips, the name of a clip, the sentence, and a warning before it
+    "no folder": ({}, b"%d.mp4", "own cannot be read: No such file or directory", ""),
+    "no videos": ({"A": None, "B": None}, b"%d.mp4", "No video is listed in split 'train'", ""),
+    "no suffix": ({"A": SIT, "B": STAND}, b"%d.xyz", "No video is listed in split 'train'", "no suffix of a video"),
+    "one class": ({"A": SIT}, b"%d.mp4", "at least two classes that are there; 6 videos of 1 were found", ""),
+    "file names not UTF-8": (
+        {"A": SIT, "B": STAND},
+        b"\xff%d.mp4",
+        "0 videos of 0 were found (12 more cannot be used, the first: line 1: A/\\udcff0.mp4: the file name is not",
+        "folder: 12 bad_row",
+    ),
+    "a class name not UTF-8": (
+        {"A": SIT, b"B\xff": STAND},
+        b"%d.mp4",
+        "6 videos of 1 were found",
+        "own/B\\udcff is no",
+    ),
+}
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names there are always text")
+@pytest.mark.parametrize("name", NOT_TRAINABLE)
+def test_a_folder_that_cannot_be_trained_on_is_one_sentence(name, own_folder, here, tmp_path, caplog):
+    classes, clip, sentence, warning = NOT_TRAINABLE[name]
+    status, _, err = here("train", *OWN, "--data-dir", own_folder(classes, clip=clip))
+    *_, last = err.splitlines()
+    assert sentence in said_once(last, status)
+    assert status == 2
+    assert [warning in line for line in caplog.messages] == [True] * bool(warning)
+    assert not (tmp_path / "results").exists() or not list((tmp_path / "results").iterdir())
+
+
+def test_a_class_without_videos_is_told_and_any_name_will_do_for_classes_and_clips(own_folder, here, caplog):
+    folder = own_folder({"été & co": SIT, "B #2 100%": STAND, "leer": None}, name=ODD, clip="%%20 #%d é.mp4".encode())
+    status, out, err = here("train", *OWN, "--data-dir", folder, "--run-name", "Übung #1 100%")
+    assert status == 0, err
+    assert "1 of 3 classes have no training video: leer" in caplog.text
+    weights = folder.parent / "results" / "Übung #1 100%" / "best.safetensors"
+    status, out, err = here("predict", folder / "été & co" / "%20 #0 é.mp4", "--weights", weights)
+    assert status == 0, err
+    assert {"été & co", "B #2 100%"} <= {line.split("%  ")[-1] for line in out.splitlines()}
 
 
 # --- names with blanks, signs and foreign letters

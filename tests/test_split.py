@@ -30,6 +30,13 @@ def videos(seed=0, classes=4, groups=20) -> list[VideoRecord]:
     return found
 
 
+def test_a_split_that_no_video_falls_to_is_not_written(tmp_path):
+    listed = videos()[:2]
+    with pytest.raises(ConfigError, match="No video falls to val and test: each class has too few sources"):
+        write_splits({"train": listed, "val": [], "test": []}, tmp_path / "a.csv")
+    assert not list(tmp_path.iterdir())
+
+
 def ids(parts) -> dict[str, set[str]]:
     return {name: {record.video_id for record in records} for name, records in parts.items()}
 

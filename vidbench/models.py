@@ -10,6 +10,7 @@ import fnmatch
 import functools
 import importlib
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -450,7 +451,7 @@ def _backbone_file(backbone: str, weights) -> Path:
 
     url, sha256 = published(backbone, str(weights))
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file no error where the folder may not be looked into
         fetch(url, path, sha256, backbone, can_be_random=False, advice="pass a file's path in place of their name")
     check_hash(path, sha256)
     return path
@@ -550,7 +551,7 @@ def _weights_file(card: ModelCard, weights) -> tuple[Path, str]:
             raise WeightsError(f"{printable(path)} is missing; it is part of vidbench: install it again.")
     else:
         path, source = _weights_folder(card) / wanted.file, "upstream"
-        if not path.is_file():
+        if not os.path.isfile(path):
             fetch(wanted.url, path, wanted.sha256, card.name, can_be_random=card.can_be_random)
     check_hash(path, wanted.sha256, "delete it and fetch it again, or name it with --weights if you mean this one")
     return path, source
@@ -573,7 +574,7 @@ def describe_weights(card: ModelCard, weights=None) -> str:
     if card.kind == "tfhub" or (card.kind == "transformers" and not wanted.url.endswith("/" + wanted.file)):
         return f"in the cache of the library that fetches them, or {fetched}"
     path = _weights_folder(card) / wanted.file
-    return f"on this machine, {printable(path, 200)}" if path.is_file() else fetched
+    return f"on this machine, {printable(path, 200)}" if os.path.isfile(path) else fetched
 
 
 def _weights_folder(card: ModelCard) -> Path:

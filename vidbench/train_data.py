@@ -102,11 +102,7 @@ def _too_few(num_videos: int, num_sources: int | None, share: float) -> str:
 
 
 def check_classes(records: Sequence[VideoRecord], labels: Sequence[str], wanted: Sequence[str] | None) -> None:
-    """Warn of classes without a training video, and of those with one; refuse to train on fewer than two classes.
-
-    Raises:
-        ConfigError: all usable videos are of one class, or there is none.
-    """
+    """Warn of classes without a training video, and of those with one; ``ConfigError`` as for ``refuse_one_class``."""
     counts = Counter(record.label for record in records if usable(record))
     asked = [label for label in labels if wanted is None or label in wanted]
     for number, words in ((0, "no training video"), (1, "a single training video")):
@@ -114,11 +110,20 @@ def check_classes(records: Sequence[VideoRecord], labels: Sequence[str], wanted:
         if few:
             names = ", ".join(printable(label, 40) for label in few[:5])
             log.warning("%d of %d classes have %s: %s%s", len(few), len(asked), words, names, ", ..." * (len(few) > 5))
-    if len(counts) < 2:
-        raise ConfigError(
-            f"Training needs videos of at least two classes that are there; {sum(counts.values())} videos of "
-            f"{len(counts)} were found. Check --data-dir, --split and --classes."
-        )
+    refuse_one_class(records)
+
+
+def refuse_one_class(records: Sequence[VideoRecord]) -> None:
+    """Raise ``ConfigError`` unless usable videos are of two classes or more; it quotes what is wrong with the first."""
+    labels = [record.label for record in records if usable(record)]
+    if len(set(labels)) > 1:
+        return
+    bad = [record.reason for record in records if record.reason]
+    others = f" ({len(bad)} more cannot be used, the first: {printable(bad[0], 160)})" if bad else ""
+    raise ConfigError(
+        f"Training needs videos of at least two classes that are there; {len(labels)} videos of {len(set(labels))} "
+        f"were found{others}. Check --data-dir, --split and --classes."
+    )
 
 
 def usable(record: VideoRecord) -> bool:

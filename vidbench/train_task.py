@@ -127,6 +127,7 @@ def make_task(config) -> Task:
     official = index.load_records(dataset.name, split=val_split, **where) if val_split else None
     if config.limit:
         records = index.draw_subset(records, config.limit, config.seed)
+    train_data.refuse_one_class(records)
     how = {"share": config.val_share, "seed": config.seed, "allow_leak": config.allow_leak}
     sides = train_data.divide(records, official, **how, by_path=own)
     if config.present_only:

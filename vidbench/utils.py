@@ -212,7 +212,8 @@ def git_commit(folder: str | os.PathLike) -> str | None:
     """The checkout's commit, with ``+changes`` where files differ from it; ``None`` outside git."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10)
+        command = ["git", "--no-optional-locks", "-C", str(folder), *words]  # a look that writes nothing
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
         if done.returncode:
             raise OSError(done.stderr)
         return done.stdout.strip()

@@ -330,11 +330,12 @@ def _load_folder(root: Path, split: str, fold: int, labels, annotations) -> list
     below = _split_folder(root, split)
     known = set(labels)
     listing = Listing(labels, split, lambda path: True)
-    others = 0
+    others, unnamed = 0, list[str]()
     for name in _class_folders(root / below):
         folder = f"{below}/{name}" if below else name
         if name not in known:
-            others += 1
+            others += name.isprintable()
+            unnamed += [] if name.isprintable() else [name]
             continue
         for number, path in enumerate(walk_videos(root, 4, folder), 1):
             video_id = os.path.splitext(path[len(below) :].lstrip("/"))[0]
@@ -348,6 +349,10 @@ def _load_folder(root: Path, split: str, fold: int, labels, annotations) -> list
             listing.add(number, video_id, path, name)
     if others:
         log.warning("%d folders below %s are not named in labels.txt and left out", others, printable(root / below))
+    for name in unnamed:
+        log.warning(
+            "the name of %s is no text that can be printed: it is left out; rename it", printable(root / below / name)
+        )
     _say_what_is_left_out(root, below)
     return listing.records
 

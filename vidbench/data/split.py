@@ -122,9 +122,15 @@ def write_splits(parts: Mapping[str, Sequence[VideoRecord]], path: str | os.Path
     """Write one list for all splits, with the columns ``path,label,split,group``: the dataset ``csv`` reads it.
 
     Raises:
+        ConfigError: a split would have no video.
         RunError: the file cannot be written.
     """
     path = Path(path)
+    if empty := [name for name, records in parts.items() if not records]:
+        raise ConfigError(
+            f"No video falls to {' and '.join(empty)}: each class has too few sources for these shares. Give the list "
+            "more videos, or a larger share to it with --shares."
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_writer(path, "w") as file:
