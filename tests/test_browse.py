@@ -13,8 +13,9 @@ import pytest
 
 from vidbench import browse
 from vidbench.metrics import wilson
+from vidbench.page.fill import script_source
 from vidbench.records import Row
-from vidbench.report import script_source, write_report
+from vidbench.report import write_report
 from vidbench.runs import encode_row
 
 LABELS = ["sit down", "stand up", "wave"]

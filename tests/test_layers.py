@@ -28,10 +28,11 @@ LAYERS = [  # a module imports only from the lines above its own
     "data.index data.decode data.parents",
     "data.process",
     "data.corrupt data.cache data.flow",
-    "asked protocol",
-    "scores remote data.load data.stored data.order data.arriving nets cards.card",
-    "data.held",
-    "hubs hub_torch hub_transformers trained forward report review notebook data.survey data.fetch data.practice cards",
+    "asked protocol stage_times predictions_csv page.fill",
+    "scores remote manifest_words data.load data.stored data.order data.arriving nets cards.card",
+    "data.held page",
+    "hubs hub_torch hub_transformers trained forward summary report review notebook cards",
+    "data.survey data.fetch data.practice",
     "data.findings",
     "data.leaks",
     "models transcode data.check data.exports compare",
@@ -68,6 +69,7 @@ LIGHT = [
 ]
 LIGHT += ["option_kinds", "shared_options", "evaluate_arguments", "evaluate_checks", "old_flags", "train_arguments"]
 LIGHT += ["check_arguments", "fetch_arguments", "list_arguments", "doctor_arguments"]
+LIGHT += ["page.*", "summary", "manifest_words", "predictions_csv", "stage_times"]
 LIGHT += [
     "review",
     "transcode",

@@ -1,8 +1,7 @@
-"""Pages, tables and lines made from a run folder that is drawn with a random generator."""
+"""A page made from a run folder that is drawn with a random generator."""
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 import re
@@ -13,23 +12,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from vidbench import report
-from vidbench.metrics import row_confusion, summarise
-from vidbench.records import Row, RunError, UnreadableVideo
-from vidbench.report import (
-    bottleneck_words,
-    cautions,
-    clean,
-    command,
-    confident_mistakes,
-    confused_pairs,
-    confusion,
-    film_strip,
-    summary_text,
-    thumbnail,
-    write_predictions_csv,
-    write_report,
-)
+from vidbench.metrics import summarise
+from vidbench.records import Row, RunError
+from vidbench.report import write_report
 
 CLASSES = [
     "open box",
@@ -306,15 +291,6 @@ def test_a_browser_finds_no_foreign_element_either(tmp_path):
     assert "alert(1)" in seen.text
 
 
-def test_hostile_text_stays_readable():
-    assert clean("a\x1b[31m\u202eb\nc\udcff") == "a\\x1b[31m\\u202eb\\nc\\udcff"
-    hebrew = "\u05e9\u05dc\u05d5\u05dd"
-    assert clean(hebrew) == hebrew
-    assert len(clean("x" * 5000)) == 400
-    assert clean(7) == 7
-    assert clean(None) is None
-
-
 def test_only_a_web_address_becomes_a_link(tmp_path):
     manifest = fake_manifest(CLASSES, 24, model__reported=[REPORTED, {"top1": 50.0, "source": "a letter"}])
     page = page_of(fake_run(tmp_path, manifest=manifest, num_videos=24)[0])
@@ -488,120 +464,6 @@ def test_a_page_of_kinetics_size_is_small_and_quick(tmp_path):
     assert "All 400 classes; the table scrolls." in page.text
 
 
-def contrast(one, other):
-    """Contrast of two ``#rrggbb`` colours, https://www.w3.org/TR/WCAG21/#dfn-contrast-ratio."""
-    lights = []
-    for colour in (one, other):
-        parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-        parts = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-        lights.append(parts @ [0.2126, 0.7152, 0.0722])
-    return (max(lights) + 0.05) / (min(lights) + 0.05)
-
-
-@pytest.mark.parametrize("mode", ["light", "dark"])
-def test_text_can_be_read_on_every_colour(mode):
-    css = (report.Path(report.__file__).parent / "templates" / "report.css").read_text()
-    colours = {}
-    for block in css.split(":root")[1 : 3 if mode == "dark" else 2]:
-        colours |= dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block.split("}")[0]))
-    pairs = [(text, on) for text in ("ink", "muted", "link") for on in ("paper", "ground")]
-    pairs += [("stop", "stop-bg"), ("warn", "warn-bg"), ("accent", "paper")]
-    pairs += [("on-light", f"{kind}{shade}") for kind in "rw" for shade in range(1, 6)]
-    pairs += [("on-strong", f"{kind}{shade}") for kind in "rw" for shade in range(6, 9)]
-    poor = {pair: contrast(*(colours[name] for name in pair)) for pair in pairs}
-    assert {pair: ratio for pair, ratio in poor.items() if ratio < 4.5} == {}
-
-
-# --- confusions and mistakes
-
-
-def test_the_shown_matrix_holds_every_listed_video():
-    rng = np.random.default_rng(6)
-    for num_classes, whole in ((12, True), (40, True), (41, False), (90, False)):
-        labels = [f"c{index}" for index in range(num_classes)]
-        rows = fake_rows(rng, labels, 1200, accuracy=0.5, skipped=0.1)
-        matrix = row_confusion(rows, labels)
-        shown = confusion(matrix, labels)
-        assert shown["whole"] is whole
-        assert len(shown["classes"]) == (num_classes if whole else report.NUM_CONFUSED)
-        for line in shown["lines"]:
-            total = sum(cell["count"] for cell in line["cells"]) + line["rest"] + line["lost"]
-            assert total == matrix[labels.index(line["label"])].sum()
-            assert all((cell["shade"] == 0) == (cell["count"] == 0) and cell["shade"] <= 8 for cell in line["cells"])
-        assert whole == (sum(line["rest"] for line in shown["lines"]) == 0)
-
-
-def test_classes_that_do_not_occur_are_left_out_of_the_matrix():
-    labels = [f"c{index}" for index in range(101)]
-    rows = [Row(i, f"v{i}", "", labels[7], 7, "", "", "ok", top=((labels[90], 90, 0.9),), rank=1) for i in range(3)]
-    shown = confusion(row_confusion(rows, labels), labels)
-    assert shown["classes"] == ["c7", "c90"]
-    assert shown["whole"]
-    assert confusion(np.zeros((4, 5), np.int64), "abcd") is None
-
-
-def test_confused_pairs_come_most_frequent_first_with_the_way_back():
-    matrix = np.zeros((4, 5), np.int64)
-    matrix[0] = [5, 3, 0, 0, 2]
-    matrix[1] = [1, 9, 0, 0, 0]
-    matrix[2] = [0, 0, 0, 3, 0]
-    pairs = confused_pairs(matrix, "abcd")
-    assert [(pair["true"], pair["said"], pair["count"], pair["n"], pair["back"]) for pair in pairs] == [
-        ("c", "d", 3, 3, 0),
-        ("a", "b", 3, 10, 1),
-        ("b", "a", 1, 10, 3),
-    ]
-    assert pairs[1]["share"] == 0.3
-
-
-def test_mistakes_are_those_the_model_was_surest_of():
-    rows = fake_rows(np.random.default_rng(2), CLASSES, 500, accuracy=0.6)
-    chosen = confident_mistakes(rows)
-    wrong = [row for row in rows if row.predicted and row.rank != 0]
-    assert len(chosen) == 12
-    assert all(row in wrong for row in chosen)
-    limit = min(row.top[0][2] for row in chosen)
-    assert [row.top[0][2] for row in chosen] == sorted((row.top[0][2] for row in chosen), reverse=True)
-    assert sum(row.top[0][2] > limit for row in wrong) <= 11
-
-
-def test_a_film_strip_shows_six_frames_from_the_whole_video(make_video, tmp_path):
-    import base64
-
-    import cv2
-    from conftest import read_barcode
-
-    path = make_video(tmp_path / "clip.mp4", num_frames=60, width=320, height=240)
-    strip = film_strip(path)
-    assert [frame["time"] for frame in strip] == ["0.2 s", "0.6 s", "1.0 s", "1.4 s", "1.8 s", "2.2 s"]
-    assert {(frame["width"], frame["height"]) for frame in strip} == {(160, 120)}
-    pictures = [base64.b64decode(frame["uri"].removeprefix("data:image/jpeg;base64,")) for frame in strip]
-    decoded = [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in pictures]
-    assert [read_barcode(picture[..., ::-1]) for picture in decoded] == [5, 15, 25, 35, 45, 55]
-
-
-def test_a_film_strip_of_a_short_video_shows_every_frame_once(make_video, tmp_path):
-    assert len(film_strip(make_video(tmp_path / "short.mp4", num_frames=4))) == 4
-    with pytest.raises(UnreadableVideo, match="not at its place"):
-        film_strip(tmp_path / "gone.mp4")
-
-
-def test_a_thumbnail_keeps_shape_and_colour():
-    import base64
-
-    import cv2
-
-    frame = np.zeros((40, 200, 3), np.uint8) + np.array([200, 40, 90], np.uint8)
-    small = thumbnail(frame)
-    data = np.frombuffer(base64.b64decode(small["uri"].split(",")[1]), np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
-    assert picture.shape == (32, 160, 3) == (small["height"], small["width"], 3)
-    assert np.abs(picture.astype(int) - frame[0, 0]).max() <= 4
-    tall = thumbnail(np.zeros((400, 100, 3), np.uint8))
-    assert (tall["width"], tall["height"]) == (40, 160)
-    assert thumbnail(np.zeros((7, 9, 3), np.uint8))["width"] == 9
-
-
 def test_pictures_are_embedded_and_their_absence_explained(make_video, tmp_path):
     rows = [
         Row(0, "a", "a.mp4", CLASSES[0], 0, "test", "", "ok", "", 40, 25.0, ((CLASSES[1], 1, 0.9),), 1),
@@ -629,144 +491,3 @@ def test_a_page_of_the_mini_set_s_size_stays_below_its_limit(make_video, tmp_pat
     path = write_report(fake_run(tmp_path / "run", manifest=manifest, rows=rows)[0])
     assert path.read_text().count("<img") == 72
     assert path.stat().st_size < 1.5e6
-
-
-# --- predictions.csv
-
-
-def read_csv(path):
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def test_the_csv_has_one_line_per_listed_video_with_the_seed_s_columns(mini, tmp_path):
-    _, rows, _ = mini
-    write_predictions_csv(tmp_path / "predictions.csv", rows, 3)
-    lines = read_csv(tmp_path / "predictions.csv")
-    assert list(lines[0]) == [
-        "YouTube_Id",
-        "Ground_Truth",
-        "pred_1",
-        "pred_2",
-        "pred_3",
-        "score_1",
-        "score_2",
-        "score_3",
-        "video_id",
-        "path",
-        "split",
-        "group",
-        "status",
-        "reason",
-        "num_frames",
-        "frame_rate",
-        "rank",
-    ]
-    assert [line["video_id"] for line in lines] == [row.video_id for row in rows]
-    for line, row in zip(lines, rows):
-        assert line["Ground_Truth"] == row.label
-        assert line["status"] == row.status
-        assert [line["pred_1"], line["pred_3"]] == ([row.top[0][0], row.top[2][0]] if row.predicted else ["", ""])
-        assert line["rank"] == (str(row.rank) if row.predicted else "")
-        if row.predicted:
-            assert float(line["score_2"]) == pytest.approx(row.top[1][2], rel=5e-6)
-
-
-def test_the_csv_keeps_foreign_text_and_no_cell_is_a_formula(tmp_path):
-    bad = 'a,"b"\n=1+1\x00\x1b \u05e9\u05dc \udcff'
-    rows = [Row(0, "-0AbCdEfGh1_000003_000013", bad, "=cmd|' /C calc'!A0", 1, "val", "", "missing", bad)]
-    rows += [
-        Row(1, "@v", "p", None, -1, "", "", "ok", top=(("only one", 0, 1 / 3),), num_frames=30, frame_rate=29.97002997)
-    ]
-    write_predictions_csv(tmp_path / "p.csv", rows, 2)
-    first, second = read_csv(tmp_path / "p.csv")
-    assert first["YouTube_Id"] == "'-0AbCdEfGh1"
-    assert first["video_id"] == "'-0AbCdEfGh1_000003_000013"
-    assert first["Ground_Truth"] == "'=cmd|' /C calc'!A0"
-    assert second["video_id"] == "'@v"
-    assert first["path"] == first["reason"] == 'a,"b"\\n=1+1\\x00\\x1b \u05e9\u05dc \\udcff'
-    assert second["score_1"] == "0.333333"
-    assert second["frame_rate"] == "29.97"
-    assert second["pred_2"] == second["score_2"] == second["Ground_Truth"] == second["rank"] == ""
-    assert (tmp_path / "p.csv").read_bytes().count(b"\n") == 3
-    assert not any(cell.startswith(tuple("=+-@\t\r")) for line in (first, second) for cell in line.values())
-
-
-def test_the_csv_of_random_weights_says_so_on_every_line(mini, tmp_path):
-    write_predictions_csv(tmp_path / "p.csv", mini[1], 5, random_weights=True)
-    assert {line["note"] for line in read_csv(tmp_path / "p.csv")} == {"random weights: no result"}
-
-
-def test_the_csv_has_the_same_bytes_every_time(mini, tmp_path):
-    for name in ("one", "two"):
-        write_predictions_csv(tmp_path / name, mini[1], 5)
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-
-
-# --- the summary
-
-
-def test_the_summary_says_what_was_measured_and_how(mini):
-    _, rows, manifest = mini
-    text = summary_text(manifest, summarise(rows, CLASSES), report.Path("results/x/report.html"))
-    lines = text.splitlines()
-    assert 6 <= len(lines) <= 12
-    assert lines[0] == "model      r2plus1d_mini.vidmini"
-    assert re.search(r"^top-1 \d\d\.\d % \[\d\d\.\d, \d\d\.\d\], n=144 \(\d+ skipped\)$", text, re.M)
-    assert "1 view, 16 frames at 12.5 per second, crop 112x112, pyav, bf16 on cpu" in text
-    assert "decoding limits it" in text
-    assert lines[-1] == "report     results/x/report.html"
-
-
-def test_the_summary_warns_in_at_most_twelve_lines_whatever_is_wrong():
-    manifest = fake_manifest(
-        CLASSES, 2000, model__random=True, dataset__limit=2000, dataset__n_in_split=9999, dataset__present_only=True,
-        protocol={"on_card": False, "changed": {"frame_rate": [25.0, 5.0], "crop": [[224, 224], [112, 112]]}},
-        label_map={"unmapped": ["a"]}, dataset__classes=["x", "y"],
-    )  # fmt: skip
-    rows = fake_rows(np.random.default_rng(1), CLASSES, 200, skipped=0.3)
-    text = summary_text(manifest, summarise(rows, CLASSES, unmapped=["a"]), report.Path("r.html"))
-    assert len(text.splitlines()) <= 12
-    assert "NO RESULT: the weights are random" in text
-    assert "frame_rate 5 instead of 25" in text
-    assert "crop 112 x 112 instead of 224 x 224" in text
-    assert text.splitlines()[-1] == "report     r.html"
-
-
-def test_a_clean_full_run_needs_no_caution():
-    rows = [Row(i, f"v{i}", "", CLASSES[i], i, "", "", "ok", top=((CLASSES[i], i, 0.9),), rank=0) for i in range(12)]
-    assert cautions(fake_manifest(CLASSES, 12, dataset__n_in_split=144), summarise(rows, CLASSES)) == []
-
-
-@pytest.mark.parametrize(
-    ("seconds", "workers", "device", "expected"),
-    [
-        ({"decode": 40.0, "forward": 5.0}, 2, "cpu", "decoding limits it (20.0 s each in 2 workers"),
-        (
-            {"decode": 9.0, "transform": 1.0, "forward": 50.0},
-            1,
-            "cpu",
-            "the network limits it (50.0 s, decoding 10.0 s): a GPU",
-        ),
-        ({"decode": 9.0, "forward": 50.0}, 4, "cuda", "lower precision or a larger batch"),
-    ],
-)
-def test_the_bottleneck_is_the_side_that_keeps_the_other_waiting(seconds, workers, device, expected):
-    manifest = {"timing": {"seconds": seconds}, "run": {"num_workers": workers, "device": device}}
-    assert expected in bottleneck_words(manifest)[0]
-    assert bottleneck_words({}) == []
-
-
-def test_the_command_makes_the_run_again():
-    manifest = fake_manifest(
-        CLASSES, 10, model__random=True, dataset__data_dir="my data/$x", dataset__classes=["sit down", "wave"],
-        dataset__limit=10, label_map={"source": "names"}, protocol={"changed": {"frame_rate": [25.0, 5.0]}},
-        dataset__present_only=True,
-    )  # fmt: skip
-    words = command(manifest)
-    assert words.startswith(
-        "python scripts/evaluate.py --model r2plus1d_mini.vidmini --weights random --dataset vidmini "
-    )
-    assert "--data-dir 'my data/$x'" in words
-    assert "--classes 'sit down' wave --limit 10" in words
-    assert "--present-only --label-map names --frame-rate 5 --batch-size 8" in words

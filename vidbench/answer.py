@@ -11,10 +11,10 @@ import numpy as np
 
 from vidbench.data.decode import Limits
 from vidbench.data.load import ViewReader
+from vidbench.manifest_words import frames_words, views_words
 from vidbench.models import Model, load_model
 from vidbench.predict import average, top
 from vidbench.records import UnreadableVideo, VideoRecord, Views
-from vidbench.report import frames_words, views_words
 from vidbench.utils import printable
 
 DEFAULT_MODEL = "mini_r2plus1d.vidmini_v1"

@@ -17,9 +17,8 @@ from vidbench import compare, evaluate, intervals
 from vidbench.data import decode, index
 from vidbench.data.barcode import read_numbers, write_numbered
 from vidbench.data.sample import indices_for
-from vidbench.metrics import percent
+from vidbench.metrics import percent, points
 from vidbench.records import ConfigError, UnreadableVideo
-from vidbench.report import points
 from vidbench.runs import results_in
 from vidbench.utils import printable, write_table
 from vidbench.variants import change_of, run_variants

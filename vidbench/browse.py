@@ -23,11 +23,14 @@ from types import SimpleNamespace
 from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
 
 from vidbench.compare import cost_of, cost_plot, differing_protocol
+from vidbench.manifest_words import protocol_table
 from vidbench.metrics import summarise
+from vidbench.page.cautions import cautions
+from vidbench.page.fill import render, script_source
+from vidbench.page.verdicts import closest_verdict
 from vidbench.records import RunError
-from vidbench.report import cautions, closest_verdict, dataset_labels, protocol_table, render, script_source, section
 from vidbench.review import compare
-from vidbench.runs import read_json, read_rows
+from vidbench.runs import dataset_labels, read_json, read_rows, section
 from vidbench.utils import printable
 
 HOST, PORT = "127.0.0.1", 8090
@@ -64,7 +67,7 @@ class ShownRun:
         manifest: the content of ``manifest.json``; empty where it cannot be read.
         labels: class names of the data.
         metrics: as ``metrics.summarise`` gives it; ``None`` where there are no rows yet.
-        verdict: on the published result that is closest, as ``report.closest_verdict`` gives it; ``None`` without one.
+        verdict: on the published result that is closest, as ``closest_verdict`` gives it; ``None`` without one.
         problem: why the run cannot be read, or nothing.
         training: whether it is the folder of a training, of which nothing but the manifest is read.
     """
@@ -227,7 +230,7 @@ def status_of(path: Path) -> os.stat_result | None:
 
 def line_of(run: ShownRun) -> dict:
     """One run as plain values for the list and for the head of a comparison."""
-    from markupsafe import Markup  # comes with jinja2, which report.render loads when it is called
+    from markupsafe import Markup  # comes with jinja2, which render loads when it is called
 
     model, dataset = section(run.manifest, "model"), section(run.manifest, "dataset")
     metrics = run.metrics

@@ -19,10 +19,13 @@ import numpy as np
 
 from vidbench import calibration, intervals, power
 from vidbench.ensemble import fit_weights, fused_right, given_weights
+from vidbench.manifest_words import protocol_table
 from vidbench.metrics import has_label, is_correct, is_counted, percent, summarise
+from vidbench.page.cautions import cautions
+from vidbench.page.fill import clean, render
+from vidbench.page.verdicts import closest_verdict
 from vidbench.records import ConfigError, Row, RunError
-from vidbench.report import cautions, clean, closest_verdict, protocol_table, render, section
-from vidbench.runs import Run, read_run, refuse_damaged, results_in
+from vidbench.runs import Run, read_run, refuse_damaged, results_in, section
 from vidbench.scores import logits_notes, logits_problem, probabilities, view_seconds
 from vidbench.utils import atomic_writer, printable, write_table
 

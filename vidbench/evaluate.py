@@ -24,9 +24,11 @@ from vidbench.data.parents import parents_facts
 from vidbench.data.pictures import video_stamp
 from vidbench.gpu import is_cuda, pinned
 from vidbench.kinds import shard_numbers
+from vidbench.predictions_csv import write_predictions_csv
 from vidbench.records import ConfigError, InputSpec, Row, RunError, UnreadableVideo, VideoRecord, Views
 from vidbench.remote import is_remote
-from vidbench.runs import SCHEMA, RunFolder, read_json, read_rows, refuse_differences
+from vidbench.runs import SCHEMA, RunFolder, dataset_labels, read_json, read_rows, refuse_differences
+from vidbench.summary import summary_text
 from vidbench.utils import (
     git_commit,
     machine_facts,
@@ -871,7 +873,7 @@ def keep_questions(folder: Path, config) -> None:
         asked = None if config.target == "card" else config.target
         now["protocol"] = {**(before.get("protocol") or {}), "target": asked}
     if config.parents is not None:
-        now["parents"] = parents_facts(config.parents, report.dataset_labels(folder, before))
+        now["parents"] = parents_facts(config.parents, dataset_labels(folder, before))
     if now != before:
         write_json(folder / "manifest.json", now)
 
@@ -893,11 +895,11 @@ def finish(folder: Path, config, *, ran: bool) -> Outcome:
     result["published"] = protocol.verdicts(facts, result, result["ledger"])
     write_json(folder / "metrics.json", result)
     ledger.write_videos(entries, folder)
-    report.write_predictions_csv(
+    write_predictions_csv(
         folder / "predictions.csv", rows, facts["run"]["top_n"], random_weights=facts["model"]["random"]
     )
     page = report.write_report(folder, result)
-    summary = report.summary_text(facts, result, page)
+    summary = summary_text(facts, result, page)
     if not ran:
         summary += "\nnothing was run: every row was there already"
     skipped = result["n_skipped"] / result["n_listed"]

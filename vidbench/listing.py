@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from vidbench.manifest_words import frames_words, views_words
 from vidbench.records import RANDOM_NOTE, ConfigError, RunError
-from vidbench.report import frames_words, views_words
 from vidbench.utils import nearest_hint, printable
 
 
@@ -134,8 +134,7 @@ def _run_line(run) -> dict:
 
 
 def _training_line(run, changed: str) -> dict:
-    from vidbench.report import section
-    from vidbench.runs import read_json
+    from vidbench.runs import read_json, section
 
     recipe = section(run.manifest, "recipe")
     try:

@@ -325,6 +325,11 @@ def percent(value: dict | None) -> str:
     return f"{100 * value['value']:.1f} % [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
 
 
+def points(change: dict) -> str:
+    """``-40.3 [-51.0, -28.6]``: a difference in points, with its interval."""
+    return "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * change[name] for name in ("value", "low", "high")))
+
+
 def summary_line(metrics: dict) -> str:
     """The run in one line, over listed videos: ``top-1 96.5 % [92.1, 98.5], n=144 (0 skipped)``."""
     top1, skipped = metrics["listed"]["top1"], f"({metrics['n_skipped']} skipped)"

@@ -94,6 +94,20 @@ def read_json(path: Path) -> dict:
     return value
 
 
+def section(manifest: dict, name: str) -> dict:
+    """A section of a manifest; empty where it is missing or no section."""
+    value = manifest.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def dataset_labels(folder: Path, manifest: dict) -> list[str]:
+    """Class names of the data, in index order."""
+    labels = manifest.get("labels")
+    if not isinstance(labels, list):
+        raise RunError(f"{folder} names no classes: its manifest.json has no list 'labels'")
+    return [str(label) for label in labels]
+
+
 def read_rows(path: Path, records: list[VideoRecord] | None = None) -> tuple[list[Row], int]:
     """The valid rows at the start of a ``rows.jsonl``, and how many lines behind them are unusable.
 
@@ -153,8 +167,7 @@ class Run:
     @property
     def num_listed(self) -> int:
         """How many videos the run is over, by its manifest; rows so far where that does not say."""
-        dataset = self.manifest.get("dataset")
-        listed = dataset.get("n_listed") if isinstance(dataset, dict) else None
+        listed = section(self.manifest, "dataset").get("n_listed")
         return listed if isinstance(listed, int) else len(self.rows)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from vidbench import compare, intervals, studies
-from vidbench.metrics import percent
-from vidbench.report import points, render, section, write_report
-from vidbench.runs import results_in
+from vidbench.metrics import percent, points
+from vidbench.page.fill import render
+from vidbench.report import write_report
+from vidbench.runs import results_in, section
 from vidbench.utils import atomic_writer, printable, write_table
 from vidbench.variants import Variant, beside, change_of, run_variants, single_frame_model, unchanged_facts
 

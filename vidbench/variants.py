@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from vidbench import compare, evaluate, intervals, models
 from vidbench.asked import PRESETS, read_protocol
+from vidbench.manifest_words import protocol_words
 from vidbench.records import ConfigError, RunError
-from vidbench.report import protocol_words, verdict_words
+from vidbench.summary import verdict_words
 from vidbench.utils import printable
 
 VIEWS = ("num_clips", "num_crops", "average")  # what of a protocol is about views, and not about one network's input

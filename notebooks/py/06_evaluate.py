@@ -39,11 +39,12 @@ from vidbench import protocol
 from vidbench.arguments import EvaluateConfig
 from vidbench.data import mini
 from vidbench.evaluate import evaluate
+from vidbench.manifest_words import protocol_table
 from vidbench.metrics import is_correct, percent, proportion, row_confusion, summarise, summary_line, wilson
 from vidbench.models import CARDS
 from vidbench.notebook import open_dataset, scratch_folder
+from vidbench.page.cautions import cautions
 from vidbench.published import published
-from vidbench.report import cautions, protocol_table
 from vidbench.review import Verdict, compare, read_run, rescore
 from vidbench.visualize import accuracy_bars, confusion, histogram, per_class_bars, reliability
 from vidbench.widgets import error_browser, run_comparison
