@@ -71,7 +71,8 @@ def speed(args) -> None:
     from vidbench import evaluate as module
     from vidbench import forward, models
     from vidbench.arguments import EvaluateConfig
-    from vidbench.utils import usable_cores
+    from vidbench.plan import make_plan
+    from vidbench.utils import peak_rss_mb, usable_cores
 
     cores, ratios, busy_ratios = usable_cores(), [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -86,14 +87,14 @@ def speed(args) -> None:
             "num_clips": args.num_clips,
         }  # fmt: skip
         config = EvaluateConfig(**base, run_name="plan")
-        plan = module.make_plan(config)
+        plan = make_plan(config)
         model = models.load_model(plan.card.name, args.weights, device="cpu")
         model.spec = plan.spec
         read_s, pixels = reading_alone(plan, config)
         tuning = models.tune(model, pixels[: args.batch_size], args.batch_size, "fp32")
         model.settle(tuning.precision, tuning.memory_format)
         model.logits(pixels[: args.batch_size], args.batch_size)
-        forward.reuse_memory(model, module.peak_rss_mb())  # as evaluate does after its first batch
+        forward.reuse_memory(model, peak_rss_mb())  # as evaluate does after its first batch
         for turn in range(args.rounds):
             if turn:
                 read_s, pixels = reading_alone(plan, config)

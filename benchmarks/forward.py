@@ -129,7 +129,7 @@ KEPT_PROGRAM = """
 import sys, time
 import numpy as np
 sys.path.insert(0, sys.argv[1])
-from vidbench import evaluate, models, utils
+from vidbench import models, utils
 if sys.argv[3] == "kept":
     utils.keep_freed_memory(large_blocks=True)
 card = models.find_card(sys.argv[2])
@@ -142,7 +142,7 @@ while len(times) < 5:
     start = time.perf_counter()
     model.logits(pixels, 8)
     times.append(time.perf_counter() - start)
-print(sorted(times)[2], evaluate.peak_rss_mb())
+print(sorted(times)[2], utils.peak_rss_mb())
 """
 
 

@@ -39,19 +39,19 @@ def copies(source: Path, target: Path, count: int) -> Path:
 
 def reading_alone(plan, config) -> tuple[float, list]:
     """Wall seconds of reading every video in workers, start of the workers included, and the pixels."""
-    from vidbench import evaluate as module
     from vidbench.data import load
+    from vidbench.plan import limits_of, workers_of
     from vidbench.records import Views
 
     began = time.monotonic()
     reader = load.ViewReader(
         plan.root,
         plan.spec,
-        num_workers=module.workers_of(config),
+        num_workers=workers_of(config),
         decoder=config.decoder,
-        limits=module.limits_of(config),
+        limits=limits_of(config),
         cache_dir=None if config.no_cache else config.cache_dir,
-        ahead=2 * config.batch_size + module.workers_of(config),
+        ahead=2 * config.batch_size + workers_of(config),
     )
     with reader:
         found = [views.pixels for _, views in reader.stream(enumerate(plan.records)) if isinstance(views, Views)]
@@ -60,7 +60,7 @@ def reading_alone(plan, config) -> tuple[float, list]:
 
 def forward_alone(model, pixels, batch_size: int) -> float:
     """Wall seconds of the network on pixels that are already there, one batch behind as an evaluation is."""
-    from vidbench.evaluate import batches, one_behind
+    from vidbench.local import batches, one_behind
 
     began = time.monotonic()
     for scores in one_behind(model.submit(batch, batch_size) for batch in batches(pixels, batch_size)):
@@ -93,10 +93,10 @@ def timed(module, *names: str):
 
 
 def settled_model(config, plan, pixels):
-    from vidbench import evaluate as module
     from vidbench import models
+    from vidbench.local import load_model
 
-    model = module.load_model(config, plan, models.choose_device(config.device))
+    model = load_model(config, plan, models.choose_device(config.device))
     tuning = models.tune(model, pixels[: config.batch_size], config.batch_size, config.precision)
     model.settle(tuning.precision, tuning.memory_format)
     forward_alone(model, list(islice(pixels, 2 * config.batch_size)), config.batch_size)
@@ -123,6 +123,7 @@ def main() -> None:
 
     from vidbench import evaluate as module
     from vidbench.arguments import EvaluateConfig
+    from vidbench.plan import make_plan
     from vidbench.utils import usable_cores
 
     ratios, loops, rates = [], [], []
@@ -134,7 +135,7 @@ def main() -> None:
             "batch_size": args.batch_size, "num_clips": args.num_clips,
         }  # fmt: skip
         config = EvaluateConfig(**base, run_name="plan").checked()
-        plan = module.make_plan(config)
+        plan = make_plan(config)
         _, pixels = reading_alone(plan, config)
         model = settled_model(config, plan, pixels)
         for turn in range(args.rounds):

@@ -296,7 +296,7 @@ def peak_mb(device: str) -> float:
         import torch
 
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
-    from vidbench.evaluate import peak_rss_mb
+    from vidbench.utils import peak_rss_mb
 
     return peak_rss_mb()
 

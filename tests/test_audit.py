@@ -14,7 +14,7 @@ from vidbench.arguments import EvaluateConfig
 from vidbench.audit import NUM_NUMBERED, NUMBERED, PixelSums, audit, compare_pixels, number_test, text, write_audit
 from vidbench.data import decode
 from vidbench.data.strict import PyAVVideo
-from vidbench.evaluate import make_plan
+from vidbench.plan import make_plan
 from vidbench.records import ConfigError, Row, UnreadableVideo
 from vidbench.study_arguments import AUDIT, AuditConfig
 

@@ -5,6 +5,7 @@ import torch
 from test_evaluate import bytes_of, config
 
 from vidbench import evaluate, forward, models
+from vidbench.local import Here
 from vidbench.records import ConfigError, RunError
 from vidbench.runs import read_json
 
@@ -56,7 +57,7 @@ def test_a_processor_takes_eight_and_a_run_keeps_what_it_began_with(tmp_path, mo
     eight = evaluate.evaluate(config(tmp_path, **FAST, batch_size=8, run_name="eight"))
     auto = evaluate.evaluate(config(tmp_path, **FAST, batch_size="auto", run_name="auto"))
     assert bytes_of(auto.run_folder) == bytes_of(eight.run_folder)
-    monkeypatch.setattr(evaluate.Here, "find_batch_size", lambda self: 5)
+    monkeypatch.setattr(Here, "find_batch_size", lambda self: 5)
     five = evaluate.evaluate(config(tmp_path, **FAST, batch_size="auto", run_name="five"))
     manifest = read_json(five.run_folder / "manifest.json")
     assert manifest["run"]["batch_size"] == 5
@@ -64,7 +65,7 @@ def test_a_processor_takes_eight_and_a_run_keeps_what_it_began_with(tmp_path, mo
     rows = five.run_folder / "rows.jsonl"
     whole = bytes_of(five.run_folder)
     rows.write_bytes(b"".join(rows.read_bytes().splitlines(keepends=True)[:13]))
-    monkeypatch.setattr(evaluate.Here, "find_batch_size", None)  # is not asked again
+    monkeypatch.setattr(Here, "find_batch_size", None)  # is not asked again
     again = evaluate.evaluate(config(tmp_path, **FAST, batch_size="auto", run_name="five"))
     assert bytes_of(again.run_folder) == whole
     assert evaluate.evaluate(config(tmp_path, **FAST, batch_size="auto", run_name="five", report_only=True))

@@ -15,6 +15,7 @@ from test_evaluate import ROOT, bytes_of, config, mixed_folder, rows_of  # noqa:
 from vidbench import devices, engines, evaluate
 from vidbench.records import ConfigError, RunError, WeightsError
 from vidbench.runs import read_json
+from vidbench.stage_times import StageClock
 
 
 def on_two(tmp_path, **changed):
@@ -114,9 +115,9 @@ def test_all_means_every_gpu_and_kinds_are_not_mixed(monkeypatch):
 
 def test_what_processes_spent_adds_up():
     model = SimpleNamespace(seconds={"forward": 1.0}, halved_batches=2)
-    clock, tally = evaluate.StageClock(), devices.Tally("ab", "shipped", True, "here")
+    clock, tally = StageClock(), devices.Tally("ab", "shipped", True, "here")
     clock.seconds["decode"] = 4.0
-    meter, ours = devices.Meter(model, clock), evaluate.StageClock()
+    meter, ours = devices.Meter(model, clock), StageClock()
     for seconds in (0.5, 0.25):
         model.seconds = {
             "forward": model.seconds["forward"] + seconds,

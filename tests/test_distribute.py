@@ -17,6 +17,7 @@ from test_evaluate import MODEL, RESULTS, ROOT, bytes_of, config, mixed_folder, 
 from vidbench import engines, evaluate
 from vidbench.data.load import read_views
 from vidbench.distribute import Decoder, OnRay, Predictor, _raise_told, pack_views, unpack_views
+from vidbench.plan import make_plan
 from vidbench.records import ConfigError, RunError, UnreadableVideo, VideoInfo, Views, WeightsError
 from vidbench.runs import read_json, read_rows
 
@@ -217,7 +218,7 @@ def crash_on_the_second(path, *args, **options):
 def actors(tmp_path, folder):
     """The two actors as plain objects, and the records of a folder with two classes."""
     asked = config(tmp_path, dataset="folder", data_dir=str(folder), label_map="names", limit=None, batch_size=3)
-    plan = evaluate.make_plan(asked.checked())
+    plan = make_plan(asked.checked())
     bare = evaluate.dataclasses.replace(plan, records=[])
     return Decoder(asked, bare, {}), Predictor(asked, bare, {}, "1"), list(enumerate(plan.records))
 
@@ -261,7 +262,7 @@ def test_a_machine_without_the_videos_or_with_other_versions_is_named(tmp_path, 
     assert {row["status"] for row in rows} == {"missing"}
     mixed_folder.rmdir()
     (tmp_path / "elsewhere").rename(mixed_folder)
-    engine = OnRay(decoder.config, evaluate.make_plan(decoder.config.checked()))
+    engine = OnRay(decoder.config, make_plan(decoder.config.checked()))
     with pytest.raises(RunError, match=r"\.mp4 is here, but far does not have it: every machine"):
         engine._refuse_unseen([evaluate.Row.from_json(row) for row in rows], "far")
 

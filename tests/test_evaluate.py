@@ -10,8 +10,10 @@ import pytest
 
 from vidbench import models
 from vidbench.arguments import EVALUATE, EvaluateConfig
-from vidbench.evaluate import EXIT_OK, EXIT_SKIPPED, bottleneck, evaluate, one_behind
+from vidbench.evaluate import EXIT_OK, EXIT_SKIPPED, evaluate
+from vidbench.local import one_behind
 from vidbench.records import ConfigError, RunError, WeightsError
+from vidbench.stage_times import bottleneck
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ("rows.jsonl", "logits.npy", "predictions.csv", "metrics.json")

@@ -145,7 +145,7 @@ def test_motion_is_cached_apart_from_pictures_and_by_its_method(make_video, tmp_
 
 
 def test_manifests_of_pictures_are_as_they_were_and_those_of_motion_name_the_method():
-    from vidbench.evaluate import flow_facts, spec_facts
+    from vidbench.manifest import flow_facts, spec_facts
 
     old = spec_facts(SPEC)
     assert "modality" not in old

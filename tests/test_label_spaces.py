@@ -4,7 +4,7 @@ import pytest
 
 from vidbench import models
 from vidbench.data import catalog
-from vidbench.evaluate import make_label_map
+from vidbench.plan import make_label_map
 from vidbench.records import AnnotationError, ConfigError
 
 SPACES = {card.labels: card for card in models.CARDS.values()}  # one model of each label space

@@ -16,10 +16,12 @@ from vidbench import models, protocol, report, runs
 from vidbench.arguments import EvaluateConfig
 from vidbench.asked import asked_words
 from vidbench.cards.card import Reported
-from vidbench.evaluate import choose, evaluate, spec_facts
+from vidbench.evaluate import evaluate
 from vidbench.intervals import clustered_proportion, proportion
+from vidbench.manifest import spec_facts
 from vidbench.metrics import summarise
 from vidbench.models import CARDS
+from vidbench.plan import choose
 from vidbench.protocol import interval, sentence, verdicts
 from vidbench.published import find_result, published, recorded_with, results_of
 from vidbench.records import ConfigError, RunError

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench import compare, evaluate, intervals
+from vidbench import compare, intervals
 from vidbench.data import decode, index
 from vidbench.data.barcode import read_numbers, write_numbered
 from vidbench.data.sample import indices_for
 from vidbench.metrics import percent, points
+from vidbench.plan import make_plan
 from vidbench.records import ConfigError, UnreadableVideo
 from vidbench.runs import results_in
 from vidbench.utils import printable, write_table
@@ -80,7 +81,7 @@ def audit(config, progress=None) -> Audit:
     first, *others = decoders
     folder = str(Path(config.out) / "runs")
     asked = [(name, config.evaluation(results_dir=folder, decoder=name, run_name=name)) for name in decoders]
-    plan = evaluate.make_plan(asked[0][1].checked())
+    plan = make_plan(asked[0][1].checked())
     found = number_test(tuple(decoders))
     pixels = [compare_pixels(plan, first, other, config) for other in others]
     runs = run_variants(asked, progress, keep=decoders)

@@ -17,10 +17,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vidbench import evaluate, forward, models
+from vidbench import forward, models
 from vidbench.data import load
+from vidbench.local import Here, batches, check_weights, load_model, open_reader
+from vidbench.plan import Plan, workers_of
 from vidbench.records import ConfigError, Row, RunError, VidbenchError, Views
 from vidbench.runs import RunFolder
+from vidbench.stage_times import StageClock
+from vidbench.utils import jsonable
 
 TUNED_ON = 64  # batches looked through for one that can be read
 
@@ -47,7 +51,7 @@ class Tally:
         """Of a model that has not computed anything yet."""
         return cls(model.weights_sha256, model.weights_source, model.published_weights, model.device_name)
 
-    def add(self, clock: evaluate.StageClock, took: dict) -> None:
+    def add(self, clock: StageClock, took: dict) -> None:
         """Add what a piece of work took, to the clock where it is reading."""
         clock.num_videos += took["num_videos"]
         self.halved_batches += took["halved_batches"]
@@ -59,7 +63,7 @@ class Tally:
 class Meter:
     """What a model and a clock have spent since they were last asked: for ``Tally.add`` in another process."""
 
-    def __init__(self, model: models.Model, clock: evaluate.StageClock):
+    def __init__(self, model: models.Model, clock: StageClock):
         self.model, self.clock = model, clock
         self.before: dict = {}
         self.took()
@@ -79,11 +83,11 @@ def _less(now, before):
     return now - before
 
 
-def first_tuning(model: models.Model, config, plan: evaluate.Plan, todo: Iterable) -> dict:
+def first_tuning(model: models.Model, config, plan: Plan, todo: Iterable) -> dict:
     """How a network runs best, found on the first batch of ``(number, record)`` of which a video can be read."""
     wanted = (pair for pair in todo if pair[1].status == "ok")
-    with evaluate.open_reader(config, plan, "cpu") as reader:
-        for _, batch in zip(range(TUNED_ON), evaluate.batches(wanted, config.batch_size)):
+    with open_reader(config, plan, "cpu") as reader:
+        for _, batch in zip(range(TUNED_ON), batches(wanted, config.batch_size)):
             pixels = [views.pixels for _, views in reader.stream(batch) if isinstance(views, Views)]
             if pixels:
                 return models.tune(model, pixels, config.batch_size, config.precision).facts()
@@ -94,7 +98,7 @@ def first_tuning(model: models.Model, config, plan: evaluate.Plan, todo: Iterabl
 def write_tuning(run: RunFolder, tuning: dict) -> None:
     """Note in a run's manifest how its network runs, from the first session on."""
     settled = {name: tuning[name] for name in ("precision", "memory_format")}
-    run.update_manifest(run=settled, tuning=evaluate.jsonable(tuning))
+    run.update_manifest(run=settled, tuning=jsonable(tuning))
 
 
 def choose_devices(asked: tuple[str, ...]) -> list[str]:
@@ -122,14 +126,14 @@ def kind_of(device: str) -> str:
 
 
 class OnDevices:
-    """Reads and predicts in a process for each device: an engine with the methods of ``vidbench.evaluate.Here``.
+    """Reads and predicts in a process for each device: an engine with the methods of ``vidbench.local.Here``.
 
     Args:
         config: a checked ``EvaluateConfig`` with ``devices``.
         plan: what there is to do.
     """
 
-    def __init__(self, config, plan: evaluate.Plan):
+    def __init__(self, config, plan: Plan):
         self.config, self.plan = config, plan
         self.devices = choose_devices(config.devices)
         self.device = kind_of(self.devices[0])
@@ -153,7 +157,7 @@ class OnDevices:
         """Start the processes, each of which loads the model; returns what is known of it."""
         if self.tally:
             return self.tally
-        num_workers = evaluate.workers_of(self.config)
+        num_workers = workers_of(self.config)
         each = num_workers and max(1, num_workers // len(self.devices))
         plan = dataclasses.replace(self.plan, records=[], absent=())
         for device in self.devices:
@@ -165,7 +169,7 @@ class OnDevices:
 
     def begin(self, run: RunFolder) -> None:
         """Write down the weights and, once in the life of a run, how the network runs best."""
-        evaluate.check_weights(self.prepare(), run)
+        check_weights(self.prepare(), run)
         if "precision" not in run.manifest["run"]:
             first = self.helpers[0]
             todo = list(enumerate(self.plan.records))[len(run.rows) :][: TUNED_ON * self.config.batch_size]
@@ -174,7 +178,7 @@ class OnDevices:
 
     def results(self, run: RunFolder, todo: Iterable, clock) -> Iterator[tuple[list[Row], np.ndarray]]:
         """Rows and logits of whole batches of ``(number, record)``, in the order given."""
-        groups, tally = list(evaluate.batches(todo, self.config.batch_size)), self.prepare()
+        groups, tally = list(batches(todo, self.config.batch_size)), self.prepare()
         settled = {name: run.manifest["run"][name] for name in ("precision", "memory_format")}
         for number, helper in enumerate(self.helpers):
             todo = [pair for group in groups[number :: len(self.helpers)] for pair in group]
@@ -186,7 +190,7 @@ class OnDevices:
 
     def timing(self, run: RunFolder, clock) -> dict:
         """The section ``timing`` of the manifest, with the sessions before."""
-        workers = evaluate.workers_of(self.config)
+        workers = workers_of(self.config)
         facts = clock.facts(self.tally, run.manifest.get("timing"), workers, len(self.devices))
         return {**facts, "devices": self.devices}
 
@@ -194,7 +198,7 @@ class OnDevices:
 class _Helper:
     """The parent's side of one process: it is told what to do, and heard in turn."""
 
-    def __init__(self, device: str, config, plan: evaluate.Plan):
+    def __init__(self, device: str, config, plan: Plan):
         context = load.HiddenMainContext()
         self.device = device
         self.pipe, theirs = context.Pipe()
@@ -230,7 +234,7 @@ class _Helper:
             self.process.kill()
 
 
-def _help(pipe, config, plan: evaluate.Plan, parent: int) -> None:
+def _help(pipe, config, plan: Plan, parent: int) -> None:
     """The process of one device."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=load.leave_with, args=(parent,), daemon=True).start()
@@ -241,10 +245,10 @@ def _help(pipe, config, plan: evaluate.Plan, parent: int) -> None:
             pipe.send(problem)
 
 
-def _obey(pipe: multiprocessing.connection.Connection, config, plan: evaluate.Plan) -> None:
+def _obey(pipe: multiprocessing.connection.Connection, config, plan: Plan) -> None:
     """Load the model; then what the parent says: ``size``, ``tune``, and at last ``work``."""
-    with evaluate.Here(config, plan) as engine:
-        engine.model = evaluate.load_model(config, plan, engine.device)
+    with Here(config, plan) as engine:
+        engine.model = load_model(config, plan, engine.device)
         pipe.send(Tally.of(engine.model))
         while (heard := pipe.recv())[0] != "work":
             if heard[0] == "size":
@@ -258,7 +262,7 @@ def _obey(pipe: multiprocessing.connection.Connection, config, plan: evaluate.Pl
         engine.records = dict(todo)
         engine.prepare()
         engine.model.settle(**settled)
-        clock = evaluate.StageClock()
+        clock = StageClock()
         meter = Meter(engine.model, clock)
         for rows, logits in engine.results(None, todo, clock):
             pipe.send((rows, logits, meter.took()))

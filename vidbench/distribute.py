@@ -22,10 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench import evaluate, forward, models
+from vidbench import forward, models
 from vidbench.data import decode, load
 from vidbench.devices import TUNED_ON, Meter, Tally, first_tuning, write_tuning
 from vidbench.hubs import is_address
+from vidbench.local import Here, batches, begin_batch, check_weights, load_model, open_reader, size_of
+from vidbench.plan import Plan
 from vidbench.records import (
     ConfigError,
     Row,
@@ -37,7 +39,8 @@ from vidbench.records import (
     WeightsError,
 )
 from vidbench.runs import RunFolder, encode_row
-from vidbench.utils import printable, quiet, usable_cores
+from vidbench.stage_times import StageClock
+from vidbench.utils import peak_rss_mb, printable, quiet, usable_cores
 
 # On a machine of C cores fit C decoders and a network, which has all threads; ten networks of lost machines fit beside.
 DECODER_CPUS, PREDICTOR_CPUS = 0.9, 0.01
@@ -47,14 +50,14 @@ ANSWER_S = 5.0  # seconds that a cluster may take to answer at all
 
 
 class OnRay:
-    """Reads and predicts on a Ray cluster: an engine with the methods of ``vidbench.evaluate.Here``.
+    """Reads and predicts on a Ray cluster: an engine with the methods of ``vidbench.local.Here``.
 
     Args:
         config: a checked ``EvaluateConfig`` with ``engine="ray"``.
         plan: what there is to do.
     """
 
-    def __init__(self, config, plan: evaluate.Plan):
+    def __init__(self, config, plan: Plan):
         self.config, self.plan, self.began = config, plan, time.monotonic()
         self.num_decoders = self.num_predictors = self.num_nodes = 0
         self.connected = False
@@ -125,7 +128,7 @@ class OnRay:
 
     def begin(self, run: RunFolder) -> None:
         """Write down the weights and, once in the life of a run, how the network runs best."""
-        evaluate.check_weights(self.tally, run)
+        check_weights(self.tally, run)
         if "precision" not in run.manifest["run"]:
             size = self.config.batch_size
             todo = list(enumerate(self.plan.records))[len(run.rows) :][: TUNED_ON * size]
@@ -182,7 +185,7 @@ class OnRay:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.preserve_order = True
-        items = [{"records": _pack_records(batch)} for batch in evaluate.batches(todo, self.config.batch_size)]
+        items = [{"records": _pack_records(batch)} for batch in batches(todo, self.config.batch_size)]
         in_block = min(MOST_BATCHES, max(1, len(items) // ENOUGH_BLOCKS))
         num_blocks = -(-len(items) // in_block)
         self.num_decoders = min(self.num_decoders, num_blocks)  # more would start for nothing
@@ -205,7 +208,7 @@ class OnRay:
         """A video that is here and was not found elsewhere is no missing video, but a folder that is not shared."""
         for row in rows:
             record = self.plan.records[row.index]
-            if row.status == "missing" and record.status == "ok" and evaluate.size_of(self.plan.root / record.path):
+            if row.status == "missing" and record.status == "ok" and size_of(self.plan.root / record.path):
                 raise RunError(
                     f"{printable(record.path)} is here, but {printable(machine)} does not have it: every machine of "
                     f"the cluster needs the videos at {printable(os.path.abspath(self.plan.root))}"
@@ -329,12 +332,12 @@ def _causes(problem: BaseException | None) -> Iterator[BaseException]:
 # ---------------------------------------------------------------- in the actors
 
 
-def _made_by(config, plan: evaluate.Plan) -> dict:
+def _made_by(config, plan: Plan) -> dict:
     """Versions that decide pixels and scores: they have to be the same on every machine."""
     return {"decoder": decode.decoder_version(config.decoder), "library": models.library_version(plan.card)}
 
 
-def _refuse_other_versions(config, plan: evaluate.Plan, expected: dict) -> None:
+def _refuse_other_versions(config, plan: Plan, expected: dict) -> None:
     found = _made_by(config, plan)
     for name, version in expected.items():
         if found[name] != version:
@@ -389,9 +392,9 @@ class Decoder:
         expected: versions as ``_made_by`` found them where the run was started.
     """
 
-    def __init__(self, config, plan: evaluate.Plan, expected: dict):
+    def __init__(self, config, plan: Plan, expected: dict):
         self.config, self.plan, self.expected = config, plan, expected
-        self.reader = evaluate.open_reader(config, plan, "cpu")
+        self.reader = open_reader(config, plan, "cpu")
         self.reader.warm_up()
 
     def __call__(self, table):
@@ -425,7 +428,7 @@ class Predictor:
         settled: precision and memory format of the run; ``None`` for the actor that finds them.
     """
 
-    def __init__(self, config, plan: evaluate.Plan, expected: dict, num_threads: str | None, settled=None):
+    def __init__(self, config, plan: Plan, expected: dict, num_threads: str | None, settled=None):
         os.environ.pop("OMP_NUM_THREADS", None)
         if num_threads:
             os.environ["OMP_NUM_THREADS"] = num_threads
@@ -433,7 +436,7 @@ class Predictor:
         self.loaded: models.Model | VidbenchError
         try:
             _refuse_other_versions(config, plan, expected)
-            self.loaded = evaluate.load_model(config, plan, config.device)
+            self.loaded = load_model(config, plan, config.device)
             if settled:
                 self.loaded.settle(**settled)
         except VidbenchError as problem:  # said at the first call: an actor that cannot be made is made again and again
@@ -452,7 +455,7 @@ class Predictor:
 
     def find_batch_size(self) -> int:
         """As ``Here.find_batch_size``, of a model that is there."""
-        engine = evaluate.Here(self.config, self.plan)
+        engine = Here(self.config, self.plan)
         engine.model = self.model
         return engine.find_batch_size()
 
@@ -469,11 +472,11 @@ class Predictor:
         return told.table({"machine": line["machine"]}, ("took",), ("rows", "logits"))
 
     def _predict(self, line: dict, pixels) -> dict:
-        clock = evaluate.StageClock()
+        clock = StageClock()
         meter = Meter(self.model, clock)
         records = dict(_unpack_records(line["records"]))
         batch = list(zip(records, unpack_views(pixels, line["facts"])))
-        rows, logits = evaluate.begin_batch(batch, records, self.plan, self.model, self.config, clock)()
+        rows, logits = begin_batch(batch, records, self.plan, self.model, self.config, clock)()
         self._keep_memory()
         lines = b"".join(encode_row(row) for row in rows)
         return {"rows": lines, "logits": logits.astype("<f4").tobytes(), "took": json.dumps(meter.took())}
@@ -481,7 +484,7 @@ class Predictor:
     def _keep_memory(self) -> None:
         if not self.memory_kept and self.model.seconds.get("forward"):
             self.memory_kept = True
-            forward.reuse_memory(self.model, evaluate.peak_rss_mb())
+            forward.reuse_memory(self.model, peak_rss_mb())
 
 
 def _pack_records(batch: Iterable[tuple[int, VideoRecord]]) -> str:

@@ -244,10 +244,10 @@ def plan_sample(card: ModelCard, config) -> tuple:
     Raises:
         VidbenchError: the dataset cannot be used, or has other classes than the model and no label map is given.
     """
-    from vidbench import evaluate
+    from vidbench.plan import make_plan
 
     asked = config.as_evaluation(card).checked()
-    plan = evaluate.make_plan(asked)
+    plan = make_plan(asked)
     return asked, replace(plan, records=draw(plan.records, config.limit, config.seed))
 
 
@@ -257,10 +257,10 @@ def read_sample(model, asked, plan) -> Sample:
     Raises:
         ConfigError: not one of them can be read.
     """
-    from vidbench import evaluate
+    from vidbench.local import open_reader
 
     read = []
-    with evaluate.open_reader(asked, plan, model.device) as reader:
+    with open_reader(asked, plan, model.device) as reader:
         for number, views in reader.stream(enumerate(plan.records)):
             if isinstance(views, Views):
                 read.append((plan.records[number].label_index, views.pixels))

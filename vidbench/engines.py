@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 
 from vidbench import devices, distribute, evaluate
+from vidbench.local import Here
+from vidbench.plan import run_folder
 from vidbench.records import RunError
 from vidbench.remote import RemoteRun, Sending, is_remote
 
@@ -23,7 +25,7 @@ def run(config, *, progress=None) -> evaluate.Outcome:
         return evaluate.evaluate(config, progress=progress, engine=choose(config))
     config = config.checked()
     with tempfile.TemporaryDirectory(prefix="vidbench-") as folder:
-        name = evaluate.run_folder(config).name
+        name = run_folder(config).name
         remote = RemoteRun(f"{config.results_dir.rstrip('/')}/{name}", Path(folder) / name)
         remote.fetch()
         here = dataclasses.replace(config, results_dir=folder, run_name=name)
@@ -41,4 +43,4 @@ def choose(config):
     """The engine of an ``EvaluateConfig``: ``Here``, ``OnDevices`` or ``OnRay``."""
     if config.engine == "ray":
         return distribute.OnRay
-    return devices.OnDevices if config.devices else evaluate.Here
+    return devices.OnDevices if config.devices else Here

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vidbench import distil, evaluate, forward, models, optimise, train_data
+from vidbench import distil, forward, models, optimise, train_data
 from vidbench.augment import mix_clips
 from vidbench.data import load
+from vidbench.local import batches, make_row
+from vidbench.plan import Plan
 from vidbench.records import RunError, Views, needs
 from vidbench.train_task import Task
+from vidbench.utils import peak_rss_mb
 
 with needs("Training", "train"):
     import lightning
@@ -96,7 +99,7 @@ class TrainedNetwork(lightning.LightningModule):
     def on_train_batch_end(self, outputs, batch, batch_idx: int) -> None:
         if not self.stepped:  # the first one: its memory is what all others need
             self.stepped = True
-            forward.reuse_memory(self.model, evaluate.peak_rss_mb())
+            forward.reuse_memory(self.model, peak_rss_mb())
 
     def training_step(self, batch, batch_idx: int) -> torch.Tensor:
         loss = self.loss(*batch)
@@ -154,13 +157,13 @@ class TrainedNetwork(lightning.LightningModule):
         for number, views in batch:
             scores = next(found) if isinstance(views, Views) else None
             record = self.task.sides.val[number]
-            self.rows.append(evaluate.make_row(number, record, self.plan, views, scores, 1))
+            self.rows.append(make_row(number, record, self.plan, views, scores, 1))
 
     @property
-    def plan(self) -> evaluate.Plan:
+    def plan(self) -> Plan:
         """The validation as an evaluation knows it."""
         task = self.task
-        return evaluate.Plan(
+        return Plan(
             task.card, task.spec, task.dataset, task.root, "val", True, task.sides.val, task.labels, None,
             len(task.sides.val),
         )  # fmt: skip
@@ -180,4 +183,4 @@ class WholeVideos:
         return -(-len(self.records) // self.batch_size)
 
     def __iter__(self):
-        return evaluate.batches(self.reader.stream(self.records), self.batch_size)
+        return batches(self.reader.stream(self.records), self.batch_size)

@@ -24,9 +24,9 @@ FREE_SECTIONS = ("environment", "timing", "tuning", "command", "run_name", "merg
 FREE_KEYS = {
     ("dataset", "data_dir"),  # the list has a hash, and every row its file's size
     ("run", "num_workers"),
-    ("run", "precision"),  # settled by the first session, see evaluate.settle
+    ("run", "precision"),  # settled by the first session, see local.settle
     ("run", "memory_format"),
-    ("model", "weights_sha256"),  # known once the model is loaded, see evaluate.check_weights
+    ("model", "weights_sha256"),  # known once the model is loaded, see local.check_weights
     ("model", "weights_source"),
     ("model", "published"),
     ("dataset", "n_in_list"),  # of the list before it was divided; runs of earlier versions have none

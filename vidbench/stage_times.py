@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Iterable
+
+from vidbench.records import Views
 from vidbench.runs import section
+from vidbench.utils import peak_rss_mb
 
 STAGES = {
     "decode": "reading files and decoding the frames wanted",
@@ -10,6 +16,62 @@ STAGES = {
     "transfer": "copying to the device",
     "forward": "the network",
 }
+
+
+class StageClock:
+    """Adds up what each stage costs in this session."""
+
+    def __init__(self):
+        self.began = time.monotonic()
+        self.seconds = {"decode": 0.0, "transform": 0.0, "tuning": 0.0}
+        self.num_videos, self.memory_kept = 0, False
+
+    def add(self, many: Iterable[Views]) -> None:
+        """Count these videos and the seconds that reading them took."""
+        for views in many:
+            self.num_videos += 1
+            for stage, seconds in views.seconds.items():
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    @contextlib.contextmanager
+    def apart(self):
+        """Time that belongs to no video: trying out how the network runs best."""
+        began = time.monotonic()
+        yield
+        self.seconds["tuning"] += time.monotonic() - began
+
+    def facts(self, model, before: dict | None, num_workers: int, num_networks: int = 1) -> dict:
+        """Stage seconds of all sessions of a run, peak memory, and which stage limits the speed."""
+        seconds = {**self.seconds, "wall": time.monotonic() - self.began}
+        for stages in (model.seconds, (before or {}).get("seconds", {})):
+            for stage, value in stages.items():
+                seconds[stage] = seconds.get(stage, 0.0) + value
+        before = before or {}
+        num_videos = self.num_videos + before.get("num_videos", 0)
+        working = seconds["wall"] - seconds["tuning"]
+        return {
+            "sessions": before.get("sessions", 0) + 1,
+            "num_videos": num_videos,
+            "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+            "clips_per_s": round(num_videos / working, 3) if working > 0 else 0.0,
+            "bottleneck": bottleneck(seconds, num_workers, num_networks),
+            "peak_rss_mb": max(peak_rss_mb(), before.get("peak_rss_mb", 0)),
+            "device_name": model.device_name,
+            "halved_batches": model.halved_batches + before.get("halved_batches", 0),
+        }
+
+
+def bottleneck(seconds: dict[str, float], num_workers: int, num_networks: int = 1) -> str:
+    """``decode`` or ``forward``: the side that keeps the other waiting; ``start`` where neither explains the time.
+
+    ``decode`` and ``transform`` are CPU seconds spread over the workers, ``forward`` and
+    ``transfer`` wall seconds spread over the processes that run the network.
+    """
+    reading = (seconds.get("decode", 0) + seconds.get("transform", 0)) / max(1, num_workers)
+    network = (seconds.get("forward", 0) + seconds.get("transfer", 0)) / num_networks
+    if reading + network < 0.5 * (seconds.get("wall", 0) - seconds.get("tuning", 0)):
+        return "start"
+    return "decode" if reading > network else "forward"
 
 
 def stage_seconds(manifest: dict, timing: dict | None = None) -> dict[str, float]:

@@ -21,12 +21,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from vidbench import distil, evaluate, models, train_data
+from vidbench import distil, models, train_data
 from vidbench.data import load
 from vidbench.data.stored import stored_spec
 from vidbench.first_steps import find_rate, overfit
 from vidbench.flags import started_as_vidbench
 from vidbench.learner import TrainedNetwork, WholeVideos
+from vidbench.plan import limits_of, workers_of
 from vidbench.records import ConfigError, RunError, VidbenchError, needs
 from vidbench.runs import read_json, refuse_differences
 from vidbench.samplers import EpochOrder, read_weights
@@ -191,7 +192,7 @@ def read_videos(config, task: Task, who: Processes, progress, tell) -> train_dat
             cache_dir=config.cache_dir,
             num_workers=readers(config, who),
             decoder=config.decoder,
-            limits=evaluate.limits_of(config),
+            limits=limits_of(config),
             dataset=task.dataset.name,
             progress=progress,
         )
@@ -207,7 +208,7 @@ def read_videos(config, task: Task, who: Processes, progress, tell) -> train_dat
 
 def readers(config, who: Processes) -> int:
     """Processes that read videos for one that trains."""
-    wanted = evaluate.workers_of(config)
+    wanted = workers_of(config)
     return wanted if config.num_workers is not None else max(1, wanted // who.devices)
 
 
@@ -259,7 +260,7 @@ def fit(module: TrainedNetwork, loader, best: KeepBest, who: Processes, device: 
     with (
         load.ViewReader(
             task.root, task.spec, num_workers=readers(config, who), decoder=config.decoder,
-            limits=evaluate.limits_of(config), cache_dir=config.cache_dir, dataset=task.dataset.name,
+            limits=limits_of(config), cache_dir=config.cache_dir, dataset=task.dataset.name,
         ) as reader,
         quiet_lightning(),
     ):  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from vidbench import evaluate, models, train_data, trained
+from vidbench import models, train_data, trained
 from vidbench.augment import Augmentation
 from vidbench.data import catalog, index, process
 from vidbench.data.parents import find_time_pairs
@@ -18,7 +18,7 @@ from vidbench.forward import check_precision
 from vidbench.gpu import is_cuda
 from vidbench.records import ConfigError, InputSpec
 from vidbench.runs import read_json, refuse_differences
-from vidbench.utils import git_commit, machine_facts, package_versions, sha256_of_file, write_json
+from vidbench.utils import git_commit, jsonable, machine_facts, package_versions, sha256_of_file, write_json
 
 SCHEMA = 1
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
@@ -228,7 +228,7 @@ def manifest(config, task: Task, device: str, precision: str) -> dict:
     recipe = {name: value for name, value in options.items() if name not in FREE}
     files: dict = {name: hash_of(options[name]) for name in FILES}
     files["processes"] = who_trains(config).number
-    return evaluate.jsonable(
+    return jsonable(
         {
             "schema": SCHEMA,
             "recipe": {**recipe, **files, "device": device, "precision": precision},
@@ -237,7 +237,7 @@ def manifest(config, task: Task, device: str, precision: str) -> dict:
             "environment": {
                 "packages": package_versions(),
                 "machine": machine_facts(),
-                "commit": git_commit(evaluate.ROOT),
+                "commit": git_commit(),
             },
         }
     )

@@ -15,14 +15,14 @@ from typing import Literal
 
 import torch
 
-from vidbench import __version__, evaluate, models, trained
+from vidbench import __version__, models, trained
 from vidbench.learner import TrainedNetwork
 from vidbench.metrics import percent, summarise
 from vidbench.progress import duration
 from vidbench.records import RunError, needs
 from vidbench.samplers import RankBatches
 from vidbench.train_task import Processes, Task, data_facts
-from vidbench.utils import atomic_writer, printable
+from vidbench.utils import atomic_writer, jsonable, printable
 
 with needs("Training", "train"):
     import lightning
@@ -102,9 +102,7 @@ class KeepBest(callbacks.Callback):
             "metrics": metrics,
             "made_with": {"vidbench": __version__, "torch": torch.__version__, "lightning": lightning.__version__},
         }
-        trained.write_trained(
-            self.folder / f"{name}.safetensors", module.network.state_dict(), evaluate.jsonable(facts)
-        )
+        trained.write_trained(self.folder / f"{name}.safetensors", module.network.state_dict(), jsonable(facts))
 
 
 def rows_of_all(trainer, rows: list) -> list:

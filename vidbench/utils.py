@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]  # of the checkout, where this is one
 PACKAGES = (
     "vidbench",
     "numpy",
@@ -122,6 +123,15 @@ def write_json(path: str | os.PathLike, value) -> None:
         file.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
+def jsonable(value):
+    """Tuples as lists, as JSON will give them back."""
+    if isinstance(value, dict):
+        return {key: jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(item) for item in value]
+    return value
+
+
 @contextlib.contextmanager
 def quiet():
     """Meanwhile, drop what is written to standard error, also past Python: compiled libraries greet at length.
@@ -208,7 +218,7 @@ def package_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
     return versions
 
 
-def git_commit(folder: str | os.PathLike) -> str | None:
+def git_commit(folder: str | os.PathLike = ROOT) -> str | None:
     """The checkout's commit, with ``+changes`` where files differ from it; ``None`` outside git."""
 
     def git(*words: str) -> str:
@@ -241,6 +251,20 @@ def machine_facts() -> dict:
         if total := re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text()):
             facts["memory_gb"] = round(int(total[1]) / 2**20, 1)
     return facts
+
+
+def peak_rss_mb() -> float:
+    """Largest resident memory of this process so far, in MB (2**20 bytes)."""
+    with contextlib.suppress(OSError, StopIteration):  # Linux; getrusage there starts from the parent's peak
+        status = Path("/proc/self/status").read_text().splitlines()
+        return round(next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 2**10, 1)
+    if sys.platform == "win32":
+        import psutil
+
+        return round(psutil.Process().memory_info().peak_wset / 2**20, 1)
+    import resource
+
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1)
 
 
 def usable_cores() -> int:

@@ -36,10 +36,10 @@ from vidbench.data import mini
 from vidbench.data.catalog import load_labels
 from vidbench.data.decode import read_clip
 from vidbench.data.load import read_views
-from vidbench.evaluate import make_label_map
 from vidbench.explain import grad_cam, view_of_mask
 from vidbench.models import find_card, load_model
 from vidbench.notebook import open_dataset, quiet, work_folder
+from vidbench.plan import make_label_map
 from vidbench.predict import LabelMap, actions_in, predict, predict_over_time, softmax, top
 from vidbench.records import WeightsError
 from vidbench.visualize import accuracy_bars, contact_sheet, film_strip, heat_overlay, score_bars, timeline
