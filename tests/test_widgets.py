@@ -21,6 +21,9 @@ from vidbench import review, widgets
 from vidbench.data import sample
 from vidbench.data.decode import read_clip
 from vidbench.data.index import load_records
+from vidbench.panels.panel import all_within
+from vidbench.panels.player import MOST_FRAMES
+from vidbench.panels.sampler import RULES
 from vidbench.records import ConfigError, Row, VideoRecord
 from vidbench.runs import encode_row
 
@@ -37,7 +40,7 @@ def video(make_video, tmp_path):
 
 def within(panel, kind: type, description: str = "", tooltip: str = ""):
     """The one widget of a kind with a description or a tooltip."""
-    found = [w for w in widgets._within(panel) if isinstance(w, kind)]
+    found = [w for w in all_within(panel) if isinstance(w, kind)]
     found = [w for w in found if not description or w.description == description]
     found = [w for w in found if not tooltip or w.tooltip == tooltip]
     assert len(found) == 1, [getattr(w, "description", "") for w in found]
@@ -46,7 +49,7 @@ def within(panel, kind: type, description: str = "", tooltip: str = ""):
 
 def page(panel) -> str:
     """All HTML that a panel shows now, its style aside."""
-    return "\n".join(w.value for w in widgets._within(panel) if type(w) is ipywidgets.HTML and "<style" not in w.value)
+    return "\n".join(w.value for w in all_within(panel) if type(w) is ipywidgets.HTML and "<style" not in w.value)
 
 
 def bundle(shown) -> tuple[dict, dict]:
@@ -144,7 +147,7 @@ def test_an_array_that_is_no_video_is_refused(frames):
 def test_a_single_frame_and_a_long_video_have_players():
     one = widgets.clip_player(np.zeros((1, 20, 30, 3), np.uint8))
     assert within(one, ipywidgets.Play).disabled
-    many = widgets.clip_player(np.zeros((widgets.MOST_FRAMES * 2 + 1, 6, 8, 3), np.uint8))
+    many = widgets.clip_player(np.zeros((MOST_FRAMES * 2 + 1, 6, 8, 3), np.uint8))
     assert "One frame in 3 is shown" in page(many)
     within(many, ipywidgets.IntSlider).value = 100
     assert "frame 300 of 1201" in page(many)
@@ -163,7 +166,7 @@ def test_what_cannot_be_read_is_a_sentence_in_the_panel(tmp_path):
 # ---------------------------------------------------------------- sampling
 
 
-@pytest.mark.parametrize("rule", widgets.RULES)
+@pytest.mark.parametrize("rule", RULES)
 def test_the_sampling_slider_shows_what_the_library_samples(video, rule):
     panel = widgets.sampling_slider(video, rule=rule, num_frames=6, stride=3, num_clips=2, frame_rate=12.5)
     pts = read_clip(video, range(19)).pts_s
@@ -350,7 +353,7 @@ def test_classes_that_are_no_text_reach_the_browser_written_out(video, tmp_path)
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**manifest, "labels": [*LABELS, "\udcff", "two\nlines"]}))
     panel = widgets.error_browser(folder, tmp_path)
-    for widget in widgets._within(panel):
+    for widget in all_within(panel):
         json.dumps(widget.get_state(), ensure_ascii=False, default=str).encode()  # as a kernel sends it
     assert "two\\nlines" in dict(within(panel, ipywidgets.Dropdown, "to be seen").options)
 

@@ -133,6 +133,16 @@ def strip_of(path: str | Path, num: int = 6) -> visualize.AltFigure:
     return visualize.film_strip(clip.frames, clip.pts_s, num=num)
 
 
+def middle_frame(path: Path) -> np.ndarray | None:
+    """The middle frame of a video, uint8 (H, W, 3), small; ``None`` where it cannot be read."""
+    try:
+        with open_video(path) as video:
+            size = scaled_size(video.info.height, video.info.width, THUMBNAIL_SIDE)
+            return video.read(lambda table: [table.num_frames // 2], size=size).frames[0]
+    except UnreadableVideo:
+        return None
+
+
 def record_html(record: VideoRecord, root: Path) -> str:
     """A record's player and what is known about it."""
     facts = [("video", record.video_id), ("class", record.label or "none"), ("split", record.split or "none")]

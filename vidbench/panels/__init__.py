@@ -1,0 +1,1 @@
+"""The panels of vidbench.widgets, a file for each kind."""
