@@ -21,6 +21,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectang
 from vidbench import visualize
 from vidbench.data import mini, sample
 from vidbench.data.decode import packet_table, read_clip
+from vidbench.data.drawn.ink import FRAME_RATE
 from vidbench.data.process import center_crop, resize, target_size, three_crops
 from vidbench.utils import atomic_writer
 from vidbench.visualize import BLUE, INK, LINE, MUTED, ORANGE, SERIES, WIDTH, AltFigure
@@ -176,7 +177,7 @@ def draw_frame_rate() -> AltFigure:
     sheet = Sheet(3.0, f"{num} frames of the same video span {', '.join(spans)}; the walker gets further each time.")
     height = 0.6
     for n, rate in enumerate(rates):
-        (indices,) = sample.clips(table.pts_s, mini.FRAME_RATE, num, rate, from_start=True)
+        (indices,) = sample.clips(table.pts_s, FRAME_RATE, num, rate, from_start=True)
         y = 2.3 - 0.98 * n
         sheet.words(0.05, y + 0.38, f"{rate} fps", ha="left", weight="bold", fontsize=10)
         sheet.words(0.05, y + 0.18, f"{num / rate:.1f} s", ha="left", color=MUTED)

@@ -18,11 +18,14 @@ PACKAGE = ROOT / "vidbench"
 
 LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records intervals",
-    "published studies kinds endings",
+    "published studies kinds endings data.drawn.ink",
     "words",
     "metrics flags plots.figure plots.words data.members data.parts",
-    "data.catalog data.sample data.web data.disk data.near data.ledger data.video data.ends",
+    "data.catalog data.sample data.web data.disk data.near data.ledger data.video data.ends data.drawn.places",
     "calibration views power diagrams data.tars data.download data.pictures data.packets nets.padding plots",
+    "data.drawn",
+    "data.drawn.actions",
+    "data.drawn.shots",
     "ensemble data.archives data.lists data.strict data.journal data.split data.mini data.barcode data.retime tflite",
     "visualize data.layouts data.foreign nets.inflate nets.backbone nets.i3d checkpoints gpu runs progress",
     "data.index data.decode data.parents",
@@ -70,8 +73,7 @@ LIGHT = [
     "data.*",
 ]
 LIGHT += ["option_kinds", "shared_options", "evaluate_arguments", "evaluate_checks", "old_flags", "train_arguments"]
-LIGHT += ["check_arguments", "fetch_arguments", "list_arguments", "doctor_arguments"]
-LIGHT += ["page.*", "summary", "manifest_words", "predictions_csv", "stage_times"]
+LIGHT += ["check_arguments", "fetch_arguments", "list_arguments", "doctor_arguments", "summary", "predictions_csv"]
 LIGHT += [
     "review",
     "transcode",

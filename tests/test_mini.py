@@ -17,6 +17,10 @@ import pytest
 from vidbench import mini_recipe
 from vidbench.data import mini
 from vidbench.data.decode import probe, read_clip
+from vidbench.data.drawn.actions import ACTIONS, NOBODY
+from vidbench.data.drawn.ink import FRAME_RATE, STAGE_HEIGHT, STAGE_WIDTH, box
+from vidbench.data.drawn.places import draw_backdrop
+from vidbench.data.drawn.shots import MAX_FRAMES, MIN_FRAMES, direct
 from vidbench.records import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,7 +43,7 @@ def lists(folder) -> dict[str, list[str]]:
 def test_the_same_seed_draws_the_same_pixels_and_another_seed_does_not(label):
     first = mini.draw_clip(label, 3, split="train", seed=7)
     t, h, w, c = first.shape
-    assert mini.MIN_FRAMES <= t <= mini.MAX_FRAMES
+    assert MIN_FRAMES <= t <= MAX_FRAMES
     assert (h, w, c) == (120, 160, 3)
     assert first.dtype == np.uint8
     mini.draw_clip(label, 0, split="train", seed=7)  # drawing another clip in between changes nothing
@@ -63,16 +67,16 @@ def test_the_second_class_of_a_pair_is_the_first_one_backwards(pair):
     seed, code, index = 4, mini.SPLIT_CODES["train"], 6
     scene = [seed, code, 1000 + mini.CLASSES.index(first), index // mini.GROUP_SIZE]
     clip = [seed, code, mini.CLASSES.index(second), index]
-    forwards = mini.direct(first, np.random.default_rng(scene), np.random.default_rng(clip)).draw()
+    forwards = direct(first, np.random.default_rng(scene), np.random.default_rng(clip)).draw()
     np.testing.assert_array_equal(mini.draw_clip(second, index, split="train", seed=seed), forwards[::-1])
     clip[2] = mini.CLASSES.index(first)
-    forwards = mini.direct(first, np.random.default_rng(scene), np.random.default_rng(clip)).draw()
+    forwards = direct(first, np.random.default_rng(scene), np.random.default_rng(clip)).draw()
     np.testing.assert_array_equal(mini.draw_clip(first, index, split="train", seed=seed), forwards)
 
 
 def test_a_pair_shares_its_scenes():
     """The place tells nothing about the direction: both classes of a pair are filmed in every scene."""
-    a, b = (mini.draw_backdrop(np.random.default_rng([0, 1, 1000, group])).picture for group in (0, 0))
+    a, b = (draw_backdrop(np.random.default_rng([0, 1, 1000, group])).picture for group in (0, 0))
     np.testing.assert_array_equal(a, b)
     names = [mini.clip_name(label, "train", 9) for label in ("SitDown", "StandUp")]
     assert [name.split("_")[-2:] for name in names] == [["g105", "c02.mp4"]] * 2
@@ -232,13 +236,13 @@ def test_the_actor_is_where_its_mask_says(label, monkeypatch):
     assert mask.shape == frames.shape[:3]
     assert mask.dtype == bool
     action = next((first for first, second in mini.PAIRS if label == second), label)
-    with_actor = mini.ACTIONS[action]
+    with_actor = ACTIONS[action]
 
     def without_actor(*arguments):
         with_actor(*arguments)  # draws the same random numbers
         return lambda number, stage: None
 
-    monkeypatch.setitem(mini.ACTIONS, action, without_actor)
+    monkeypatch.setitem(ACTIONS, action, without_actor)
     differs = (frames != mini.draw_clip(label, 3)).any(-1)
     grown = np.stack([cv2.dilate(picture.astype(np.uint8), np.ones((5, 5))) for picture in mask]).astype(bool)
     assert differs[mask].mean() > 0.97
@@ -248,22 +252,22 @@ def test_the_actor_is_where_its_mask_says(label, monkeypatch):
 
 def test_what_passes_in_front_is_cut_out_of_the_mask():
     rng = np.random.default_rng(3)
-    shot = mini.direct("RideBicycle", rng, rng)
-    left_half = (lambda number, stage: mini.box(stage, -9, -9, mini.STAGE_WIDTH / 2, mini.STAGE_HEIGHT + 9, (7, 7, 7)),)
+    shot = direct("RideBicycle", rng, rng)
+    left_half = (lambda number, stage: box(stage, -9, -9, STAGE_WIDTH / 2, STAGE_HEIGHT + 9, (7, 7, 7)),)
     open_view, hidden = (dataclasses.replace(shot, before=before).masks() for before in ((), left_half))
     assert hidden.sum() < open_view.sum()
     assert not (hidden & ~open_view).any()
 
 
 def test_a_long_video_has_one_action_after_the_other_and_says_when():
-    labels = ["StandUp", mini.NOBODY, "PlayGuitar", "StandUp"]
+    labels = ["StandUp", NOBODY, "PlayGuitar", "StandUp"]
     frames, truth = mini.draw_long(labels, seed=3)
     assert [label for _, _, label in truth] == labels
     assert truth[0][0] == 0.0
     assert all(end == start for (_, end, _), (start, _, _) in itertools.pairwise(truth))
-    assert len(frames) / mini.FRAME_RATE == truth[-1][1]
+    assert len(frames) / FRAME_RATE == truth[-1][1]
     steps = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean((1, 2, 3))
-    cuts = [round(start * mini.FRAME_RATE) - 1 for start, _, _ in truth[1:]]
+    cuts = [round(start * FRAME_RATE) - 1 for start, _, _ in truth[1:]]
     assert set(np.argsort(steps)[-3:]) == set(cuts), "the picture changes most where the truth has a cut"
     again, _ = mini.draw_long(labels, seed=3)
     np.testing.assert_array_equal(frames, again)

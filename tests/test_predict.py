@@ -10,6 +10,7 @@ import pytest
 from vidbench.data import mini
 from vidbench.data.catalog import load_labels
 from vidbench.data.decode import Video, read_clip
+from vidbench.data.drawn.ink import FRAME_RATE
 from vidbench.data.process import views_from_frames
 from vidbench.data.sample import middle_indices
 from vidbench.models import CARDS, load_model
@@ -338,8 +339,8 @@ def test_a_window_is_scored_like_a_file_that_holds_only_its_frames(film, tmp_pat
     timeline = predict_over_time(model, path, window_s=1.6, stride_s=0.7, batch_size=3)
     frames = read_clip(path, lambda table: range(table.num_frames)).frames
     for number in (0, 4, len(timeline.scores) - 1):
-        first, end = np.round(timeline.windows_s[number] * mini.FRAME_RATE - 1e-6).astype(int)
-        first = int(np.ceil(timeline.windows_s[number, 0] * mini.FRAME_RATE - 1e-6))
+        first, end = np.round(timeline.windows_s[number] * FRAME_RATE - 1e-6).astype(int)
+        first = int(np.ceil(timeline.windows_s[number, 0] * FRAME_RATE - 1e-6))
         views = views_from_frames(frames[first:end], middle_indices(end - first, 16)[None], model.spec)
         (logits,) = model.logits([views])
         np.testing.assert_allclose(timeline.scores[number], softmax(logits)[0], atol=1e-4)

@@ -51,6 +51,7 @@ def _pair(value) -> tuple:
 
 
 def value_words(value) -> str:
+    """A value of a manifest for people: ``none``, ``12.5``, ``112 x 112``."""
     if value is None:
         return "none"
     if isinstance(value, float):

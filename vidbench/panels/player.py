@@ -124,6 +124,7 @@ def clip_player(
 
 
 def check_rate(frame_rate: float) -> None:
+    """Raise ``ConfigError`` for a frame rate that is no number above 0."""
     if not isinstance(frame_rate, int | float | np.number) or not 0 < frame_rate < np.inf:
         raise ConfigError(f"frame_rate must be a number above 0, got {frame_rate!r}")
 
