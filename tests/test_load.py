@@ -23,6 +23,7 @@ from conftest import ROOT, read_barcode
 from vidbench.data import load
 from vidbench.data.decode import Limits
 from vidbench.data.load import ClipDataset, ViewReader, read_views
+from vidbench.data.workers import _Lane
 from vidbench.records import ConfigError, InputSpec, UnreadableVideo, VideoRecord, Views
 
 SPEC = InputSpec(5, None, (64, 96), (64, 80), (0.5,) * 3, (0.5,) * 3, sampling="uniform", num_clips=2, num_crops=3)
@@ -171,7 +172,7 @@ def test_idle_workers_may_be_killed(folder):
 
 def test_a_worker_that_never_takes_its_video_costs_no_video(folder, monkeypatch):
     """As one does that waits for a lock which a killed one took with it."""
-    renewed, renew = [], load._Lane.renew
+    renewed, renew = [], _Lane.renew
 
     def at_once_and_only_once(lane):
         monkeypatch.undo()
@@ -182,8 +183,8 @@ def test_a_worker_that_never_takes_its_video_costs_no_video(folder, monkeypatch)
         assert statuses(reader, records(folder)[:2]) == ["ok"] * 2
         (worker,) = workers()
         worker.suspend()
-        monkeypatch.setattr(load._Lane, "renew", at_once_and_only_once)
-        monkeypatch.setattr(load, "LOST_S", -Limits().seconds)
+        monkeypatch.setattr(_Lane, "renew", at_once_and_only_once)
+        monkeypatch.setattr("vidbench.data.workers.LOST_S", -Limits().seconds)
         assert statuses(reader, records(folder)[:2]) == ["ok"] * 2
     assert renewed == [None]
     assert not worker.is_running()
@@ -217,7 +218,7 @@ def test_data_that_nobody_thought_of_cost_their_own_row_only(tmp_path, make_vide
 
 
 def test_workers_that_cannot_start_are_an_error_and_no_rows(folder, monkeypatch):
-    monkeypatch.setattr(load, "_start_worker", os._exit)
+    monkeypatch.setattr("vidbench.data.workers._start_worker", os._exit)
     with (
         ViewReader(folder, SPEC, num_workers=2) as reader,
         pytest.raises(RuntimeError, match="end before they take a video"),

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vidbench import forward, models
-from vidbench.data import load
+from vidbench.data.spawning import HiddenMainContext, exit_words, leave_with
 from vidbench.local import Here, batches, check_weights, load_model, open_reader
 from vidbench.plan import Plan, workers_of
 from vidbench.records import ConfigError, Row, RunError, VidbenchError, Views
@@ -199,7 +199,7 @@ class _Helper:
     """The parent's side of one process: it is told what to do, and heard in turn."""
 
     def __init__(self, device: str, config, plan: Plan):
-        context = load.HiddenMainContext()
+        context = HiddenMainContext()
         self.device = device
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(
@@ -219,7 +219,7 @@ class _Helper:
         except (EOFError, ConnectionResetError):
             self.process.join(5)
             raise RunError(
-                f"the process of {self.device} ended ({load.exit_words(self.process.exitcode)}); what was written "
+                f"the process of {self.device} ended ({exit_words(self.process.exitcode)}); what was written "
                 "stays, and the same command continues"
             ) from None
         if isinstance(answer, Exception):
@@ -237,7 +237,7 @@ class _Helper:
 def _help(pipe, config, plan: Plan, parent: int) -> None:
     """The process of one device."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=load.leave_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=leave_with, args=(parent,), daemon=True).start()
     with contextlib.suppress(EOFError, OSError):  # the parent has ended, or wants no more
         try:
             _obey(pipe, config, plan)

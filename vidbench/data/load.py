@@ -1,35 +1,20 @@
-"""Many videos to views: isolated workers, pictures through shared memory, results in the order given.
+"""Videos to views, one here or many in isolated workers; results in the order given.
 
-A worker is a spawned process that imports neither torch nor TensorFlow. A video that crashes it, hangs it or eats
-its memory costs one result, ``UnreadableVideo``, and the worker is replaced. Each worker has a pebble pool of its
-own, so that nothing is shared between workers: no lock that a dying one could keep.
+A video that crashes a worker, hangs it or eats its memory costs one result, ``UnreadableVideo``.
 """
 
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
-import errno
 import functools
 import itertools
-import mmap
-import multiprocessing
-import multiprocessing.context
 import os
-import queue
-import signal
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, TimeoutError
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import spawn
 from typing import TypeVar
 
 import numpy as np
-from pebble import ProcessExpired, ProcessPool
 
 from vidbench.data import corrupt, retime
 from vidbench.data.cache import ClipCache
@@ -37,14 +22,13 @@ from vidbench.data.decode import Limits, VideoTable, decoder_version, open_video
 from vidbench.data.flow import flow_version, make_views
 from vidbench.data.process import check_spec, resize, target_size
 from vidbench.data.sample import indices_for
-from vidbench.records import Clip, ConfigError, InputSpec, RunError, UnreadableVideo, VideoInfo, VideoRecord, Views
-from vidbench.utils import keep_freed_memory, printable
+from vidbench.data.workers import Crew, Slots, Ticket
+from vidbench.records import Clip, ConfigError, InputSpec, UnreadableVideo, VideoInfo, VideoRecord, Views
+from vidbench.utils import printable
 
 Key = TypeVar("Key")  # whatever the caller knows a record by
 
-GRACE_S = 2.0  # seconds that a worker may take beyond the limit before it is killed
 PIECES_OF_LIMIT = 4  # a stretch of frames is read in pieces of so small a part of the memory limit
-LOST_S = 60.0  # seconds after which a worker that should long have been killed is given up
 
 
 class ClipDataset:
@@ -188,9 +172,6 @@ def _check_room(shape: tuple[int, int], spec: InputSpec, limits: Limits) -> None
         )
 
 
-# ---------------------------------------------------------------- cache
-
-
 # Parts of a card that come after the uint8 views, and those that are added only where they are set.
 _NOT_PIXELS = ("mean", "std", "layout", "average", "temporal", "corrupt")
 
@@ -222,57 +203,6 @@ def _from_cache(cache: ClipCache, key, start: float) -> Views | None:
         return None
 
 
-# ---------------------------------------------------------------- in the worker
-
-
-def _start_worker(parent: int, megabytes: int) -> None:
-    """Make a fresh worker modest: low priority, one thread, bounded memory, and gone when its parent is."""
-    with contextlib.suppress(AttributeError, OSError):
-        os.nice(10)
-    with contextlib.suppress(ImportError):
-        import cv2
-
-        cv2.setNumThreads(1)
-    keep_freed_memory(large_blocks=False)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=leave_with, args=(parent,), daemon=True).start()
-    _bound_memory(megabytes)
-
-
-def leave_with(parent: int) -> None:
-    """End this process as soon as its parent is gone; for a thread."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _bound_memory(megabytes: int) -> None:
-    """Linux counts private memory against RLIMIT_DATA; elsewhere only ``Limits.megabytes`` of frames is checked."""
-    with contextlib.suppress(ImportError, OSError, ValueError, StopIteration):
-        import resource
-
-        with open("/proc/self/status") as file:
-            now = next(int(line.split()[1]) for line in file if line.startswith("VmData:"))
-        resource.setrlimit(resource.RLIMIT_DATA, (now * 1024 + megabytes * 2**20,) * 2)
-
-
-def _work(read, path: str, spec: InputSpec, decoder: str, limits: Limits, cache: ClipCache | None, slot: str):
-    """Read one video and put its pixels into the slot; returns everything else about it."""
-    _alarm(limits.seconds + 2 * GRACE_S)
-    try:
-        views = read(path, spec, decoder=decoder, limits=limits, cache=cache)
-        _hand_over(slot, views.pixels)
-    except UnreadableVideo as problem:
-        return problem.status, problem.reason
-    except MemoryError:
-        return "memory", f"more than the limit of {limits.megabytes} MB of memory was needed"
-    except (OSError, ValueError, ArithmeticError) as problem:  # odd data until shown otherwise: costs this video only
-        return "decode_error", f"{type(problem).__name__} in the worker: {printable(problem, 120)}"
-    finally:
-        _alarm(0)
-    return views.pixels.shape, views.indices, views.info, views.status, views.reason, views.seconds
-
-
 def _only_look(path, spec, *, decoder, limits, cache, reason: str):
     """In the place of reading a video of a class that the model lacks: raises ``UnreadableVideo`` with that reason, and
     with what is wrong with the file where its header shows it."""
@@ -281,349 +211,6 @@ def _only_look(path, spec, *, decoder, limits, cache, reason: str):
     except UnreadableVideo as problem:
         reason = f"{reason}; besides, the file itself is {problem.status}: {problem.reason}"
     raise UnreadableVideo("unknown_label", reason)
-
-
-def _ready() -> None:
-    """The first thing a worker does, when it is started early."""
-
-
-def _alarm(seconds: float) -> None:
-    """Let the system end this process after a time, whatever code it hangs in and even when its parent is gone."""
-    if hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def _hand_over(slot: str, pixels: np.ndarray) -> None:
-    """Fill a slot; raises ``RunError`` where that is refused, because it is no fault of the video's."""
-    try:
-        _fill(slot, pixels)
-    except OSError as problem:
-        if problem.errno == errno.ENOMEM:
-            raise MemoryError from None
-        raise RunError(
-            f"a worker cannot hand over {pixels.nbytes / 2**20:.1f} MB of pictures ({problem.strerror}): raise the "
-            "limit on file sizes (ulimit -f) or make room in the temporary folder, and run the same command again"
-        ) from None
-
-
-def _fill(slot: str, pixels: np.ndarray) -> None:
-    handle = os.open(slot, os.O_RDWR)
-    try:
-        if os.fstat(handle).st_size < pixels.nbytes:
-            os.ftruncate(handle, pixels.nbytes)
-        if pixels.nbytes:
-            with mmap.mmap(handle, pixels.nbytes) as memory:
-                np.frombuffer(memory, np.uint8)[:] = np.ascontiguousarray(pixels).reshape(-1)
-    finally:
-        os.close(handle)
-
-
-# ---------------------------------------------------------------- starting workers
-
-
-class _HiddenMainProcess(multiprocessing.context.SpawnProcess):
-    """A spawned process that does not run the user's script again.
-
-    Spawning imports ``__main__`` in the child, which would load torch there, and would start the whole program once
-    more where a script has no ``if __name__ == "__main__"``. Workers need nothing from it.
-    """
-
-    _one_at_a_time = threading.Lock()
-
-    @staticmethod
-    def _Popen(process_obj):
-        with _HiddenMainProcess._one_at_a_time, _without_main(), _without_interrupts():
-            return multiprocessing.context.SpawnProcess._Popen(process_obj)
-
-
-class HiddenMainContext(multiprocessing.context.SpawnContext):
-    """``multiprocessing``'s spawning of processes that leave the user's script, and Ctrl-C, to their parent."""
-
-    Process = _HiddenMainProcess
-
-
-@contextlib.contextmanager
-def _without_main():
-    """Spawning in this thread tells the child nothing of ``__main__``, which stays as it is for all other threads:
-    libraries that are being imported while workers start look at it."""
-    prepare, here = spawn.get_preparation_data, threading.get_ident()
-
-    def prepared(name):
-        data = prepare(name)
-        if threading.get_ident() == here:
-            for key in ("init_main_from_name", "init_main_from_path"):
-                data.pop(key, None)
-        return data
-
-    spawn.get_preparation_data = prepared
-    try:
-        yield
-    finally:
-        spawn.get_preparation_data = prepare
-
-
-@contextlib.contextmanager
-def _without_interrupts():
-    """Ctrl-C is the parent's to handle: a child inherits the mask of the thread that starts it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-# ---------------------------------------------------------------- in the parent
-
-
-class _Slots:
-    """Pieces of shared memory that a worker can open by name and that vanish with this process.
-
-    On Linux they are anonymous (``memfd_create``) and nothing is left behind whatever ends the process; elsewhere
-    they are files in a temporary folder.
-    """
-
-    def __init__(self, number: int):
-        self.folder = None
-        if hasattr(os, "memfd_create"):
-            self.handles = [os.memfd_create("vidbench", os.MFD_CLOEXEC) for _ in range(number)]
-            self.names = [f"/proc/{os.getpid()}/fd/{handle}" for handle in self.handles]
-        else:
-            self.folder = tempfile.TemporaryDirectory(prefix="vidbench-")
-            self.names = [os.path.join(self.folder.name, f"{k}.slot") for k in range(number)]
-            self.handles = [os.open(name, os.O_RDWR | os.O_CREAT) for name in self.names]
-        self.maps: list[mmap.mmap | None] = [None] * number
-        self.free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for slot in range(number):
-            self.free.put(slot)
-
-    def take(self) -> int:
-        """A slot that nobody uses; waits for one where a stream left early is still being read."""
-        return self.free.get()
-
-    def give_back(self, slot: int) -> None:
-        self.free.put(slot)
-
-    def copy(self, slot: int, shape: tuple[int, ...], allocate: Callable) -> np.ndarray:
-        """The pixels in a slot, in memory that ``allocate(shape)`` gives."""
-        pixels, size = allocate(shape), int(np.prod(shape))
-        if size:
-            np.copyto(pixels, np.frombuffer(self._memory(slot, size), np.uint8, size).reshape(shape))
-        return pixels
-
-    def _memory(self, slot: int, size: int) -> mmap.mmap:
-        """A slot as this process sees it; kept, because mapping it again costs as much as a copy."""
-        found = self.maps[slot]
-        if found is None or len(found) < size:
-            found = self.maps[slot] = mmap.mmap(self.handles[slot], size, access=mmap.ACCESS_READ)
-        return found
-
-    def close(self) -> None:
-        self.maps = []
-        for handle in self.handles:
-            os.close(handle)
-        self.handles = []
-        if self.folder is not None:
-            self.folder.cleanup()
-
-
-class _Ticket:
-    """One video on its way through a worker."""
-
-    def __init__(self, arguments: tuple, slot: int):
-        self.arguments, self.slot, self.deaths, self.abandoned = arguments, slot, 0, False
-        self.done = threading.Event()
-        self.result: tuple | Exception | None = None
-
-
-class _Lane:
-    """One worker with a pool of its own; does one ticket after the other."""
-
-    def __init__(self, limits: Limits):
-        self.limits, self.since, self.false_starts = limits, 0.0, 0
-        self.ticket: _Ticket | None = None
-        self.future: Future | None = None
-        self.pool = self._new_pool()
-
-    def _new_pool(self) -> ProcessPool:
-        arguments = (os.getpid(), self.limits.megabytes)
-        return ProcessPool(max_workers=1, context=HiddenMainContext(), initializer=_start_worker, initargs=arguments)
-
-    def start(self, ticket: _Ticket) -> Future:
-        """Hand a ticket to the worker; starts the worker, and a new pool where the old one broke."""
-        self.ticket, self.since = ticket, time.monotonic()
-        seconds = self.limits.seconds + GRACE_S
-        try:
-            return self.pool.schedule(_work, args=ticket.arguments, timeout=seconds)
-        except RuntimeError:  # an idle worker was killed from outside: pebble gives the pool up
-            self.renew()
-            return self.pool.schedule(_work, args=ticket.arguments, timeout=seconds)
-
-    def warm_up(self) -> None:
-        """Start the worker; one that cannot be started shows with the first ticket."""
-        with contextlib.suppress(Exception):
-            self.pool.schedule(_ready)
-
-    @property
-    def is_lost(self) -> bool:
-        return self.ticket is not None and time.monotonic() - self.since > self.limits.seconds + GRACE_S + LOST_S
-
-    def renew(self) -> None:
-        self.pool.stop()
-        self.join()
-        self.pool = self._new_pool()
-
-    def join(self) -> None:
-        with contextlib.suppress(RuntimeError):
-            self.pool.join()
-
-
-class _Crew(threading.Thread):
-    """The thread that hands videos to workers and takes what becomes of them; all of it happens here, in order."""
-
-    def __init__(self, num_workers: int, limits: Limits, slots: _Slots):
-        super().__init__(name="vidbench-crew", daemon=True)
-        self.limits, self.slots, self.stopped = limits, slots, False
-        self.inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self.lanes = [_Lane(limits) for _ in range(num_workers)]
-        self.idle, self.waiting = list(self.lanes), collections.deque[_Ticket]()
-
-    def submit(self, ticket: _Ticket) -> None:
-        self.inbox.put(lambda: self.waiting.append(ticket))
-
-    def warm_up(self) -> None:
-        """Start every worker before there is anything to do."""
-        for lane in self.lanes:
-            self.inbox.put(lane.warm_up)
-
-    def abandon(self, tickets: list[_Ticket]) -> None:
-        """Nobody waits for these any more: they are dropped, or finished unseen, and their slots given back."""
-        self.inbox.put(lambda: self._abandon(tickets))
-
-    def end(self) -> None:
-        """End the workers now and wait until they are gone."""
-        self.inbox.put(self._stop)
-        if self.is_alive():
-            self.join()
-
-    def run(self) -> None:
-        while not self.stopped:
-            with contextlib.suppress(queue.Empty):
-                self.inbox.get(timeout=1.0)()
-            self._look_after_lanes()
-            while self.idle and self.waiting and not self.stopped:
-                self._start(self.idle.pop(0), self.waiting.popleft())
-
-    def _start(self, lane: _Lane, ticket: _Ticket) -> None:
-        try:
-            future = lane.future = lane.start(ticket)
-        except Exception as problem:  # no process can be started, or our own mistake: the caller has to know
-            lane.ticket = None
-            self.idle.append(lane)
-            self._finish(ticket, problem)
-            return
-        future.add_done_callback(lambda done: self.inbox.put(lambda: self._take(lane, ticket, done)))
-
-    def _take(self, lane: _Lane, ticket: _Ticket, future: Future) -> None:
-        if lane.future is not future or lane.ticket is not ticket:
-            return
-        lane.ticket = None
-        self.idle.append(lane)
-        result = _outcome(future, self.limits)
-        lane.false_starts = lane.false_starts + 1 if isinstance(result, BrokenProcessPool) else 0
-        ticket.deaths += isinstance(result, _Died)
-        if isinstance(result, BrokenProcessPool) and lane.false_starts < 3:
-            self.waiting.appendleft(ticket)  # the worker was gone before it took the video
-        elif isinstance(result, _Died) and ticket.deaths < 2 and not ticket.abandoned:
-            self.waiting.appendleft(ticket)  # killed from outside, perhaps: one more try
-        elif isinstance(result, BrokenProcessPool):
-            self._finish(ticket, RuntimeError("the decoding workers end before they take a video; see above for why"))
-        else:
-            self._finish(ticket, result.as_result() if isinstance(result, _Died) else result)
-
-    def _finish(self, ticket: _Ticket, result) -> None:
-        ticket.result = result
-        ticket.done.set()
-        if ticket.abandoned:
-            self.slots.give_back(ticket.slot)
-
-    def _abandon(self, tickets: list[_Ticket]) -> None:
-        for ticket in tickets:
-            if ticket in self.waiting:
-                self.waiting.remove(ticket)
-            elif not ticket.done.is_set():
-                ticket.abandoned = True
-                continue
-            self.slots.give_back(ticket.slot)
-
-    def _look_after_lanes(self) -> None:
-        """Give up workers that neither answer nor can be killed by their pool.
-
-        A worker that is killed while it takes a video leaves the pool's lock behind, and the one that follows it waits
-        for ever: the video has no part in that and gets one more try.
-        """
-        for lane in self.lanes:
-            if (ticket := lane.ticket) and lane.is_lost:
-                lane.ticket = None
-                lane.renew()
-                self.idle.append(lane)
-                ticket.deaths += 1
-                if ticket.deaths < 2 and not ticket.abandoned:
-                    self.waiting.appendleft(ticket)
-                else:
-                    self._finish(ticket, _late(self.limits))
-
-    def _stop(self) -> None:
-        self.stopped = True
-        for lane in self.lanes:
-            lane.pool.stop()
-        for lane in self.lanes:
-            lane.join()
-
-
-@dataclasses.dataclass(frozen=True)
-class _Died:
-    reason: str
-
-    def as_result(self) -> tuple[str, str]:
-        return "worker_crash", self.reason
-
-
-def _late(limits: Limits) -> tuple[str, str]:
-    return "timeout", f"not read within the limit of {limits.seconds:g} s"
-
-
-def _outcome(future: Future, limits: Limits):
-    """What became of a video: the worker's answer, ``_Died``, or an exception that is our own mistake."""
-    if future.cancelled():
-        return "cancelled", "the reader was closed"
-    problem = future.exception()
-    if problem is None:
-        return future.result()
-    if isinstance(problem, TimeoutError):
-        return _late(limits)
-    if isinstance(problem, ProcessExpired):
-        if problem.exitcode == -getattr(signal, "SIGALRM", 0):
-            return _late(limits)
-        return _Died(f"the decoding process died ({exit_words(problem.exitcode)})")
-    return problem
-
-
-def exit_words(code: int | None) -> str:
-    """How a process ended: the signal's name, or its exit status; ``None`` where it has not.
-
-    >>> exit_words(-9), exit_words(3), exit_words(None)
-    ('SIGKILL', 'exit status 3', 'no exit status yet')
-    """
-    if code is None:
-        return "no exit status yet"
-    with contextlib.suppress(ValueError):
-        if code < 0:
-            return signal.Signals(-code).name
-    return f"exit status {code}"
 
 
 def _empty(shape: tuple[int, ...]) -> np.ndarray:
@@ -676,7 +263,7 @@ class ViewReader:
         self.cache = None if cache_dir is None else ClipCache(cache_dir, dataset)
         self.num_workers, self.ahead, self._read = num_workers, ahead or 2 * num_workers + 2, _read
         self._allocate = allocate
-        self._crew: _Crew | None = None
+        self._crew: Crew | None = None
         self._busy = self._closed = False
 
     def __enter__(self) -> ViewReader:
@@ -701,7 +288,7 @@ class ViewReader:
             yield from ((key, self._in_process(record)) for key, record in records)
             return
         self._busy, source, crew = True, iter(records), self._open()
-        pending = collections.deque[tuple[Key, _Ticket | UnreadableVideo]]()
+        pending = collections.deque[tuple[Key, Ticket | UnreadableVideo]]()
         try:
             while True:
                 for key, record in itertools.islice(source, self.ahead - len(pending)):
@@ -709,13 +296,13 @@ class ViewReader:
                 if not pending:
                     return
                 key, item = pending.popleft()
-                yield key, self._result(crew, item) if isinstance(item, _Ticket) else item
+                yield key, self._result(crew, item) if isinstance(item, Ticket) else item
                 if self._closed:
                     raise ValueError("this reader is closed")
         finally:
             self._busy = False
             if not self._closed:
-                crew.abandon([item for _, item in pending if isinstance(item, _Ticket)])
+                crew.abandon([item for _, item in pending if isinstance(item, Ticket)])
 
     def warm_up(self) -> None:
         """Start the workers, so that they are there when a stream begins; returns at once."""
@@ -730,9 +317,9 @@ class ViewReader:
             self._crew.slots.close()
             self._crew = None
 
-    def _open(self) -> _Crew:
+    def _open(self) -> Crew:
         if self._crew is None:
-            self._crew = _Crew(self.num_workers, self.limits, _Slots(self.ahead))
+            self._crew = Crew(self.num_workers, self.limits, Slots(self.ahead))
             self._crew.start()
         return self._crew
 
@@ -756,17 +343,17 @@ class ViewReader:
         except (OSError, ValueError, ArithmeticError) as problem:
             return UnreadableVideo("decode_error", f"{type(problem).__name__}: {printable(problem, 120)}")
 
-    def _submit(self, crew: _Crew, record: VideoRecord) -> _Ticket | UnreadableVideo:
+    def _submit(self, crew: Crew, record: VideoRecord) -> Ticket | UnreadableVideo:
         read = self._reads(record)
         if read is None:
             return UnreadableVideo(record.status, record.reason)
         slot = crew.slots.take()
         path, name = os.path.join(self.root, record.path), crew.slots.names[slot]
-        ticket = _Ticket((read, path, self.spec, self.decoder, self.limits, self.cache, name), slot)
+        ticket = Ticket((read, path, self.spec, self.decoder, self.limits, self.cache, name), slot)
         crew.submit(ticket)
         return ticket
 
-    def _result(self, crew: _Crew, ticket: _Ticket) -> Views | UnreadableVideo:
+    def _result(self, crew: Crew, ticket: Ticket) -> Views | UnreadableVideo:
         while not ticket.done.wait(1.0):  # in steps, so that Ctrl-C is heard on every system
             if not crew.is_alive():
                 raise RuntimeError("the thread that feeds the workers has ended")
