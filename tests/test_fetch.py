@@ -30,6 +30,7 @@ from vidbench.data.arriving import Arriving, RangeFile, Restarted
 from vidbench.data.catalog import find_dataset, load_labels
 from vidbench.data.decode import read_clip
 from vidbench.data.fetch import Order, fetch, make_plan
+from vidbench.data.fetch_plan import MOST_PROBES
 from vidbench.data.index import draw_subset, load_records
 from vidbench.data.order import Known, addresses, class_names, kinetics_rows, mp4_damage, shares
 from vidbench.data.web import Patience
@@ -267,7 +268,7 @@ def test_a_part_is_spread_over_the_classes_and_reading_stops_when_it_is_full(ser
     assert counts == [2, 2, 2, 2]
     assert outcome.complete
     assert outcome.exit_status == 0
-    assert len([path for path in server.asked if "tar.gz" in path]) < 6 + fetching.MOST_PROBES
+    assert len([path for path in server.asked if "tar.gz" in path]) < 6 + MOST_PROBES
     assert leftovers(tmp_path) == []
     assert not Known(tmp_path, "val").complete, "not all archives were read"
 

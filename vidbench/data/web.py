@@ -404,12 +404,13 @@ def short(url: str) -> str:
     return printable(f"{parts.scheme}://{host}{parts.path}", 200)
 
 
-def megabytes(num_bytes: int) -> str:
+def megabytes(num_bytes: float) -> str:
     """A size for people.
 
     >>> megabytes(1_500_000), megabytes(1_500_000_000), megabytes(20)
     ('1.5 MB', '1.5 GB', '20 bytes')
     """
+    num_bytes = round(num_bytes)
     for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if num_bytes >= unit:
             return f"{num_bytes / unit:.3g} {name}"
