@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from vidbench.data.catalog import load_labels  # noqa: E402
+from vidbench.data.classes import load_labels  # noqa: E402
 from vidbench.utils import machine_facts  # noqa: E402
 
 LABELS = load_labels("kinetics400")

@@ -23,8 +23,8 @@ from vidbench.augment import (
     shift_hue,
     training_view,
 )
-from vidbench.data import catalog, mini
-from vidbench.data.catalog import load_labels
+from vidbench.data import mini
+from vidbench.data.classes import _shipped_rows, load_labels, time_pairs
 from vidbench.data.stored import Timing, draw_positions, middle_positions, stored_indices, stored_spec
 from vidbench.records import InputSpec, VideoRecord
 from vidbench.train_data import TrainingClips
@@ -263,18 +263,18 @@ def test_a_mixed_batch_mixes_the_labels_of_clips_played_backwards(monkeypatch):
 
 
 def test_pairs_that_come_with_a_dataset_are_classes_of_it_and_each_stands_once():
-    lists = {where for where, _, _ in catalog._shipped_rows("backwards")}
+    lists = {where for where, _, _ in _shipped_rows("backwards")}
     assert lists == {"vidmini", "somethingv2"}
     for name in lists:
-        pairs, labels = catalog.time_pairs(name), load_labels(name)
+        pairs, labels = time_pairs(name), load_labels(name)
         flat = [label for pair in pairs for label in pair]
         assert len(flat) == len(set(flat))
         assert set(flat) <= set(labels)
         partners = partner_classes(labels, pairs)
         assert (partners != NEVER).sum() == len(flat)
         assert all(partners[partners[k]] == k for k in np.flatnonzero(partners != NEVER))
-    assert {frozenset(pair) for pair in catalog.time_pairs("vidmini")} == {frozenset(pair) for pair in mini.PAIRS}
-    assert catalog.time_pairs("ucf101") == ()
+    assert {frozenset(pair) for pair in time_pairs("vidmini")} == {frozenset(pair) for pair in mini.PAIRS}
+    assert time_pairs("ucf101") == ()
 
 
 def test_mirror_classes_of_real_label_spaces():

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from vidbench.data import catalog
-from vidbench.data.catalog import DATASETS, check_labels, find_dataset, load_labels, read_labels
+from vidbench.data.catalog import DATASETS, find_dataset
+from vidbench.data.classes import (
+    check_labels,
+    load_aliases,
+    load_joins,
+    load_labels,
+    name_of_list,
+    read_labels,
+    read_text,
+)
 from vidbench.records import AnnotationError, ConfigError
 
 SHIPPED = {
@@ -183,7 +192,7 @@ def test_labels_come_from_a_path_too_and_unknown_names_are_told_apart(tmp_path):
 
 def test_a_text_file_beyond_the_limit_is_not_read(tmp_path):
     with pytest.raises(AnnotationError, match="larger than"):
-        catalog.read_text(labels_file(tmp_path, b"x" * 100), most_bytes=99)
+        read_text(labels_file(tmp_path, b"x" * 100), most_bytes=99)
 
 
 def test_labels_in_another_order_or_number_are_told_apart():
@@ -203,13 +212,13 @@ KINETICS = ("kinetics400", "kinetics600", "kinetics700", "kinetics710")
 
 def test_a_list_is_known_by_its_names_in_their_order():
     labels = load_labels("kinetics600")
-    assert catalog.name_of_list(labels) == "kinetics600"
-    assert catalog.name_of_list(labels[::-1]) is catalog.name_of_list(labels[1:]) is None
+    assert name_of_list(labels) == "kinetics600"
+    assert name_of_list(labels[::-1]) is name_of_list(labels[1:]) is None
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_an_alias_stands_for_a_class_and_is_none_itself(name):
-    labels, aliases = set(load_labels(name)), catalog.load_aliases(name)
+    labels, aliases = set(load_labels(name)), load_aliases(name)
     assert set(aliases.values()) <= labels
     assert not set(aliases) & labels
     for alias, known in aliases.items():  # a spelling, not another word
@@ -219,7 +228,7 @@ def test_an_alias_stands_for_a_class_and_is_none_itself(name):
 def test_every_class_with_punctuation_has_torchvisions_spelling():
     for name in KINETICS[:3]:
         spelt = {re.sub(r"['()]", "", label): label for label in load_labels(name) if re.search(r"['()]", label)}
-        aliases = catalog.load_aliases(name)
+        aliases = load_aliases(name)
         assert len(spelt) == {"kinetics400": 10, "kinetics600": 19, "kinetics700": 21}[name]
         assert {alias: aliases[alias] for alias in spelt} == spelt
 
@@ -227,8 +236,8 @@ def test_every_class_with_punctuation_has_torchvisions_spelling():
 @pytest.mark.parametrize(("name", "other"), [(a, b) for a in KINETICS for b in KINETICS if a != b])
 def test_joins_name_classes_that_the_other_list_does_not_have_by_that_name(name, other):
     labels, others = set(load_labels(name)), set(load_labels(other))
-    joins = catalog.load_joins(name, other)
-    assert {(join.other, join.name) for join in joins} == {(j.name, j.other) for j in catalog.load_joins(other, name)}
+    joins = load_joins(name, other)
+    assert {(join.other, join.name) for join in joins} == {(j.name, j.other) for j in load_joins(other, name)}
     assert len(joins) == len({(join.name, join.other) for join in joins})
     for join in joins:
         assert join.name in labels
@@ -241,7 +250,7 @@ def test_joins_name_classes_that_the_other_list_does_not_have_by_that_name(name,
 def test_a_class_is_renamed_to_one_class_only():
     for name in KINETICS:
         for other in KINETICS:
-            joined = [join for join in catalog.load_joins(name, other) if join.kind in ("spelling", "renamed")]
+            joined = [join for join in load_joins(name, other) if join.kind in ("spelling", "renamed")]
             assert len({join.name for join in joined}) == len({join.other for join in joined}) == len(joined)
 
 
@@ -250,11 +259,11 @@ def test_lists_and_joins_are_those_of_the_reference(shared_dir):
     for name, file in (("kinetics710", "kinetics710_mmaction2"), ("somethingv1", "something_v1_mmaction2")):
         assert load_labels(name) == read_labels(labels / f"{file}.txt")
     absent = set(read_labels(labels / "k400_names_absent_from_k600.tsv")) - {"name"}
-    joins = catalog.load_joins("kinetics400", "kinetics600")
+    joins = load_joins("kinetics400", "kinetics600")
     assert {join.name for join in joins} <= absent
     merged = {
         tuple(line.split("\t")[1:])
         for line in (labels / "diff_k400_deepmind_vs_videomaev2.tsv").read_text().split("\n")[1:]
         if line
     }
-    assert {(join.name, join.other) for join in catalog.load_joins("kinetics400", "kinetics710")} >= merged
+    assert {(join.name, join.other) for join in load_joins("kinetics400", "kinetics710")} >= merged

@@ -50,7 +50,7 @@ def record(name: str, label="run", split="test", group="", **more) -> VideoRecor
 
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, np.ndarray]:
-    from vidbench.data.catalog import load_labels
+    from vidbench.data.classes import load_labels
 
     return {label: draw_clip(label, 2, seed=5) for label in load_labels("vidmini")[:4]}
 

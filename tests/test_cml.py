@@ -28,7 +28,7 @@ import numpy as np
 import pytest
 import yaml
 
-from vidbench.data.catalog import load_labels
+from vidbench.data.classes import load_labels
 from vidbench.data.index import keep_present, load_records
 
 ROOT = Path(__file__).resolve().parents[1]

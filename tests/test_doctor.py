@@ -11,7 +11,7 @@ import pytest
 import vidbench.models
 from vidbench.arguments import DOCTOR, DoctorConfig
 from vidbench.cards.card import Golden
-from vidbench.data.catalog import load_labels
+from vidbench.data.classes import load_labels
 from vidbench.doctor import answers, check_card, check_golden, check_output, draw, examine, read_clip
 from vidbench.models import CARDS, load_model
 from vidbench.records import ConfigError, VideoRecord

@@ -13,7 +13,8 @@ import pytest
 from test_pictures import frames, write_frames
 
 from vidbench.arguments import LIST_FORMATS
-from vidbench.data.catalog import DATASETS, load_labels
+from vidbench.data.catalog import DATASETS
+from vidbench.data.classes import load_labels
 from vidbench.data.exports import FORMATS, export, folder_plan
 from vidbench.data.index import load_records
 from vidbench.data.layouts import LAYOUTS

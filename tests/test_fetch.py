@@ -27,7 +27,8 @@ from vidbench.arguments import FETCH, FetchConfig
 from vidbench.data import catalog
 from vidbench.data import fetch as fetching
 from vidbench.data.arriving import Arriving, RangeFile, Restarted
-from vidbench.data.catalog import find_dataset, load_labels
+from vidbench.data.catalog import find_dataset
+from vidbench.data.classes import load_labels
 from vidbench.data.decode import read_clip
 from vidbench.data.fetch import Order, fetch, make_plan
 from vidbench.data.fetch_plan import MOST_PROBES

@@ -14,7 +14,8 @@ from test_archives import cut, make_rar
 from test_pictures import frames
 
 from vidbench.data import held
-from vidbench.data.catalog import find_dataset, load_labels
+from vidbench.data.catalog import find_dataset
+from vidbench.data.classes import load_labels
 from vidbench.data.decode import probe
 from vidbench.data.fetch import Order, fetch, make_plan
 from vidbench.data.held import find_held

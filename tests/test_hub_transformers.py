@@ -73,7 +73,7 @@ def save_processor(card, folder, **other):
 
 def save_folder(card, folder, *, seed=0, labels=None, **processor):
     """A checkpoint as the library saves it: its own (older) names of parameters, config.json, processor."""
-    from vidbench.data.catalog import load_labels
+    from vidbench.data.classes import load_labels
 
     labels = labels or load_labels(card.labels)
     torch.manual_seed(seed)
@@ -335,7 +335,7 @@ def test_small_videomae_has_the_authors_six_heads_and_a_folder_with_sixteen_is_r
 
 
 def test_another_order_of_classes_is_refused_by_name(monkeypatch, tmp_path):
-    from vidbench.data.catalog import load_labels
+    from vidbench.data.classes import load_labels
 
     card = small(monkeypatch, "videomae_base.kinetics400")
     folder = save_folder(card, tmp_path / "f", labels=load_labels("kinetics400_videomaev2"))
@@ -347,7 +347,7 @@ def test_another_order_of_classes_is_refused_by_name(monkeypatch, tmp_path):
 
 
 def test_brackets_of_something_something_are_no_difference_and_missing_facts_are_noted(monkeypatch, tmp_path):
-    from vidbench.data.catalog import load_labels
+    from vidbench.data.classes import load_labels
 
     card = small(monkeypatch, "vjepa2_large.somethingv2")
     bracketed = [label.replace("something", "[something]") for label in load_labels("somethingv2")]
@@ -573,7 +573,7 @@ def test_a_folder_that_leaves_out_what_a_card_needs_is_refused(monkeypatch, tmp_
 
 
 def test_a_folder_of_ones_own_is_evaluated_from_the_command_line(monkeypatch, tmp_path):
-    from vidbench.data.catalog import load_labels
+    from vidbench.data.classes import load_labels
 
     card = small(monkeypatch, "videomae_base.kinetics400")
     folder = save_folder(card, tmp_path / "f", labels=load_labels("vidmini"))
@@ -633,7 +633,7 @@ def test_cards_are_fed_as_their_networks_are_built(name):
 @pytest.mark.shared
 @pytest.mark.parametrize("version", ["400", "600", "700", "710"])
 def test_lists_in_the_order_of_videomae_v2s_heads_are_the_authors(version, shared_dir):
-    from vidbench.data.catalog import load_labels, read_labels
+    from vidbench.data.classes import load_labels, read_labels
 
     labels = load_labels(f"kinetics{version}_videomaev2")
     assert labels == read_labels(shared_dir / "reference" / "labels" / f"kinetics{version}_videomaev2.txt")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from vidbench import hubs
-from vidbench.data.catalog import load_labels
+from vidbench.data.classes import load_labels
 from vidbench.models import CARDS, Weights, load_model
 from vidbench.predict import LabelMap, average, predict, rank_of
 from vidbench.records import ConfigError, WeightsError
@@ -162,7 +162,7 @@ USE = """
 import sys
 from dataclasses import replace
 import numpy as np
-from vidbench.data.catalog import load_labels
+from vidbench.data.classes import load_labels
 from vidbench.models import CARDS, load_model
 from vidbench.records import WeightsError
 

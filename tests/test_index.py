@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from vidbench.data import index
-from vidbench.data.catalog import load_labels
+from vidbench.data.classes import load_labels
 from vidbench.data.index import check_groups, draw_subset, filter_classes, load_records, records_fingerprint
 from vidbench.records import AnnotationError, ConfigError, VideoRecord
 
@@ -243,7 +243,7 @@ def test_no_annotation_file_says_where_it_was_looked_for(tmp_path):
 
 
 def ucf(root, test, train="", classes=None):
-    from vidbench.data.catalog import load_labels
+    from vidbench.data.classes import load_labels
 
     names = classes or load_labels("ucf101")
     lists = root / "ucfTrainTestlist"
@@ -262,7 +262,7 @@ def test_ucf101_paths_match_in_case(tmp_path):
 
 
 def test_ucf101_with_another_class_order_is_refused(tmp_path):
-    from vidbench.data.catalog import load_labels
+    from vidbench.data.classes import load_labels
 
     with pytest.raises(AnnotationError, match=r"classInd\.txt has the same names in another order: index 34"):
         ucf(tmp_path, "Archery/v_Archery_g01_c01.avi\n", classes=sorted(load_labels("ucf101")))
@@ -285,7 +285,7 @@ def test_ucf101_lines_that_are_no_path_become_bad_rows(tmp_path, line):
 
 
 def hmdb(root, **lines):
-    from vidbench.data.catalog import load_labels
+    from vidbench.data.classes import load_labels
 
     for label in load_labels("hmdb51"):
         write(root / "testTrainMulti_7030_splits" / f"{label}_test_split1.txt", lines.get(label, "unused.avi 0 \n"))

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidbench.data.catalog import load_labels
+from vidbench.data.classes import load_labels
 from vidbench.data.index import load_records
 from vidbench.records import Row
 from vidbench.review import read_run, read_verdicts
@@ -44,7 +44,7 @@ CELLS = {
         from pathlib import Path
         import numpy as np
         from vidbench import widgets
-        from vidbench.data.catalog import load_labels
+        from vidbench.data.classes import load_labels
 from vidbench.data.index import load_records
         root = Path(settings["root"])
         scores = np.random.default_rng(0).dirichlet(np.ones(7), 3)

@@ -4,6 +4,7 @@ import pytest
 
 from vidbench import models
 from vidbench.data import catalog
+from vidbench.data.classes import LABELS_FOLDER, load_labels
 from vidbench.plan import make_label_map
 from vidbench.records import AnnotationError, ConfigError
 
@@ -15,9 +16,9 @@ PAIRS = [(space, dataset.name) for space in SPACES for dataset in DATASETS]
 def test_every_model_and_every_dataset_names_its_label_space():
     for card in models.CARDS.values():
         assert len(models.labels_of(card)) == card.num_classes
-        assert (catalog.LABELS_FOLDER / f"{card.labels}.txt").is_file(), card.name
+        assert (LABELS_FOLDER / f"{card.labels}.txt").is_file(), card.name
     for card in catalog.DATASETS.values():
-        assert card.labels is None or (catalog.LABELS_FOLDER / f"{card.labels}.txt").is_file(), card.name
+        assert card.labels is None or (LABELS_FOLDER / f"{card.labels}.txt").is_file(), card.name
     assert len(SPACES) >= 5
     assert len(DATASETS) >= 8
 
@@ -25,7 +26,7 @@ def test_every_model_and_every_dataset_names_its_label_space():
 @pytest.mark.parametrize(("space", "dataset"), PAIRS)
 def test_other_classes_are_refused_or_mapped_with_the_rest_counted(space, dataset):
     card = SPACES[space]
-    labels, predicted = catalog.load_labels(catalog.DATASETS[dataset].labels), models.labels_of(card)
+    labels, predicted = load_labels(catalog.DATASETS[dataset].labels), models.labels_of(card)
     if labels == predicted:
         assert make_label_map(None, labels, card) is None
         return

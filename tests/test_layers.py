@@ -18,7 +18,7 @@ PACKAGE = ROOT / "vidbench"
 
 LAYERS = [  # a module imports only from the lines above its own
     "import_guard utils records intervals",
-    "published studies kinds endings data.drawn.ink",
+    "published studies kinds endings data.drawn.ink data.classes",
     "words",
     "metrics flags plots.figure plots.words data.members data.parts",
     "data.catalog data.sample data.web data.disk data.near data.ledger data.video data.ends data.drawn.places",

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from vidbench import models
-from vidbench.data.catalog import load_labels
+from vidbench.data.classes import load_labels
 from vidbench.models import CARDS, Weights, find_card, list_models, load_model
 from vidbench.records import ConfigError, WeightsError
 from vidbench.utils import sha256_of_file

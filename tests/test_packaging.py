@@ -100,7 +100,7 @@ def test_the_wheel_says_which_pythons_it_is_for(wheel):
 def test_an_installed_wheel_works_away_from_the_checkout(fresh, tmp_path):
     code = (
         "import vidbench, pathlib\n"
-        "from vidbench.data.catalog import DATASETS, LABELS_FOLDER, load_labels\n"
+        "from vidbench.data.classes import LABELS_FOLDER, load_labels\n"
         "from vidbench.models import CARDS, labels_of\n"
         "lists = [len(load_labels(path.stem)) for path in LABELS_FOLDER.glob('*.txt')]\n"
         "for card in CARDS.values():\n"

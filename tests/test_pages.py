@@ -13,7 +13,7 @@ from test_report import fake_manifest, fake_rows, fake_run
 
 from vidbench import compare, report, robustness, studies, temporal
 from vidbench.data import mini
-from vidbench.data.catalog import load_labels, parents_of
+from vidbench.data.classes import load_labels, parents_of
 from vidbench.metrics import by_parent, parent_matrix, row_confusion
 from vidbench.page.fill import table_script
 from vidbench.variants import Variant, change_of

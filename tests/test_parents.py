@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vidbench.arguments import EvaluateConfig
-from vidbench.data.catalog import load_labels, parents_of
+from vidbench.data.classes import load_labels, parents_of
 from vidbench.data.parents import class_parents, read_parents, read_time_pairs
 from vidbench.evaluate import evaluate
 from vidbench.merge import merge

@@ -11,8 +11,8 @@ from collections import Counter
 
 import pytest
 
-from vidbench.data.catalog import load_labels
 from vidbench.data.check import check_videos, fetch_states, make_ledger
+from vidbench.data.classes import load_labels
 from vidbench.data.fetch import Order, fetch
 from vidbench.data.index import load_records
 from vidbench.data.practice import TROUBLES, PracticeServer, publish_hmdb51, publish_kinetics

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vidbench.data import mini
-from vidbench.data.catalog import load_labels
+from vidbench.data.classes import load_labels
 from vidbench.data.decode import Video, read_clip
 from vidbench.data.drawn.ink import FRAME_RATE
 from vidbench.data.process import views_from_frames

@@ -18,6 +18,7 @@ from test_hub_torch import HUBCONF
 from vidbench import hub_torch, models, optimise, train, train_task
 from vidbench.arguments import TRAIN, TrainConfig
 from vidbench.data import catalog, index
+from vidbench.data.classes import load_labels
 from vidbench.flags import parse
 from vidbench.intervals import clustered_proportion
 from vidbench.records import ConfigError
@@ -73,7 +74,7 @@ def built(config: TrainConfig):
     card = models.with_options(models.find_card(config.model), config.options)
     spec, num_frames = train_task.make_spec(card, config)
     with torch.device("meta"):
-        network = models.build_module(card, len(catalog.load_labels(catalog.find_dataset(config.dataset).labels)))
+        network = models.build_module(card, len(load_labels(catalog.find_dataset(config.dataset).labels)))
     return card, spec, num_frames, network
 
 

@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from vidbench.data import catalog, index
+from vidbench.data import index
+from vidbench.data.classes import check_labels, read_labels
 from vidbench.records import AnnotationError
 
 pytestmark = pytest.mark.shared
@@ -49,11 +50,11 @@ def read(path, group: str, root):
     if path.name.startswith("hmdb"):
         return index.read_hmdb_split(path) and []
     if path.name.startswith("classInd"):
-        return catalog.check_labels(index.read_class_index(path), UCF_CLASSES, path.name) or []
+        return check_labels(index.read_class_index(path), UCF_CLASSES, path.name) or []
     if group == "annotations.split":
         return ucf(path)
     assert group == "annotations.labelmap"
-    return catalog.check_labels(catalog.read_labels(path), CLASSES, path.name) or []
+    return check_labels(read_labels(path), CLASSES, path.name) or []
 
 
 def outcome(path, group, root):

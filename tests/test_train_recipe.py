@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from vidbench import distil, models, train_data, trained
 from vidbench.data import catalog, load, mini
+from vidbench.data.classes import load_labels
 from vidbench.data.parents import find_time_pairs
 from vidbench.learner import TrainedNetwork
 from vidbench.records import ConfigError, RunError, VideoRecord
@@ -269,7 +270,7 @@ def test_datasets_without_known_pairs_are_not_played_backwards_unless_a_table_sa
     table = tmp_path / "pairs.csv"
     table.write_text("class,backwards\nSurfing,Skiing\n")
     ucf101 = catalog.find_dataset("ucf101")
-    labels = catalog.load_labels("ucf101")
+    labels = load_labels("ucf101")
     with pytest.raises(ConfigError, match=r"no classes of ucf101 are known to be each other played backwards"):
         find_time_pairs("known", ucf101, labels)
     assert find_time_pairs(str(table), ucf101, labels) == (("Surfing", "Skiing"),)

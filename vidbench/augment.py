@@ -131,7 +131,7 @@ def partner_classes(labels: Sequence[str], pairs: Sequence[tuple[str, str]]) -> 
 
     Args:
         labels: class names in index order.
-        pairs: classes of which each is the other one played backwards, as ``vidbench.data.catalog.time_pairs`` gives
+        pairs: classes of which each is the other one played backwards, as ``vidbench.data.classes.time_pairs`` gives
             them. Pairs of which a name is no class are passed over.
 
     >>> partner_classes(["close", "hold", "open"], [("open", "close"), ("up", "down")]).tolist()

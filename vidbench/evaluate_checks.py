@@ -40,6 +40,7 @@ def check_labels(config) -> None:
     """The model's classes are the dataset's, or a label map joins them; ``top_n`` and ``classes`` fit the dataset."""
     from vidbench import models
     from vidbench.data import catalog
+    from vidbench.data.classes import load_labels
 
     card, dataset = models.find_card(config.model, config.weights), catalog.find_dataset(config.dataset)
     if config.new_head and config.label_map:
@@ -48,7 +49,7 @@ def check_labels(config) -> None:
         raise OptionError("new_head", f"needs a network in torch; {card.name} comes as a finished program")
     if not dataset.labels:  # a folder of classes: its names are known when it is read
         return
-    labels, predicted = catalog.load_labels(dataset.labels), models.labels_of(card)
+    labels, predicted = load_labels(dataset.labels), models.labels_of(card)
     if config.label_map is None and labels != predicted and not config.new_head:
         shared = len(set(labels) & set(predicted))
         raise OptionError(

@@ -20,7 +20,7 @@ import numpy as np
 
 from vidbench.cards.card import ModelCard, Weights
 from vidbench.checkpoints import StateDict, check_file, load_state_dict_file
-from vidbench.data.catalog import LABELS_FOLDER, load_labels
+from vidbench.data.classes import LABELS_FOLDER, load_labels
 from vidbench.data.web import through_proxy
 from vidbench.records import AnnotationError, ConfigError, InputSpec, WeightsError, needs
 from vidbench.utils import printable, sha256_of_json

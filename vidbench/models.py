@@ -607,7 +607,7 @@ def _load_hub_model(card: ModelCard, weights, device: str, precision: str, num_t
 
 def labels_of(card: ModelCard) -> tuple[str, ...]:
     """The card's class names in the order of the logits."""
-    from vidbench.data.catalog import load_labels
+    from vidbench.data.classes import load_labels
 
     labels = card.label_names or load_labels(card.labels)
     if len(labels) != card.num_classes:
@@ -616,7 +616,7 @@ def labels_of(card: ModelCard) -> tuple[str, ...]:
 
 
 def _other_labels(labels) -> tuple[str, ...]:
-    from vidbench.data.catalog import load_labels
+    from vidbench.data.classes import load_labels
 
     labels = load_labels(labels) if isinstance(labels, str) else tuple(labels)
     if not labels or len(set(labels)) != len(labels) or not all(isinstance(label, str) for label in labels):

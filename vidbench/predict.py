@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench.data import catalog
+from vidbench.data.classes import LABELS_FOLDER, load_aliases, load_joins, name_of_list
 from vidbench.metrics import softmax as softmax  # the course has it from here
 from vidbench.records import AnnotationError, ConfigError, InputSpec, Prediction, UnreadableVideo, VideoInfo
 from vidbench.utils import nearest_hint, printable, sha256_of_file, sha256_of_json
 from vidbench.views import aggregate
 
 HEADER = ("dataset_label", "model_label")
-JOINED = ("spelling", "renamed", "split")  # kinds of ``catalog.Join`` whose right answers are right
+JOINED = ("spelling", "renamed", "split")  # kinds of ``classes.Join`` whose right answers are right
 WINDOW_S = 2.0  # seconds of a window where the card names no time
 PIECE_BYTES = 64 * 2**20  # of decoded pictures held at a time
 
@@ -297,11 +297,11 @@ class LabelMap:
         """
         dataset_labels, model_labels = tuple(dataset_labels), tuple(model_labels)
         places = {name: place for place, name in enumerate(model_labels)}
-        ours, theirs = catalog.name_of_list(dataset_labels), catalog.name_of_list(model_labels)
-        also: dict[str, list[str]] = {name: [known] for name, known in catalog.load_aliases(theirs or "").items()}
-        for alias, name in catalog.load_aliases(ours or "").items():
+        ours, theirs = name_of_list(dataset_labels), name_of_list(model_labels)
+        also: dict[str, list[str]] = {name: [known] for name, known in load_aliases(theirs or "").items()}
+        for alias, name in load_aliases(ours or "").items():
             also.setdefault(name, []).append(alias)
-        for join in catalog.load_joins(ours, theirs) if ours and theirs else ():
+        for join in load_joins(ours, theirs) if ours and theirs else ():
             if join.kind in JOINED:
                 also.setdefault(join.name, []).append(join.other)
         columns = _same_names(dataset_labels, model_labels)
@@ -310,7 +310,7 @@ class LabelMap:
             columns[number] = columns[number] or tuple(sorted(others))
         if not any(columns):
             raise AnnotationError("No class of the dataset is known as one of the model's; pass --label-map FILE.")
-        files = [sha256_of_file(catalog.LABELS_FOLDER / f"{name}.csv") for name in ("aliases", "joins")]
+        files = [sha256_of_file(LABELS_FOLDER / f"{name}.csv") for name in ("aliases", "joins")]
         return cls(dataset_labels, model_labels, tuple(columns), "known", sha256_of_json(files))
 
     @classmethod

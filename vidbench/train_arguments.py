@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidbench.data.catalog import load_labels
+from vidbench.data.classes import load_labels
 from vidbench.data.parents import find_time_pairs
 from vidbench.evaluate_arguments import EvaluateConfig
 from vidbench.flags import OptionError, Options, Program, like, under

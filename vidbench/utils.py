@@ -169,6 +169,11 @@ def printable(text: object, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def quoted(text: object, limit: int = 80) -> str:
+    """Text from outside, safe and short, in quotes, for a message."""
+    return f"'{printable(text, limit)}'"
+
+
 def spreadsheet_cell(text: str) -> str:
     """A cell of a CSV file that no spreadsheet takes for a formula.
 

@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 
 from vidbench.data import mini
-from vidbench.data.catalog import load_labels
+from vidbench.data.classes import load_labels
 from vidbench.data.decode import read_clip
 from vidbench.data.load import read_views
 from vidbench.explain import grad_cam, view_of_mask

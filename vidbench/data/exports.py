@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidbench.data.catalog import find_dataset, quoted, read_labels
+from vidbench.data.catalog import find_dataset
+from vidbench.data.classes import read_labels
 from vidbench.data.index import dataset_labels, load_splits
 from vidbench.data.layouts import IDENTIFIER
 from vidbench.data.lists import clean_path
@@ -26,7 +27,7 @@ from vidbench.data.pictures import read_series
 from vidbench.data.split import write_splits
 from vidbench.data.survey import survey
 from vidbench.records import AnnotationError, ConfigError, RunError, UnreadableVideo, VideoRecord
-from vidbench.utils import atomic_writer, printable
+from vidbench.utils import atomic_writer, printable, quoted
 
 log = logging.getLogger(__name__)
 

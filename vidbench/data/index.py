@@ -15,7 +15,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from vidbench.data.catalog import DatasetCard, find_dataset, quoted, read_labels
+from vidbench.data.catalog import DatasetCard, find_dataset
+from vidbench.data.classes import read_labels
 from vidbench.data.layouts import (
     LAYOUTS,
     folder_labels,
@@ -30,7 +31,7 @@ from vidbench.data.layouts import (
 )
 from vidbench.data.lists import check_groups, clean_path, csv_rows, read_json
 from vidbench.records import PREDICTED, AnnotationError, VideoRecord
-from vidbench.utils import chance, nearest_hint, printable
+from vidbench.utils import chance, nearest_hint, printable, quoted
 
 __all__ = [
     "check_groups",

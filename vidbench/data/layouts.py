@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from vidbench.data.catalog import check_labels, quoted
+from vidbench.data.classes import check_labels
 from vidbench.data.lists import (
     VIDEO_SUFFIXES,
     Files,
@@ -32,7 +32,7 @@ from vidbench.data.lists import (
 )
 from vidbench.data.pictures import read_series
 from vidbench.records import AnnotationError, UnreadableVideo, VideoRecord
-from vidbench.utils import printable
+from vidbench.utils import printable, quoted
 
 log = logging.getLogger(__name__)
 

@@ -22,10 +22,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from vidbench.data.catalog import load_aliases, name_of_list, quoted, read_text
+from vidbench.data.classes import load_aliases, name_of_list, read_text
 from vidbench.data.pictures import is_picture
 from vidbench.records import AnnotationError, VideoRecord
-from vidbench.utils import printable
+from vidbench.utils import printable, quoted
 
 VIDEO_SUFFIXES = frozenset(
     {".3g2", ".3gp", ".asf", ".avi", ".dv", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}

@@ -20,10 +20,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vidbench.data import index
-from vidbench.data.catalog import DatasetCard, Source, find_dataset, quoted, read_text
+from vidbench.data.catalog import DatasetCard, Source, find_dataset
+from vidbench.data.classes import read_text
 from vidbench.data.download import Downloaded, download
 from vidbench.records import AnnotationError, ConfigError, FetchError, VideoRecord
-from vidbench.utils import atomic_writer, chance, nearest_hint, printable, write_json
+from vidbench.utils import atomic_writer, chance, nearest_hint, printable, quoted, write_json
 
 STATE = ".fetch"  # below the data folder: what is known of the copy, and archives that are being read
 SCHEMA = 1

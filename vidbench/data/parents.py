@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vidbench.data.catalog import DatasetCard, load_aliases, name_of_list, parents_of, quoted, read_text, time_pairs
+from vidbench.data.catalog import DatasetCard
+from vidbench.data.classes import load_aliases, name_of_list, parents_of, read_text, time_pairs
 from vidbench.data.lists import csv_rows
 from vidbench.records import AnnotationError, ConfigError
-from vidbench.utils import nearest_hint, printable, sha256_of_file
+from vidbench.utils import nearest_hint, printable, quoted, sha256_of_file
 
 SHIPPED = "shipped"  # the word for the categories of vidbench/data/labels/parents.csv
 MOST_TEXT = 200  # characters of a category's name
@@ -132,7 +133,7 @@ def find_time_pairs(asked: str | None, card: DatasetCard, labels: Sequence[str] 
 
 
 def read_time_pairs(path: str | os.PathLike, labels: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
-    """What ``catalog.time_pairs`` gives, for one's own classes, from a CSV file with the columns ``class,backwards``.
+    """What ``classes.time_pairs`` gives, for one's own classes, from a CSV file with the columns ``class,backwards``.
 
     A class that looks the same both ways stands in both columns.
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from vidbench.data.catalog import find_dataset, load_labels
+from vidbench.data.catalog import find_dataset
+from vidbench.data.classes import load_labels
 from vidbench.data.order import mp4_damage
 from vidbench.records import ConfigError, VideoRecord
 from vidbench.utils import printable
