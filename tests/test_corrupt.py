@@ -19,7 +19,6 @@ from vidbench.data.corrupt import (
     corrupted,
     lost_frames,
     parse_corrupt,
-    psnr,
     stroke,
 )
 from vidbench.data.load import ViewReader, read_views
@@ -52,6 +51,12 @@ def videos(tmp_path_factory) -> list[Path]:
     for seed, path in zip(TRIALS, paths):
         path.write_bytes(encode_clip(drawn_clip(seed)))
     return paths
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio of uint8 pixels in decibels, over everything given; infinite where they are equal."""
+    error = np.mean((a.astype(np.float64) - b) ** 2)
+    return float(10 * np.log10(255**2 / error)) if error else float("inf")
 
 
 def worse(path, corrupt, spec=SPEC, **options):

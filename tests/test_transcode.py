@@ -20,7 +20,7 @@ from PIL import Image
 from vidbench import transcode
 from vidbench.data.decode import Limits, open_video, probe, read_clip
 from vidbench.records import ConfigError, UnreadableVideo
-from vidbench.transcode import browser_problem, playable, walk
+from vidbench.transcode import playable, walk
 
 REFUSED = {
     "xvid.avi": ({"codec": "mpeg4"}, "do not open AVI files"),
@@ -50,7 +50,7 @@ def test_a_file_that_browsers_play_is_left_as_it_is(make_video, tmp_path, name):
     path = make_video(tmp_path / name, codec="libvpx-vp9" if name.endswith("webm") else "libx264")
     video = playable(path, cache_dir=tmp_path / "cache")
     assert video.data == path.read_bytes()
-    assert video.made_because == browser_problem(path) == ""
+    assert video.made_because == ""
     assert video.uri.startswith(f"data:video/{path.suffix[1:]};base64,")
     assert not (tmp_path / "cache").exists()
 
@@ -69,7 +69,7 @@ def test_a_copy_has_every_frame_at_its_time(make_video, tmp_path, name):
     height, width = before.frames.shape[1:3]
     colours = np.abs(after.frames[:, :height, :width].mean((1, 2)) - before.frames.mean((1, 2)))
     assert colours.max() < 3  # levels of 255: the right matrix and range
-    assert browser_problem(copy) == ""
+    assert playable(copy).made_because == ""
 
 
 def test_a_copy_is_h264_with_its_index_in_front(make_video, tmp_path):

@@ -18,7 +18,6 @@ from vidbench.utils import printable
 GOLDEN_TOLERANCE = 0.01  # of a logit: the same network in two libraries differed by 0.00004, another network by units
 PER_CLASS = 4  # videos of a class in a sample, where there are so many: an order of classes shows from two on
 TRIED_FRAMES = 8  # of a network that takes any number
-FAULTS = (VidbenchError, RuntimeError, ValueError, LookupError)  # of a network that is fed what it does not take
 
 
 @dataclass(frozen=True)

@@ -80,15 +80,6 @@ class PlayableVideo:
         return (len(self.data) + 2) // 3 * 4 / 1000
 
 
-def browser_problem(path: str | os.PathLike, *, limits: Limits | None = None) -> str:
-    """Why browsers do not play a file as it is; an empty string where all current ones do.
-
-    Raises:
-        UnreadableVideo: the file gives no usable frame.
-    """
-    return _look(path, limits or Limits())[2]
-
-
 def playable(
     path: str | os.PathLike,
     *,

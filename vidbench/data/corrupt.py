@@ -107,12 +107,6 @@ def corrupted(frames: np.ndarray, numbers: np.ndarray, corrupt: str, seed: int) 
     return np.stack([make(frame, stream) for frame, stream in zip(frames, streams, strict=True)])
 
 
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio of uint8 pixels in decibels, over everything given; infinite where they are equal."""
-    error = np.mean((a.astype(np.float64) - b) ** 2)
-    return float(10 * np.log10(255**2 / error)) if error else float("inf")
-
-
 # ---------------------------------------------------------------- frame by frame
 
 
