@@ -387,3 +387,18 @@ def test_the_tree_in_the_readme_names_every_file_of_the_library_and_every_script
     named = re.findall(r"^[│ ]*[├└]── ([\w.]+\.py) +\S", text, flags=re.M)
     kept = [*PACKAGE.glob("*.py"), *(PACKAGE / "data").glob("*.py"), *(ROOT / "scripts").glob("*.py")]
     assert sorted(named) == sorted(path.name for path in kept if path.name != "__init__.py")
+
+
+def test_the_tree_in_the_readme_runs_from_the_ground_up():
+    """It says of itself that each file imports only from those above it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("├── vidbench/")[2].partition("├── scripts/")[0]
+    listed = re.findall(r"^│   (│   )?[├└]── (\w+)", text, flags=re.M)
+    places = {("data." if within else "") + name: place for place, (within, name) in enumerate(listed)}
+    lines = {module: places.get(module, places.get(module.rpartition(".")[0])) for module in MODULES}
+    wrong = [
+        f"{module} stands above {imported}"
+        for module, line in lines.items()
+        for imported in own_imports(module)
+        if line is not None and lines[imported] is not None and line < lines[imported]
+    ]
+    assert not wrong
