@@ -19,8 +19,7 @@ from vidbench.data import ledger
 from vidbench.data.index import records_fingerprint
 from vidbench.data.parents import class_parents
 from vidbench.records import Row, RunError, VideoRecord
-from vidbench.report import section
-from vidbench.runs import Run, RunFolder, manifest_differences
+from vidbench.runs import Run, RunFolder, manifest_differences, section
 from vidbench.scores import open_logits
 from vidbench.utils import printable, write_json
 
