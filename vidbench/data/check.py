@@ -191,7 +191,7 @@ def _splits(config, name: str, root: str, wanted: Sequence[str] | None, *, main:
         splits = wanted or (card.default_split,)
         found = {split: load_records(name, root, split, fold, annotations=annotations) for split in splits}
     for split, records in found.items():
-        yield split or card.default_split, _chosen(config, records, dataset_labels(name, root, annotations))
+        yield split or "train", _chosen(config, records, dataset_labels(name, root, annotations))
 
 
 def _chosen(config, records: list[VideoRecord], labels: Sequence[str]) -> list[VideoRecord]:
