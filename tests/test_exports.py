@@ -345,7 +345,7 @@ def test_the_script_writes_a_datalist_that_reads_back(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["ucf102", "--to", "csv"], "--dataset cannot be used: No dataset is called 'ucf102'"),
+        (["ucf102", "--to", "csv"], "NAME cannot be used: No dataset is called 'ucf102'"),
         (["vidmini", "--to", "csv", "--split", "val"], "--split must be one of train, test or all for vidmini"),
         (["vidmini", "--to", "kinetics"], "has no identifier and times of Kinetics"),
         (["vidmini", "--to", "cvs"], "--to must be one of kinetics"),
