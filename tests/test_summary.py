@@ -50,6 +50,23 @@ def test_a_clean_full_run_needs_no_caution():
 
 
 @pytest.mark.parametrize(
+    ("classes", "crops", "said"),
+    [
+        (["LeftToRight", "waving", "RightToLeft"], 10, "a mirrored 'LeftToRight' shows 'RightToLeft' (2 classes"),
+        (["LeftToRight", "waving", "RightToLeft"], 3, None),
+        (["waving", "upright"], 10, None),
+    ],
+)
+def test_ten_crops_of_classes_that_name_left_or_right_are_not_passed_over(classes, crops, said):
+    row = Row(0, "v0", "", classes[0], 0, "", "", "ok", top=((classes[0], 0, 0.9),), rank=0)
+    found = cautions(
+        fake_manifest(classes, 1, dataset__n_in_split=144, spec__num_crops=crops), summarise([row], classes)
+    )
+    texts = [caution["text"] for caution in found if caution["title"] == "Mirrored crops" and caution["in_summary"]]
+    assert (said in texts[0]) if said else not texts
+
+
+@pytest.mark.parametrize(
     ("seconds", "workers", "device", "expected"),
     [
         ({"decode": 40.0, "forward": 5.0}, 2, "cpu", "decoding limits it (20.0 s each in 2 workers"),

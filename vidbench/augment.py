@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,6 +12,7 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from vidbench.data.classes import mirrored_name
 from vidbench.data.stored import Timing, draw_positions, middle_positions
 from vidbench.records import InputSpec
 
@@ -108,22 +108,13 @@ def shift_hue(clip: torch.Tensor, turn: float) -> torch.Tensor:
 def mirror_classes(labels: Sequence[str]) -> np.ndarray:
     """The class of each class's mirror image: int64 (K,), ``NEVER`` where that is no class of the list.
 
-    A name that says left or right, in any case or within a word such as ``LeftToRight``, becomes the name with the two
-    exchanged; every other class is its own mirror image.
+    Every class whose name says neither left nor right is its own mirror image (see ``mirrored_name``).
 
     >>> mirror_classes(["LeftToRight", "RightToLeft", "Surfing", "turning left"]).tolist()
     [1, 0, 2, -1]
     """
     places = {label: place for place, label in enumerate(labels)}
-    return np.array([places.get(_mirrored_name(label), NEVER) for label in labels], np.int64)
-
-
-def _mirrored_name(label: str) -> str:
-    words = re.compile(
-        r"(?<![A-Za-z])(left|right)(?![a-z])|(Left|Right)(?![a-z])|(?<![A-Za-z])(LEFT|RIGHT)(?![A-Za-z])"
-    )
-    other = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
-    return words.sub(lambda found: other[found.group()], label)
+    return np.array([places.get(mirrored_name(label), NEVER) for label in labels], np.int64)
 
 
 def partner_classes(labels: Sequence[str], pairs: Sequence[tuple[str, str]]) -> np.ndarray:

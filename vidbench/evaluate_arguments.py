@@ -77,8 +77,8 @@ class EvaluateConfig(RunOptions):
     )
     num_crops: int | None = seen(
         whole(1, 10),
-        "crops of each clip: 1 (centre), 3 (along the longer side) or 10 (corners and centre, each also mirrored: not "
-        "where classes name left or right). Time grows with it",
+        "crops of each clip: 1 (centre), 3 (along the longer side) or 10 (corners and centre, each also mirrored, "
+        "which is wrong where classes name left or right). Time grows with it",
         shown="default: the card's",
     )
     average: str | None = seen(

@@ -214,3 +214,16 @@ def _decode(data: bytes, where: str) -> str:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise AnnotationError(f"{where}, line {line} holds a NUL character; this is no text file.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def mirrored_name(label: str) -> str:
+    """The class that a mirrored clip shows: left and right are exchanged, in any case or within a word.
+
+    >>> mirrored_name("LeftToRight"), mirrored_name("turning left"), mirrored_name("Bright light")
+    ('RightToLeft', 'turning right', 'Bright light')
+    """
+    words = re.compile(
+        r"(?<![A-Za-z])(left|right)(?![a-z])|(Left|Right)(?![a-z])|(?<![A-Za-z])(LEFT|RIGHT)(?![A-Za-z])"
+    )
+    other = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
+    return words.sub(lambda found: other[found.group()], label)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vidbench import scores
 from vidbench.data import catalog
+from vidbench.data.classes import mirrored_name
 from vidbench.manifest_words import value_words
 from vidbench.metrics import percent
 from vidbench.runs import section
@@ -45,6 +46,10 @@ def cautions(manifest: dict, metrics: dict) -> list[dict]:
         add("warn", "Part of a list", short)
     if dataset.get("classes"):
         add("warn", "Some classes", f"only videos of {plural(len(dataset['classes']), 'class', 'classes')} were listed")
+    if section(manifest, "spec").get("num_crops") == 10 and (turned := _turned_classes(manifest)):
+        text = f"five of the ten crops are mirrored, and a mirrored '{turned[0]}' shows '{mirrored_name(turned[0])}'"
+        more = f" ({len(turned)} classes name left or right)" if len(turned) > 1 else ""
+        add("warn", "Mirrored crops", f"{text}{more}; --num-crops 3 mirrors none")
     if manifest.get("label_map"):
         missing = metrics["unmapped"]
         words = f"{plural(len(missing), 'class', 'classes')} of the data without" if missing else "all with"
@@ -77,6 +82,12 @@ def _short_list(dataset: dict) -> str:
     if dataset.get("classes") or not known or not isinstance(number, int) or number >= SHORT_LIST * min(known):
         return ""
     return f"{number:,} videos are listed, and {name} {split} has {known[0]:,}"
+
+
+def _turned_classes(manifest: dict) -> list[str]:
+    """The classes of the videos that were listed whose names say left or right."""
+    labels = section(manifest, "dataset").get("classes") or manifest.get("labels")
+    return [label for label in map(str, labels if isinstance(labels, list) else ()) if mirrored_name(label) != label]
 
 
 def _changed_words(protocol: dict) -> str:
