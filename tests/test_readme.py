@@ -78,8 +78,8 @@ INSTEAD = {
         "vidbench fetch vidmini --split train --per-class 2 --dry-run", INTERNET
     ),
     "vidbench check ucf101 --leaks": Instead("vidbench check vidmini --limit 12", VIDEOS, says="vidmini"),
-    "vidbench convert ucf101 --to list --out ucf101.txt": Instead(
-        "vidbench convert vidmini --to list --out vidmini-list.txt", VIDEOS, says="144"
+    "vidbench convert ucf101 --to list --out lists/ucf101.txt": Instead(
+        "vidbench convert vidmini --to list --out lists/vidmini.txt", VIDEOS, says="144"
     ),
     "vidbench extract-frames hmdb51 --frames 16 --out DIR": Instead(
         "vidbench extract-frames vidmini --split test --frames 1 --out DIR", VIDEOS
@@ -188,7 +188,7 @@ def copy(tmp_path_factory) -> Path:
     for number, (own, theirs) in enumerate((("sitting", "SitDown"), ("standing", "StandUp"))):
         lines.append(f"{own},{theirs}")
         (folder / "my-videos" / own).mkdir(parents=True)
-        for video in sorted((folder / "data" / "vidmini" / "videos" / theirs).glob("*.mp4"))[:4]:
+        for video in sorted((folder / "data" / "vidmini" / "videos" / theirs).glob("*_c01.mp4"))[:4]:  # four sources
             shutil.copyfile(video, folder / "my-videos" / own / f"{number}{video.name}")
             videos.append(f"{own}/{number}{video.name},{own},{video.stem[:-4]}")
     (folder / "my.csv").write_text("\n".join(lines) + "\n")

@@ -89,6 +89,12 @@ def test_entries_that_cannot_be_used_are_in_no_split():
     assert not {"line 3", "x#2"} & set().union(*ids(random_splits(listed, SHARES)).values())
 
 
+def test_a_list_without_one_usable_entry_is_refused_with_the_reason():
+    listed = [VideoRecord(str(n), f"a/{n}.mp4", "a", -1, "", f"g{n}", status="unknown_label") for n in range(3)]
+    with pytest.raises(ConfigError, match=r"No video of the list can be divided \(3 unknown_label\)\. .*labels\.txt"):
+        random_splits(listed, SHARES)
+
+
 @pytest.mark.parametrize("shares", [{"train": 1.0}, {"train": 0.8, "test": 0.3}, {"train": 1.2, "test": -0.2}, {}])
 def test_shares_that_do_not_add_up_are_refused(shares):
     with pytest.raises(ConfigError, match="Shares are two or more"):

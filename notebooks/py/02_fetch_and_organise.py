@@ -41,8 +41,8 @@ import pandas as pd
 
 from vidbench.data.cache import ClipCache, predict_bytes
 from vidbench.data.catalog import find_dataset
-from vidbench.data.classes import load_labels
 from vidbench.data.check import accuracy_bounds, by_class, check_videos, count_states, fetch_states, make_ledger
+from vidbench.data.classes import load_labels
 from vidbench.data.decode import read_clip
 from vidbench.data.fetch import Order, fetch, make_plan
 from vidbench.data.index import draw_subset, load_records

@@ -44,13 +44,21 @@ def random_splits(
         The records of each split in listed order, with the split's name in them.
 
     Raises:
-        ConfigError: shares that do not add up; no source is known; or a split by clip would leak.
+        ConfigError: shares that do not add up; no entry can be used; no source is known; or a split by
+            clip would leak.
         ValueError: another word for ``by``.
     """
     if by not in ("group", "clip"):
         raise ValueError(f"by is group or clip, got {by!r}")
     check_shares(shares)
+    left_out = Counter(record.status for record in records if record.status in SKIPPED)
     records = [record for record in records if record.status not in SKIPPED]
+    if left_out and not records:
+        why = ", ".join(f"{number} {status}" for status, number in left_out.most_common())
+        raise ConfigError(
+            f"No video of the list can be divided ({why}). Where a labels.txt lies beside the list or the videos, it "
+            "says which classes there are."
+        )
     if by == "group":
         _check_sources(records, allow_leak)
     keys = [r.group if by == "group" and r.group else f"\0{r.video_id}" for r in records]
