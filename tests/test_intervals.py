@@ -182,7 +182,8 @@ def test_an_exact_test_of_many_groups_stays_finite_and_quick():
 
 @pytest.mark.parametrize(("num_groups", "size", "alike"), [(144, 1, 0.0), (36, 4, 0.3), (300, 3, 0.2)])
 def test_differences_are_covered_and_equal_runs_told_apart_no_more_often_than_said(num_groups, size, alike):
-    # measured with 2,500 draws: 94.5 to 96 % covered, with groups as without; the test rejects 2 to 5 % of equal runs
+    # measured with 2,500 draws: 94.6 to 95.9 % covered, with the 1,200 drawn here 94.7 to 96.6; the test rejects
+    # 2 to 5 % of equal runs
     rng = np.random.default_rng(num_groups)
     shares, covered, rejected = (0.8, 0.85), [], []
     for _ in range(1200):

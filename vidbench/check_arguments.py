@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from vidbench.data.catalog import find_dataset
 from vidbench.flags import OptionError, Program, like, under
-from vidbench.kinds import one_of, path, quoted, switch, texts, whole
+from vidbench.kinds import one_of, path, switch, texts, whole
 from vidbench.option_kinds import about, check_fold, check_split, dataset_card
 from vidbench.shared_options import LISTED, MEMORY, TIMEOUT, Listed, Located, RunOptions, how, listed, results
+from vidbench.utils import quoted
 
 between = under("leaks: what two splits have in common (instead of reading each video of one split)")
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from vidbench.evaluate_arguments import EvaluateConfig
 from vidbench.flags import OptionError, Options, Program, like
-from vidbench.kinds import quoted, text, texts, whole
+from vidbench.kinds import text, texts, whole
 from vidbench.option_kinds import about, check_weights, started_at
 from vidbench.shared_options import RunOptions, how, what
+from vidbench.utils import quoted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from vidbench.data.corrupt import STRENGTHS
 from vidbench.evaluate_checks import check_engine, check_files, check_input, check_labels, with_checkpoint_defaults
 from vidbench.flags import Program, under
-from vidbench.kinds import fraction, number, one_of, path, quoted, shard, switch, text, whole
+from vidbench.kinds import fraction, number, one_of, path, shard, switch, text, whole
 from vidbench.old_flags import OLD_FLAGS, translate_old_flags
 from vidbench.option_kinds import (
     card_defaults,
@@ -23,6 +23,7 @@ from vidbench.option_kinds import (
 )
 from vidbench.records import DECODERS
 from vidbench.shared_options import RunOptions, how, reading, results, seen, what
+from vidbench.utils import quoted
 
 ENGINES = ("local", "ray")
 TARGET = (

@@ -13,11 +13,10 @@ import re
 from vidbench.asked import FLAGS, asked_input
 from vidbench.data.parents import SHIPPED, parents_facts
 from vidbench.flags import OptionError
-from vidbench.kinds import quoted
 from vidbench.option_kinds import LABEL_MAPS, about, check_exists, check_weights
 from vidbench.published import find_result
 from vidbench.records import ConfigError
-from vidbench.utils import nearest_hint
+from vidbench.utils import nearest_hint, quoted
 
 
 def with_checkpoint_defaults(config):

@@ -8,9 +8,10 @@ import re
 from dataclasses import dataclass
 
 from vidbench.flags import OptionError, Options, Program, check_folder, like, under
-from vidbench.kinds import number, path, quoted, switch, whole
+from vidbench.kinds import number, path, switch, whole
 from vidbench.option_kinds import dataset_card
 from vidbench.shared_options import LISTED, Listed, Located, RunOptions, listed
+from vidbench.utils import quoted
 
 FETCHING, CACHED = "how, and where to", "the clip cache"
 fetching, cached = under(FETCHING), under(CACHED)

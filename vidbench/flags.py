@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 from vidbench.endings import BAD_OPTIONS
-from vidbench.kinds import quoted, switch, takes_several
+from vidbench.kinds import switch, takes_several
 from vidbench.records import ConfigError
-from vidbench.utils import printable, try_to_write
+from vidbench.utils import printable, quoted, try_to_write
 from vidbench.words import Given, Word, collect, expand
 
 SHOW_AND_STOP = ("-h", "--help", "--version")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from vidbench.utils import printable
+from vidbench.utils import printable, quoted
 
 Kind = TypeVar("Kind", bound=Callable)
 
@@ -139,8 +139,3 @@ def switch(value) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"must be True or False, not {quoted(value)}")
     return value
-
-
-def quoted(value, limit: int = 60) -> str:
-    """A value in quotes for a message, safe on a terminal and short whatever its length."""
-    return f"'{printable(value, limit)}'"

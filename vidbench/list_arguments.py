@@ -7,9 +7,10 @@ import re
 from dataclasses import dataclass
 
 from vidbench.flags import OptionError, Program, like, under
-from vidbench.kinds import one_of, path, quoted, switch, texts, whole
+from vidbench.kinds import one_of, path, switch, texts, whole
 from vidbench.option_kinds import check_split, dataset_card, num_frames
 from vidbench.shared_options import LISTED, MEMORY, TIMEOUT, Listed, RunOptions, listed, results
+from vidbench.utils import quoted
 
 DIVIDING = "how it is divided"
 written, extracted, dividing = under("how it is written"), under("which pictures"), under(DIVIDING)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vidbench.kinds import quoted
 from vidbench.records import ConfigError
-from vidbench.utils import printable
+from vidbench.utils import printable, quoted
 from vidbench.words import Given
 
 # (--model_type, --model_trained_on) → our name

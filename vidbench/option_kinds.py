@@ -13,10 +13,10 @@ from vidbench.data.corrupt import parse_corrupt
 from vidbench.data.parents import SHIPPED
 from vidbench.data.retime import parse_temporal
 from vidbench.flags import OptionError, check_folder
-from vidbench.kinds import path, quoted, several, whole
+from vidbench.kinds import path, several, whole
 from vidbench.records import DECODER_MODULES, ConfigError, VidbenchError
 from vidbench.remote import is_remote
-from vidbench.utils import printable
+from vidbench.utils import printable, quoted
 
 LABEL_MAPS = ("names", "known")
 

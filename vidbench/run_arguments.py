@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vidbench.flags import OptionError, Options, Program, check_folder, under
-from vidbench.kinds import each, fraction, number, path, paths, quoted, switch, texts, whole
+from vidbench.kinds import each, fraction, number, path, paths, switch, texts, whole
 from vidbench.shared_options import results
+from vidbench.utils import quoted
 
 read, compared = under("which runs"), under("what is compared")
 aim, risk = under("what is to be seen"), under("how sure")

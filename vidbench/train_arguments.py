@@ -12,10 +12,11 @@ from vidbench.data.classes import load_labels
 from vidbench.data.parents import find_time_pairs
 from vidbench.evaluate_arguments import EvaluateConfig
 from vidbench.flags import OptionError, Options, Program, like, under
-from vidbench.kinds import fraction, number, one_of, path, quoted, switch, text, texts, whole
+from vidbench.kinds import fraction, number, one_of, path, switch, text, texts, whole
 from vidbench.option_kinds import about, card_defaults, check_decoder, check_folders, check_weights, dataset_card
 from vidbench.records import DECODERS
 from vidbench.shared_options import FOLD, MEMORY, TIMEOUT, how, results
+from vidbench.utils import quoted
 
 TRAINED, SEEN = "what is trained", "what the network sees; the checkpoint keeps it"
 trained, seen = under(TRAINED), under(SEEN)

@@ -169,7 +169,7 @@ def printable(text: object, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def quoted(text: object, limit: int = 80) -> str:
+def quoted(text: object, limit: int = 60) -> str:
     """Text from outside, safe and short, in quotes, for a message."""
     return f"'{printable(text, limit)}'"
 

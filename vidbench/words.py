@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vidbench.kinds import quoted
 from vidbench.records import ConfigError
-from vidbench.utils import nearest_hint, printable
+from vidbench.utils import nearest_hint, printable, quoted
 
 MAX_FILE_BYTES = 256 * 1024  # of one @file: thousands of lines, and no device or video read by mistake
 MAX_DEPTH = 20  # of @files within @files
