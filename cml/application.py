@@ -19,7 +19,9 @@ def port_number(text: str) -> int | None:
 
 
 def main() -> int:
-    from vidbench.browse import HOST, PORT, Server
+    from vidbench.browse_arguments import PORT
+    from vidbench.browse_server import serve
+    from vidbench.records import ConfigError
 
     port = port_number(os.environ.get("CDSW_APP_PORT", str(PORT)))
     if port is None:
@@ -27,16 +29,10 @@ def main() -> int:
         return 1
     results = Path(os.environ.get("VIDBENCH_RESULTS") or ROOT / "results").resolve()
     try:
-        server = Server(results, port)
-    except OSError as problem:
-        print(f"Port {port} cannot be used ({problem.strerror}): stop what runs there, or set CDSW_APP_PORT.")
+        serve(results, port, choose="set CDSW_APP_PORT", tell=lambda line: print(line, flush=True))
+    except ConfigError as problem:
+        print(f"The report browser does not start: {problem}.")
         return 1
-    print(f"Runs in {results} are shown at http://{HOST}:{port}/ until this is stopped.", flush=True)
-    with server:
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print("Stopped.")
     return 0
 
 

@@ -5,19 +5,25 @@ import http.client
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import numpy as np
 import pytest
 
-from vidbench import browse
+from vidbench import browse, cli
+from vidbench.browse_server import Server, name_of
 from vidbench.metrics import wilson
 from vidbench.page.fill import script_source
 from vidbench.records import Row
 from vidbench.report import write_report
 from vidbench.runs import encode_row
 
+ROOT = Path(__file__).resolve().parents[1]
 LABELS = ["sit down", "stand up", "wave"]
 
 
@@ -59,7 +65,7 @@ def make_run(results, name, right, *, labels=LABELS, listed=None, list_hash="a",
 @pytest.fixture
 def site(tmp_path):
     """``get(path)`` gives status, headers and text of a page over ``tmp_path / "results"``."""
-    server = browse.Server(tmp_path / "results", port=0)
+    server = Server(tmp_path / "results", port=0)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
 
@@ -86,7 +92,7 @@ def tell(page):
 
 
 def test_server_is_reached_from_this_machine_only(tmp_path):
-    with browse.Server(tmp_path, port=0) as server:
+    with Server(tmp_path, port=0) as server:
         assert server.server_address[0] == "127.0.0.1"
 
 
@@ -202,7 +208,7 @@ def test_a_run_ticked_in_the_list_is_found_again(site, tmp_path):
     for name in names:
         make_run(tmp_path / "results", name, [True, False])
     values = [html.unescape(value) for value in re.findall(r'name="run" value="([^"]*)"', site("/")[2])]
-    assert sorted(map(browse.name_of, values)) == sorted(names)
+    assert sorted(map(name_of, values)) == sorted(names)
     assert site("/compare?" + urlencode([("run", value) for value in values]))[0] == 200
 
 
@@ -378,6 +384,45 @@ def test_pages_refer_to_nothing_outside(site, tmp_path):
         assert '<html lang="en">' in page
 
 
-def test_a_port_in_use_is_an_error_of_the_caller(tmp_path):
-    with browse.Server(tmp_path, port=0) as server, pytest.raises(OSError):
-        browse.Server(tmp_path, port=server.server_address[1])
+# --- the command
+
+
+def program(monkeypatch, capsys, *words):
+    """Exit status, output and errors of ``vidbench browse``, in this process."""
+    monkeypatch.setattr(sys, "argv", ["vidbench", "browse", *map(str, words)])
+    status = cli.main()
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def test_a_port_in_use_is_one_sentence(tmp_path, monkeypatch, capsys):
+    with Server(tmp_path, port=0) as server:
+        port = server.server_address[1]
+        status, out, err = program(monkeypatch, capsys, "--results-dir", tmp_path, "--port", port)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"vidbench browse: port {port} cannot be used (")
+    assert "choose another with --port" in err
+
+
+@pytest.mark.parametrize(("name", "words"), [("file", "is no folder"), ("absent", "does not exist")])
+def test_results_that_are_no_folder_are_refused(tmp_path, monkeypatch, capsys, name, words):
+    (tmp_path / "file").write_text("")
+    status, out, err = program(monkeypatch, capsys, "--results-dir", tmp_path / name)
+    assert (status, out) == (2, "")
+    assert f"--results-dir '{tmp_path / name}' {words}" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="ends a server as POSIX does")
+@pytest.mark.parametrize(("number", "status", "words"), [(signal.SIGINT, 0, "Stopped."), (signal.SIGTERM, 143, "")])
+def test_ctrl_c_ends_it_well_and_sigterm_as_it_ends_others(tmp_path, number, status, words):
+    command = [sys.executable, "-m", "vidbench", "browse", "--port", "0", "--results-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        address = re.search(r"are shown at http://(127\.0\.0\.1:\d+)/ until", process.stdout.readline())[1]
+        connection = http.client.HTTPConnection(address, timeout=30)
+        connection.request("GET", "/")
+        assert b"No runs yet" in connection.getresponse().read()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out.strip()) == (status, words)
+    assert "Traceback" not in err
+    assert ("stopped. To continue: " in err) == (number == signal.SIGTERM)

@@ -107,7 +107,7 @@ INSTEAD = {
             INTERNET,
         )
     ),
-    "python cml/application.py": Instead("+", "serves until it is stopped", says="are shown at", serves=True),
+    "vidbench browse": Instead("+ --port 0", "serves until it is stopped", says="are shown at", serves=True),
     "python scripts/walkthrough.py": Instead("+ --help", "takes a minute; tests/test_walkthrough.py does"),
     "python scripts/train_mini.py": Instead("+ --help", "takes 25 minutes; the cards keep what it found"),
     "python scripts/mini_hardness.py": Instead("+ --help", "takes minutes; the cards keep what it found"),

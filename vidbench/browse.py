@@ -1,15 +1,13 @@
-"""The runs of a results folder over HTTP: a list, every report, and runs side by side. Reads only, runs no model.
+"""The runs of a results folder as pages: a list, and runs side by side. Reads only, runs no model.
 
-Figures come from the rows of each run, so a run that is still being written shows how far it is. What a browser asks
-for is looked up among the names that are there; no text of a request becomes a path. Everything a run says is foreign
-and passes through the report's templates, which clean and escape it.
+Figures come from the rows of each run, so a run that is still being written shows how far it is. Everything a run says
+is foreign and passes through the report's templates, which clean and escape it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import http.server
 import logging
 import os
 import stat
@@ -17,24 +15,21 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
+from urllib.parse import quote
 
 from vidbench.compare import cost_of, cost_plot, differing_protocol
 from vidbench.manifest_words import protocol_table
 from vidbench.metrics import summarise
 from vidbench.page.cautions import cautions
-from vidbench.page.fill import render, script_source
+from vidbench.page.fill import render
 from vidbench.page.verdicts import closest_verdict
 from vidbench.records import RunError
 from vidbench.review import compare
 from vidbench.runs import dataset_labels, read_json, read_rows, section
 from vidbench.utils import printable
 
-HOST, PORT = "127.0.0.1", 8090
-PIECE = 1 << 20  # bytes of a file that are read and sent at once
 MOST_COMPARED = 6  # runs side by side
 MOST_CLASSES = 60  # of the table of classes, those that differ most first
 FILES = {  # what is served of a run folder, and as what
@@ -42,15 +37,6 @@ FILES = {  # what is served of a run folder, and as what
     "predictions.csv": "text/csv; charset=utf-8",
     "metrics.json": "application/json",
     "manifest.json": "application/json",
-}
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-    f"script-src {script_source()}; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'self'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "SAMEORIGIN",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
 }
 
 log = logging.getLogger(__name__)
@@ -330,132 +316,3 @@ def class_table(runs: Sequence[ShownRun]) -> dict | None:
         lines.append({"label": runs[0].labels[index], "values": values, "spread": max(known) - min(known)})
     lines.sort(key=lambda line: -line["spread"])
     return {"lines": lines[:MOST_CLASSES], "total": len(lines)}
-
-
-# ---------------------------------------------------------------- over HTTP
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers ``/``, ``/compare?run=A&run=B`` (names quoted twice) and ``/runs/NAME/FILE``, and nothing else."""
-
-    server_version, sys_version = "vidbench", ""
-    protocol_version = "HTTP/1.1"
-    timeout = 30  # seconds that a client may be silent
-    server: Server
-
-    def do_GET(self) -> None:
-        """Answer a request; whatever goes wrong is logged, and the reader gets a page that says so."""
-        try:
-            self.answer()
-        except ConnectionError:
-            self.close_connection = True  # the reader went away
-        except Exception:
-            log.exception("a page could not be made")
-            self.close_connection = True
-            page = message_page("Not shown", "This page could not be made; the log says why.")
-            self.send_page(HTTPStatus.INTERNAL_SERVER_ERROR, page)
-
-    do_HEAD = do_GET
-
-    def answer(self) -> None:
-        """The list of runs at ``/``, ``/compare``, and the files of ``/runs/NAME/FILE``; else 404."""
-        address = urlsplit(self.path)
-        parts = [name_of(part) for part in address.path.split("/")[1:]]
-        if parts == [""]:
-            self.send_page(HTTPStatus.OK, list_page(self.server.results))
-        elif parts == ["compare"]:
-            self.compare(address.query)
-        elif len(parts) == 3 and parts[0] == "runs" and parts[2] in FILES:
-            self.send_file(parts[1], parts[2])
-        elif parts == ["favicon.ico"]:  # every browser asks for one
-            self.send_response(HTTPStatus.NO_CONTENT)
-            self.end_headers()
-        else:
-            self.not_found("There is no such page.")
-
-    def compare(self, query: str) -> None:
-        """Send the runs that ``run=`` names side by side: two to ``MOST_COMPARED``, else 400; 404 where one is gone."""
-        asked = dict.fromkeys(name_of(value) for key, value in fields_of(query) if key == "run")
-        runs = [self.server.results.run(name) for name in asked]
-        if None in runs:
-            return self.not_found("One of these runs is not there any more.")
-        readable = [run for run in runs if run and run.metrics]
-        if not 2 <= len(readable) <= MOST_COMPARED or len(readable) < len(runs):
-            text = f"Tick two to {MOST_COMPARED} runs in the list; each must have figures."
-            return self.send_page(HTTPStatus.BAD_REQUEST, message_page("Nothing to compare", text))
-        return self.send_page(HTTPStatus.OK, compare_page(readable))
-
-    def not_found(self, text: str) -> None:
-        """Send a page of status 404 with this sentence."""
-        self.send_page(HTTPStatus.NOT_FOUND, message_page("Not found", text))
-
-    def send_page(self, status: HTTPStatus, page: str) -> None:
-        """Send HTML as UTF-8, its length first; only headers where they alone were asked for (HEAD)."""
-        body = page.encode("utf-8", "backslashreplace")
-        self.send_response(status)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def send_file(self, name: str, file: str) -> None:
-        """Send a file of a run as it is now, piece by piece; 404 where the run has none. CSV is offered for saving."""
-        opened = self.server.results.open(name, file)
-        if opened is None:
-            return self.not_found("This run has no such file (yet).")
-        with opened:
-            size = os.fstat(opened.fileno()).st_size
-            self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", FILES[file])
-            self.send_header("Content-Length", str(size))
-            if file.endswith(".csv"):
-                self.send_header("Content-Disposition", f'attachment; filename="{file}"')
-            self.end_headers()
-            if self.command != "HEAD":
-                while size and (data := opened.read(min(size, PIECE))):  # it may be growing
-                    self.wfile.write(data)
-                    size -= len(data)
-        return None
-
-    def end_headers(self) -> None:
-        for name, value in HEADERS.items():
-            self.send_header(name, value)
-        super().end_headers()
-
-    def log_message(self, format: str, *args) -> None:
-        log.debug("%s %s", self.address_string(), printable(format % args))  # the platform asks every few seconds
-
-
-def name_of(quoted: str) -> str:
-    """A file's name from ``ShownRun.url``."""
-    return os.fsdecode(unquote_to_bytes(quoted))
-
-
-def fields_of(query: str) -> list[tuple[str, str]]:
-    """Names and values of a query; none where it is not one."""
-    with contextlib.suppress(ValueError):
-        return parse_qsl(query, errors="surrogateescape", max_num_fields=50)
-    return []
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """A server for one results folder; ``server_address`` tells its port where 0 was asked for.
-
-    Args:
-        results: the folder that holds the run folders.
-        port: 0 takes a free one.
-        host: 127.0.0.1 reaches this machine only.
-
-    Raises:
-        OSError: the port is taken or not allowed.
-    """
-
-    daemon_threads = True
-
-    def __init__(self, results: str | os.PathLike, port: int = PORT, host: str = HOST):
-        self.results = Results(results)
-        super().__init__((host, port), Handler)
-
-    def handle_error(self, request, client_address) -> None:
-        log.debug("a connection of %s ended early", client_address, exc_info=True)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # each command imports what it needs
         TrainConfig,
     )
     from vidbench.ask_arguments import CompletionConfig, EnvConfig, LsConfig, PredictConfig
+    from vidbench.browse_arguments import BrowseConfig
     from vidbench.run_arguments import CompareConfig, MergeConfig, PowerConfig
     from vidbench.study_arguments import AuditConfig, RobustnessConfig, TemporalConfig
 
@@ -226,6 +227,14 @@ def ls(config: LsConfig) -> int:
     return 0
 
 
+def browse(config: BrowseConfig) -> int:
+    """Runs in a browser: see ``vidbench.browse_server``."""
+    from vidbench.browse_server import serve
+
+    serve(config.results, config.port, open_browser=config.open, tell=lambda line: print(line, flush=True))
+    return 0
+
+
 def env(config: EnvConfig) -> int:
     """What is installed here and works: see ``vidbench.environment``."""
     from vidbench.environment import examine, text_of_json
@@ -284,6 +293,7 @@ COMMANDS = {
     "check": Command(check, "what of a copy is missing or broken, and leaks", "check_arguments:CHECK"),
     "compare": Command(compare, "runs of the same videos: which is better, how surely", "run_arguments:COMPARE"),
     "doctor": Command(doctor, "does a model do what its card says", "doctor_arguments:DOCTOR"),
+    "browse": Command(browse, "runs in a browser: each report, and runs side by side", "browse_arguments:BROWSE"),
     "ls": Command(ls, 'models, datasets or runs, such as ls models "*k400*"', "ask_arguments:LS"),
     "env": Command(env, "what is installed, what works here, what is missing for what", "ask_arguments:ENV"),
     "power": Command(power, "how many videos tell two accuracies apart", "run_arguments:POWER"),

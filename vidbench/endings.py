@@ -24,6 +24,10 @@ NOT_OURS = {  # faults of a disk, or of rights on it → what helps
 }
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came. It ends a program as Ctrl-C does, also one for which Ctrl-C is the way to end well."""
+
+
 def run_program(main: Callable[[], int], name: str) -> int:
     """Run a script's ``main`` and give the exit status, whatever happens in it.
 
@@ -54,7 +58,7 @@ def _termination_heard() -> Iterator[list[bool]]:
     def stop(*_) -> None:
         came.append(True)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        raise KeyboardInterrupt
+        raise Terminated
 
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield came
