@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from vidbench import cli, environment, listing
+from vidbench import answer, cli, environment, listing
 from vidbench.ask_arguments import COMPLETION, LS, PREDICT, LsConfig
 from vidbench.data.catalog import DATASETS
+from vidbench.data.practice import PracticeServer
+from vidbench.data.web import megabytes
 from vidbench.flags import make_parser
 from vidbench.models import list_models
 from vidbench.records import ConfigError
@@ -151,6 +153,60 @@ def test_predict_writes_the_probabilities_of_the_library_as_json(tmp_path, capsy
     assert found["model"] == "mini2d.vidmini_v1"
     assert best == pytest.approx(dict(predict("mini2d", CLIP).top(12)), abs=2e-6)
     assert sum(best.values()) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.fixture
+def web(tmp_path, monkeypatch):
+    """A server of two files, one of them no video; downloads lie in an own, empty folder until they are answered."""
+    for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "served").mkdir()
+    shutil.copy(CLIP, tmp_path / "served" / "clip.mp4")
+    (tmp_path / "served" / "log-in").write_text("<!doctype html><title>Log in</title>")
+    with PracticeServer(tmp_path / "served") as server:
+        yield server
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_predict_answers_an_address_as_it_does_the_file(web, capsys, monkeypatch):
+    monkeypatch.setattr(answer, "TOLD_EVERY_S", 0.0)
+    login = web.url.replace("://", "://me:secret@")
+    words = [
+        f"{login}/clip.mp4?id=3",
+        CLIP,
+        f"{web.url}/absent.mp4",
+        f"{web.url}/log-in",
+        "--model",
+        "mini2d",
+        "--json",
+    ]
+    status, out, err = run(capsys, monkeypatch, "predict", *words)
+    fetched, local, absent, page = json.loads(out)["videos"]
+    assert status == 3
+    assert fetched == {**local, "path": f"{web.url}/clip.mp4?id=3"}
+    assert (local["status"], len(local["top"])) == ("ok", 5)
+    assert (absent["path"], absent["status"]) == (f"{web.url}/absent.mp4", "missing")
+    assert absent["reason"].startswith("cannot be had: the server answered 404")
+    assert page["reason"].startswith("gives a web page in place of the file")
+    assert web.asked == ["/clip.mp4?id=3", "/absent.mp4", "/log-in"]
+    size = megabytes(CLIP.stat().st_size)
+    assert f"fetching {web.url}/clip.mp4?id=3: {size} of {size}\n" in err
+    assert f"{web.url}/absent.mp4: {absent['reason']} (missing)\n" in err
+    assert "secret" not in out + err
+
+
+def test_predict_fetches_no_file_that_is_too_large(web, tmp_path, monkeypatch):
+    monkeypatch.setattr(answer, "MOST_BYTES", 1000)
+    record = answer.record_of(f"{web.url}/clip.mp4", tmp_path / "temporary", None, print)
+    assert (record.status, record.reason) == ("missing", "gives more than 1 kB, which is not the file expected")
+
+
+def test_predict_refuses_half_an_address_before_any_work(capsys, monkeypatch):
+    status, out, err = run(capsys, monkeypatch, "predict", "https:///clip.mp4")
+    assert (status, out) == (2, "")
+    assert "must be files or complete http or https addresses, not 'https:///clip.mp4'" in err
 
 
 def test_predict_says_that_random_weights_are_no_result(capsys, monkeypatch):

@@ -101,6 +101,9 @@ INSTEAD = {
     "vidbench predict clip.mp4 --model r2plus1d_18.kinetics400_v1": Instead(
         "+ --weights random", INTERNET, says="400 classes of kinetics400"
     ),
+    "vidbench predict https://example.org/clip.mp4": Instead(
+        "+ --help", "needs the internet; tests/test_command.py fetches from this machine", says="addresses"
+    ),
     "vidbench evaluate --model r2plus1d_18.kinetics400_v1 --dataset folder --data-dir my-videos --label-map my.csv": (
         Instead(
             "vidbench evaluate --model mini2d --dataset folder --data-dir my-videos --label-map my.csv",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vidbench.evaluate_arguments import EvaluateConfig
+from vidbench.fetch_arguments import FetchConfig
 from vidbench.flags import Options, Program, like, under
-from vidbench.kinds import number, one_of, path, paths, switch, text, whole
+from vidbench.kinds import number, one_of, path, switch, text, whole
+from vidbench.option_kinds import files_or_addresses
 from vidbench.records import DECODERS
 
 ASKED, HOW = "what is asked", "how"
@@ -19,7 +21,10 @@ class PredictConfig(Options):
     """What ``vidbench predict`` does: its flags, with underscores."""
 
     videos: tuple[str, ...] = asked(
-        paths, "video files, or folders of numbered pictures; may stand first, without the flag", metavar="FILE"
+        files_or_addresses,
+        "video files, folders of numbered pictures, or http and https addresses of files; may stand first, without the "
+        "flag",
+        metavar="FILE",
     )
     model: str | None = asked(
         text,
@@ -43,6 +48,7 @@ class PredictConfig(Options):
         group=HOW,
         help="seconds that reading one file may take. It is given up then, and the others go on",
     )
+    ca_bundle: str | None = like(FetchConfig, "ca_bundle", group=HOW)
     top: int = shown(whole(1, 10**6), "show the N most likely classes", default=5)
     json: bool = shown(switch, "write JSON instead of a table")
 
@@ -95,13 +101,15 @@ PREDICT = Program(
     usage="vidbench predict FILE [FILE ...] [--model NAME] [options]",
     epilog="""\
 Each file is read in a process of its own, so that a damaged one costs one line. Probabilities are the average over the
-views of the model's card; they say which of the model's classes, not whether it is any of them.
+views of the model's card; they say which of the model's classes, not whether it is any of them. A file at an address
+is fetched for its answer and removed; it may have 1 GB, and lies where TMPDIR says until then. A page that plays a
+video is no file.
 
 exit status
   0    every file was read
   1    it could not be done, or a fault of ours
   2    a bad option or weights file
-  3    done, but some of the files could not be read""",
+  3    done, but some of the files could not be fetched or read""",
     first=("videos",),
 )
 LS = Program(

@@ -12,6 +12,7 @@ from vidbench.data.catalog import ALIASES, DATASETS
 from vidbench.flags import make_parser
 from vidbench.kinds import path, paths
 from vidbench.models import list_models
+from vidbench.option_kinds import files_or_addresses
 
 
 def script(shell: str, commands: Mapping) -> str:
@@ -45,7 +46,7 @@ def _give_values(made: argparse.ArgumentParser, options: type) -> None:
         kind = kinds.get(action.dest)
         if choices := named.get(action.dest) or getattr(kind, "names", None):
             action.choices = choices
-        elif kind in (path, paths) or action.dest == "weights":
+        elif kind in (path, paths, files_or_addresses) or action.dest == "weights":
             action.complete = shtab.FILE  # type: ignore[attr-defined]  # how shtab wants it
 
 

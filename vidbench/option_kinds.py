@@ -12,9 +12,10 @@ from vidbench.data.catalog import DatasetCard, find_dataset
 from vidbench.data.corrupt import parse_corrupt
 from vidbench.data.parents import SHIPPED
 from vidbench.data.retime import parse_temporal
+from vidbench.data.web import checked_url, is_address
 from vidbench.flags import OptionError, check_folder
-from vidbench.kinds import path, several, whole
-from vidbench.records import DECODER_MODULES, ConfigError, VidbenchError
+from vidbench.kinds import each, path, several, whole
+from vidbench.records import DECODER_MODULES, ConfigError, FetchError, VidbenchError
 from vidbench.remote import is_remote
 from vidbench.utils import printable, quoted
 
@@ -81,6 +82,20 @@ def _known(parse, value) -> str:
 def weights(value) -> str:
     """``random``, or a path."""
     return value if value == "random" else path(value)
+
+
+def file_or_address(value) -> str:
+    """A path, or an http or https address, which is kept as it stands."""
+    if not is_address(value):
+        return path(value)
+    try:
+        checked_url(value)
+    except FetchError:
+        raise ValueError(f"must be files or complete http or https addresses, not {quoted(value)}") from None
+    return value
+
+
+files_or_addresses = each(file_or_address)
 
 
 def num_frames(value) -> int | None:

@@ -72,6 +72,15 @@ class Goal:
         return f"{short(url)} gives more than {megabytes(self.most_bytes)}, which is not the file expected."
 
 
+def is_address(text: object) -> bool:
+    """Whether a text begins as an http or https address does.
+
+    >>> is_address("https://example.org/a.mp4"), is_address("http.mp4")
+    (True, False)
+    """
+    return isinstance(text, str) and re.match(r"https?://", text, re.IGNORECASE) is not None
+
+
 def checked_url(url: str) -> str:
     """The address, where it is a complete http or https one; blanks and the like in its path quoted.
 
@@ -291,8 +300,8 @@ class Answer:
         known = goal.size is not None or goal.sha256 is not None
         if self.length is None and not self.chunked and not known:
             raise FetchError(
-                f"{short(self.url)} does not tell its length, so that a cut could not be told from the end; "
-                "give its size or SHA-256."
+                f"{short(self.url)} does not tell its length, so that a cut could not be told from the end: "
+                "it is taken only where its size or SHA-256 is known."
             )
         if self.total == 0 and goal.size != 0:
             raise FetchError(f"{short(self.url)} gives an empty file.")
@@ -402,6 +411,15 @@ def short(url: str) -> str:
     parts = urllib.parse.urlsplit(url)
     host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
     return printable(f"{parts.scheme}://{host}{parts.path}", 200)
+
+
+def without_login(url: str) -> str:
+    """An address without user and password; its query, which may be all that tells it from another one, is kept.
+
+    >>> without_login("https://me:secret@example.org/get?id=3")
+    'https://example.org/get?id=3'
+    """
+    return re.sub(r"(?<=://)[^/?#]*@", "", url)
 
 
 def megabytes(num_bytes: float) -> str:
