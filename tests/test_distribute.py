@@ -14,7 +14,7 @@ import psutil
 import pytest
 from test_evaluate import MODEL, RESULTS, ROOT, bytes_of, config, mixed_folder, rows_of  # noqa: F401 - a fixture
 
-from vidbench import engines, evaluate
+from vidbench import engines, evaluate, remote
 from vidbench.data.load import read_views
 from vidbench.distribute import Decoder, OnRay, Predictor, _raise_told, pack_views, unpack_views
 from vidbench.plan import make_plan
@@ -91,6 +91,29 @@ def test_two_machines_give_the_rows_of_one_and_continue_what_it_began(cluster, t
     assert (timing["nodes"], timing["decoders"], timing["predictors"], timing["sessions"]) == (2, 2, 2, 2)
     assert timing["num_videos"] == local.metrics["n_ok"]
     assert engines.run(on_ray(tmp_path, cluster.address, **wanted)).metrics == outcome.metrics
+
+
+@pytest.mark.slow
+def test_a_cluster_and_two_processes_continue_each_other_on_an_object_store(cluster, tmp_path, alone, monkeypatch):
+    address = (tmp_path / "store").as_uri()
+    monkeypatch.setattr(remote, "PIECE_S", 0.0)
+    begun = engines.run(on_ray(tmp_path, cluster.address, results_dir=address), progress=Progress(8, interrupt))
+    pieces = (tmp_path / "store" / "run" / "pieces").glob("*.jsonl")
+    sent = sum(piece.read_bytes().count(b"\n") for piece in pieces)
+    assert (begun.exit_status, begun.run_folder) == (130, f"{address}/run")
+    assert 8 <= sent < 60
+    assert not (tmp_path / "store" / "run" / "rows.jsonl").exists()
+    went_on = []
+    progress = Progress(0, lambda: None)
+    progress.start = lambda total, done=0, skipped=0: went_on.append(done)
+    outcome = engines.run(
+        config(tmp_path, **FAST, device="auto", devices="cpu,cpu", precision="fp32", results_dir=address),
+        progress=progress,
+    )
+    assert went_on == [sent]
+    assert bytes_of(tmp_path / "store" / "run") == alone
+    assert "nothing was run" in engines.run(on_ray(tmp_path, cluster.address, results_dir=address)).summary
+    assert outcome.run_folder == f"{address}/run"
 
 
 def command(*extra: str) -> list[str]:
