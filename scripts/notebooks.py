@@ -35,7 +35,7 @@ MOST_BYTES = 1_000_000  # of a notebook with its outputs
 MOST_VIDEO_BYTES = 200_000  # of one embedded video
 FEWEST_CELLS, MOST_CELLS = 30, 75
 MOST_LINES, TYPICAL_LINES = 14, 7  # of a code cell: the longest, and the mean
-CELL_SECONDS = 600  # after which a cell is given up
+CELL_SECONDS = 300  # after which a cell is given up
 TAGS = ("links", "install", "imports", "parameters", "next")
 FORMATS = "ipynb,py//py:percent"
 

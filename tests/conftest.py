@@ -48,6 +48,27 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="needs the internet: -m network asks for it"))
 
 
+SLOW_S = 60  # a test that takes longer is named as soon as it ends
+
+
+class Told:
+    """Names failures and slow tests at once: a whole run takes long, and one that is cut off would never say them."""
+
+    def __init__(self, plugins):
+        self.plugins = plugins
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed or report.duration > SLOW_S:
+            took = f"{'failed' if report.failed else report.outcome} after {report.duration:.0f} s"
+            terminal = self.plugins.get_plugin("terminalreporter")
+            terminal.write_line(f"\n{report.nodeid}: {took} {str(report.longrepr or '')[-300:]}")
+
+
+def pytest_configure(config):
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Told(config.pluginmanager), "told")
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """Real clips, splits and generators that lie beside the checkout; skips where they are absent."""
