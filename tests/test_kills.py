@@ -173,8 +173,8 @@ def test_a_worker_killed_every_twenty_clips_costs_no_row(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_kills_at_random_moments_end_with_the_same_bytes(tmp_path, shared_dir):
-    """Twelve by default; ``VIDBENCH_KILLS=100 VIDBENCH_SIGNAL=INT`` makes others."""
-    kills, how = int(os.environ.get("VIDBENCH_KILLS", "12")), os.environ.get("VIDBENCH_SIGNAL", "KILL")
+    """Eight at least by default; ``VIDBENCH_KILLS=100 VIDBENCH_SIGNAL=INT`` makes others."""
+    kills, how = int(os.environ.get("VIDBENCH_KILLS", "8")), os.environ.get("VIDBENCH_SIGNAL", "KILL")
     check = tmp_path / "check.py"
     check.write_text(
         "import hashlib\n"
@@ -190,11 +190,12 @@ def test_kills_at_random_moments_end_with_the_same_bytes(tmp_path, shared_dir):
     between = ["--lo", str(0.4 * whole_s), "--hi", str(0.9 * whole_s)]
     killer = [
         sys.executable, str(shared_dir / "torture" / "killer.py"), "--workdir", str(tmp_path / "work"),
-        "--check", f"{sys.executable} {check}", "--rounds", str(kills * 8 // 5), "--signal", how, *between,
+        "--check", f"{sys.executable} {check}", "--rounds", str(kills * 2 + 4), "--signal", how, *between,
         "--", *command(),
     ]  # fmt: skip
     done = subprocess.run(killer, capture_output=True, text=True)
     said = json.loads(done.stdout)
+    print({name: said[name] for name in ("rounds", "killed", "failed", "same")})
     assert done.returncode == 0, said["problems"]
     assert said["same"]
     assert said["killed"] >= kills, said
