@@ -100,10 +100,10 @@ def frames_of(path: Path, num: int) -> tuple[np.ndarray, np.ndarray]:
     return clip.frames, clip.pts_s
 
 
-def key_of_colours(sheet: Sheet, y: float, *entries: tuple[str, str, str]) -> None:
+def key_of_colours(sheet: Sheet, y: float, *entries: tuple[str, str, str], step: float = 2.35) -> None:
     for n, (fill, edge, text) in enumerate(entries):
-        sheet.box(0.1 + 2.35 * n, y, 0.22, 0.16, fill=fill, edge=edge)
-        sheet.words(0.4 + 2.35 * n, y + 0.08, text, ha="left", fontsize=8, color=MUTED)
+        sheet.box(0.1 + step * n, y, 0.22, 0.16, fill=fill, edge=edge)
+        sheet.words(0.4 + step * n, y + 0.08, text, ha="left", fontsize=8, color=MUTED)
 
 
 SEES_SPACE = (SPACE, BLUE, "sees one frame at a time")
@@ -481,18 +481,15 @@ def draw_windows() -> AltFigure:
 
 
 def draw_attention() -> AltFigure:
-    alt = (
-        "Where one patch (dark blue) of a TimeSformer attends. Joint: to every patch of every frame. Divided: first to "
-    )
-    alt += (
-        "its own place in all frames (orange), then to all patches of its own frame (light blue). Space only: to its "
-    )
-    sheet = Sheet(3.1, alt + "own frame alone.")
+    alt = "Where one patch (dark) of a TimeSformer attends; patches that it does not ask are faded. Joint: every "
+    alt += "patch of every frame. Divided: first its own place in all frames (orange), then all patches of its own "
+    sheet = Sheet(3.1, alt + "frame (blue). Space only: its own frame alone.")
     frames = frames_of(WALK, 3)[0]
-    looks = {
-        "joint": lambda frame, row, column: BOTH,
-        "divided": lambda frame, row, column: SPACE if frame == 1 else TIME if (row, column) == (1, 2) else None,
-        "space only": lambda frame, row, column: SPACE if frame == 1 else None,
+    purple = SERIES[3]
+    looks = {  # a colour for each patch that is asked
+        "joint": lambda frame, row, column: purple,
+        "divided": lambda frame, row, column: BLUE if frame == 1 else ORANGE if (row, column) == (1, 2) else None,
+        "space only": lambda frame, row, column: BLUE if frame == 1 else None,
     }
     for n, (words, look) in enumerate(looks.items()):
         y = 2.2 - 0.88 * n
@@ -501,14 +498,16 @@ def draw_attention() -> AltFigure:
             left = 1.25 + 1.2 * frame
             width = sheet.picture(frames[frame], left, y, 0.72)
             for row, column in itertools.product(range(3), range(4)):
-                fill = BLUE if (frame, row, column) == (1, 1, 2) else look(frame, row, column)
+                colour, asks = look(frame, row, column), (frame, row, column) == (1, 1, 2)
+                fill, alpha = (INK, 0.9) if asks else (colour, 0.45) if colour else ("white", 0.8)
                 place = (left + column * width / 4, y + (2 - row) * 0.24)
-                cell = Rectangle(place, width / 4, 0.24, fc=fill or "none", ec="white", lw=0.8, alpha=0.8, zorder=3)
-                sheet.axes.add_patch(cell)
+                sheet.axes.add_patch(Rectangle(place, width / 4, 0.24, fc=fill, ec="none", alpha=alpha, zorder=3))
+                sheet.frame(*place, width / 4, 0.24, "white", lw=0.8, zorder=4)
     texts = ("every patch\nof every frame", "own place in all frames,\nthen all of the own frame", "own frame alone")
     for n, text in enumerate(texts):
         sheet.words(5.0, 2.56 - 0.88 * n, text, ha="left", fontsize=8, color=MUTED)
-    key_of_colours(sheet, 0.1, (BLUE, BLUE, "the patch that asks"), SEES_TIME, SEES_SPACE)
+    asked = (purple, purple, "asked at once"), (ORANGE, ORANGE, "asked over time"), (BLUE, BLUE, "asked within a frame")
+    key_of_colours(sheet, 0.1, (INK, INK, "the patch that asks"), *asked, step=1.8)
     return sheet.figure
 
 
