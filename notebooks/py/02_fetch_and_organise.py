@@ -202,7 +202,7 @@ print(*make_plan(order, dry=True).text().splitlines()[:4], sep="\n")
 
 # %% [markdown]
 # `mirrors` is the one thing that differs from the real copy. Leave it out, and the same order goes to the addresses on the card. The bytes
-# to keep are too many here, because the plan expects clips as large as those of Kinetics.
+# to keep are too many here: the plan expects clips as large as those of Kinetics, up to what all archives hold together.
 #
 # An archive is a compressed stream that cannot be entered in the middle. It is read from its start, clips that are wanted are written, all
 # others pass by, and reading stops as soon as every class has its share. How many of the archives do you expect to be opened?

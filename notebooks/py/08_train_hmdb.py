@@ -217,7 +217,7 @@ pd.DataFrame(history, columns=["training", "test"], index=range(1, 31)).iloc[4::
 
 
 # %% [markdown]
-# Training accuracy goes on rising after test accuracy has stopped: the gap is what the network knows about these videos only. We look at test accuracy here to learn. Whoever
+# Training accuracy rises further than test accuracy: the gap is what the network knows about these videos only. We look at test accuracy here to learn. Whoever
 # *chooses* an epoch by it has trained on the test, and for choosing there is a third part, validation.
 #
 # What did reading in order bring? The same features, averaged over time, know everything but the order.

@@ -135,12 +135,13 @@ class_balance(data.records)
 (FOLDER / "empty.mp4").write_bytes(b"")
 (FOLDER / "odd.csv").write_text("path,label\ncut.mp4,a\nempty.mp4,a\n")
 logging.getLogger("vidbench").setLevel(logging.ERROR)  # what is wrong is said below
+pd.options.display.max_colwidth = 120
 odd = check_videos(load_records("csv", FOLDER, "test", annotations=FOLDER / "odd.csv"), FOLDER, num_workers=1)
 pd.DataFrame([(f.record.path, f.status, f.reason) for f in odd], columns=["file", "status", "reason"])
 
 # %% [markdown]
-# Say so, and go on. And your clips? `check_videos` opens each one and reads it to its end; the ledger puts each listed clip into exactly
-# one state.
+# Say so, and go on. And your clips? `check_videos` opens each one and decodes its first, its middle and its last picture; the
+# ledger puts each listed clip into exactly one state.
 
 # %%
 ledger = make_ledger(check_videos(data.records, data.root, num_workers=2))
