@@ -33,6 +33,8 @@ def arguments(default: Sequence[str]) -> list[str]:
 def show(command: Sequence[str], keep: Callable[[str], bool] = lambda line: True) -> int:
     """Run a command in the project's folder, print its lines as they come, and give its exit status.
 
+    A SIGTERM, with which a platform stops a Job, is handed on: the command ends by itself and says how to continue.
+
     Args:
         command: program and words; no shell is involved.
         keep: which lines to print.
@@ -42,6 +44,7 @@ def show(command: Sequence[str], keep: Callable[[str], bool] = lambda line: True
         command, cwd=ROOT, env=environment, encoding="utf-8", errors="backslashreplace",
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as process:  # fmt: skip
+        before = signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGTERM))
         try:
             for line in process.stdout or ():
                 if line.strip() and keep(line):
@@ -49,6 +52,8 @@ def show(command: Sequence[str], keep: Callable[[str], bool] = lambda line: True
         except BaseException:
             process.send_signal(signal.SIGINT)  # an evaluation then says how to continue
             raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
     return process.returncode
 
 

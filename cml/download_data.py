@@ -80,7 +80,7 @@ def fetch_kinetics(root: Path, wanted: int) -> None:
         print(f"Kinetics-400: {sample.added} clips added, {sample.megabytes:.0f} MB read.")
     if sample.clips:
         print(f"{sample.clips} clips of {sample.classes} classes are in {root}. {find_dataset('kinetics400').notes[0]}")
-        print("To evaluate them: scripts/evaluate.py @scripts/configs/kinetics400-r2plus1d.txt --present-only")
+        print("To evaluate them: python scripts/evaluate.py @scripts/configs/kinetics400-r2plus1d.txt --present-only")
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ MEANINGS = {
     0: "Finished. The report browser (Applications) shows the run.",
     3: "Finished, but more videos had to be skipped than --max-skipped allows: the report names them.",
     130: "Stopped. Run the Job again to continue.",
+    143: "Stopped from outside. Run the Job again to continue.",
 }
 
 

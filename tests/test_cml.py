@@ -579,7 +579,7 @@ def test_arguments_come_from_the_command_line_or_the_variable(scripts, monkeypat
     assert cml_session.arguments(["@default"]) == words
 
 
-@pytest.mark.parametrize("status", [0, 3, 130, 2])
+@pytest.mark.parametrize("status", [0, 3, 130, 143, 2])
 def test_the_job_ends_with_the_evaluations_status_and_a_sentence(project, platform, status):
     (project / "scripts" / "evaluate.py").write_text(
         f"import sys; print('words', sys.argv[1:]); print('to stderr', file=sys.stderr); sys.exit({status})"
@@ -590,7 +590,27 @@ def test_the_job_ends_with_the_evaluations_status_and_a_sentence(project, platfo
     assert lines[0] == "python scripts/evaluate.py @scripts/config.txt --limit 5"
     assert "words ['@scripts/config.txt', '--limit', '5']" in lines
     assert "to stderr" in lines
-    assert lines[-1].startswith({0: "Finished", 3: "Finished, but", 130: "Stopped", 2: "Not finished"}[status])
+    begins = {0: "Finished", 3: "Finished, but", 130: "Stopped.", 143: "Stopped from outside", 2: "Not finished"}
+    assert lines[-1].startswith(begins[status])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to send")
+def test_a_job_that_the_platform_stops_lets_the_evaluation_end_by_itself(project, platform):
+    (project / "scripts" / "evaluate.py").write_text(
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('the command that continues'), sys.exit(143)))\n"
+        "print('going on', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    command = [sys.executable, "cml/evaluate_job.py"]
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, cwd=project, env=environment(**platform), **streams) as job:
+        begun = [job.stdout.readline(), job.stdout.readline()]
+        job.send_signal(signal.SIGTERM)
+        ended = job.communicate(timeout=60)[0].splitlines()
+    assert begun[1] == "going on\n"
+    assert ended == ["the command that continues", "Stopped from outside. Run the Job again to continue."]
+    assert job.returncode == 143
 
 
 METRICS = {"n_skipped": 0, "listed": {"top1": {"k": 24, "n": 24}}}
