@@ -111,6 +111,9 @@ def test_a_page_opens_without_a_word_on_the_console_in_light_dark_narrow_and_pri
         tab.goto(pages[name].as_uri())
         assert [(one["id"], one["nodes"][0]["html"]) for one in axe.run(tab).response["violations"]] == []
         assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # tables scroll, not the page
+    if name == "report":  # a phone shows what each class comes to without a scroll to the right
+        assert "%" in (figure := tab.locator(".classes tbody td.num").first).inner_text()
+        assert (box := figure.bounding_box())["x"] + box["width"] <= 360
     tab.set_viewport_size({"width": 718, "height": 1000})  # A4 without its margins
     tab.emulate_media(media="print")
     assert not tab.locator(".tools").first.is_visible()
