@@ -3,6 +3,7 @@
 Cloudera names the port in CDSW_APP_PORT and passes requests on to 127.0.0.1. Anywhere else the port is 8090.
 """
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def main() -> int:
         return 1
     results = Path(os.environ.get("VIDBENCH_RESULTS") or ROOT / "results").resolve()
     try:
-        serve(results, port, choose="set CDSW_APP_PORT", tell=lambda line: print(line, flush=True))
+        serve(results, port, choose="set CDSW_APP_PORT", tell=functools.partial(print, flush=True))
     except ConfigError as problem:
         print(f"The report browser does not start: {problem}.")
         return 1

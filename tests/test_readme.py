@@ -58,6 +58,7 @@ MAKES = "makes an environment of 9 GB; tests/test_bootstrap.py runs the same fil
 VIDEOS = "needs videos that nobody may ship"
 INTERNET = "needs the internet"
 MINUTES = "takes minutes on the whole set"
+SERVES = "serves until it is stopped"
 INSTEAD = {
     "make evaluate": Instead(
         "python scripts/evaluate.py @scripts/config.txt", MAKES, says="top-1 100.0 % [97.4, 100.0]"
@@ -110,7 +111,9 @@ INSTEAD = {
             INTERNET,
         )
     ),
-    "vidbench browse": Instead("+ --port 0", "serves until it is stopped", says="are shown at", serves=True),
+    "vidbench browse vidmini": Instead("+ --port 0", SERVES, says="are shown at", serves=True),
+    "vidbench browse folder --data-dir my-videos": Instead("+ --port 0", SERVES, says="are shown at", serves=True),
+    "vidbench browse": Instead("+ --port 0", SERVES, says="are shown at", serves=True),
     "python scripts/walkthrough.py": Instead("+ --help", "takes a minute; tests/test_walkthrough.py does"),
     "python scripts/train_mini.py": Instead("+ --help", "takes 25 minutes; the cards keep what it found"),
     "python scripts/mini_hardness.py": Instead("+ --help", "takes minutes; the cards keep what it found"),

@@ -236,10 +236,16 @@ def line_of(run: ShownRun) -> dict:
     }
 
 
-def list_page(results: Results) -> str:
-    """The page with all runs, newest first; how to make one where there is none."""
+def list_page(results: Results, data: str = "") -> str:
+    """The page with all runs, newest first; how to make one where there is none.
+
+    Args:
+        results: the folder.
+        data: name of the dataset whose videos are shown too, or nothing.
+    """
     runs = [line_of(run) for run in results.runs()]
-    return render({"runs": runs, "folder": str(results.folder), "most": MOST_COMPARED}, "browse_list.html.j2")
+    content = {"runs": runs, "folder": str(results.folder), "most": MOST_COMPARED, "data": data}
+    return render(content, "browse_list.html.j2")
 
 
 def compare_page(runs: Sequence[ShownRun]) -> str:

@@ -1,4 +1,4 @@
-"""Runs over HTTP, to a browser on this machine: what is asked for, what is answered, and nothing else.
+"""Runs and videos over HTTP, to a browser on this machine: what is asked for, what is answered, and nothing else.
 
 What a browser asks for is looked up among the names that are there; no text of a request becomes a path. Nothing can
 be changed from outside.
@@ -10,6 +10,7 @@ import contextlib
 import http.server
 import logging
 import os
+import re
 import threading
 import webbrowser
 from collections.abc import Callable
@@ -17,17 +18,20 @@ from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
 from vidbench.browse import FILES, MOST_COMPARED, Results, compare_page, list_page, message_page
+from vidbench.browse_data import Videos, class_page, classes_page, pages_of, video_page
 from vidbench.endings import Terminated
 from vidbench.page.fill import script_source
-from vidbench.records import ConfigError
+from vidbench.records import ConfigError, UnreadableVideo
 from vidbench.utils import printable
 
 HOST = "127.0.0.1"
 PIECE = 1 << 20  # bytes of a file that are read and sent at once
+POLICY = (
+    f"default-src 'none'; style-src 'unsafe-inline'; script-src {script_source()}; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'self'; img-src data:"
+)
+OWN_PICTURES, OWN_VIDEOS = f"{POLICY} 'self'", f"{POLICY}; media-src 'self'"  # of the pages that fetch such from here
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-    f"script-src {script_source()}; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "no-referrer",
@@ -41,15 +45,17 @@ def serve(
     results: str | os.PathLike,
     port: int,
     *,
+    videos: Videos | None = None,
     open_browser: bool = False,
     choose: str = "choose another with --port",
     tell: Callable[[str], object] = print,
 ) -> None:
-    """Serve a results folder until Ctrl-C.
+    """Serve a results folder, and the videos of a dataset, until Ctrl-C.
 
     Args:
         results: the folder that holds the run folders; it may come into being later.
         port: 0 takes a free one.
+        videos: of a dataset, or ``None``.
         open_browser: whether to open the address in the user's browser.
         choose: how another port is chosen, for the sentence about one that cannot be used.
         tell: takes a line about where the pages are, and one at the end.
@@ -59,14 +65,16 @@ def serve(
         Terminated: by SIGTERM, where the program listens to it.
     """
     try:
-        server = Server(results, port)
+        server = Server(results, port, videos=videos)
     except OSError as problem:
         raise ConfigError(
             f"port {port} cannot be used ({problem.strerror}): stop what runs there, or {choose}"
         ) from None
     with server:
         try:
-            tell(f"Runs in {printable(results)} are shown at {server.url} until this is stopped.")
+            folder = printable(results)
+            what = f"Videos of {videos.name}, and runs in {folder}," if videos else f"Runs in {folder}"
+            tell(f"{what} are shown at {server.url} until this is stopped.")
             if open_browser:
                 threading.Thread(target=_open, args=(server.url, tell), daemon=True).start()
             server.serve_forever()
@@ -74,6 +82,8 @@ def serve(
             raise
         except KeyboardInterrupt:
             tell("Stopped.")
+        finally:
+            server.ended = True
 
 
 def _open(url: str, tell: Callable[[str], object]) -> None:
@@ -83,20 +93,28 @@ def _open(url: str, tell: Callable[[str], object]) -> None:
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers ``/``, ``/compare?run=A&run=B`` (names quoted twice) and ``/runs/NAME/FILE``, and nothing else."""
+    """Answers ``/``, ``/compare?run=A&run=B`` (names quoted twice) and ``/runs/NAME/FILE``, and nothing else.
+
+    With videos also ``/data``, ``/class?n=3&page=2``, ``/video?n=17``, and what they hold:
+    ``/picture?n=3`` and ``/play?n=17``.
+    """
 
     server_version, sys_version = "vidbench", ""
     protocol_version = "HTTP/1.1"
     timeout = 30  # seconds that a client may be silent
     server: Server
+    policy = POLICY
 
     def do_GET(self) -> None:
         """Answer a request; whatever goes wrong is logged, and the reader gets a page that says so."""
+        self.policy = POLICY
         try:
             self.answer()
         except ConnectionError:
             self.close_connection = True  # the reader went away
         except Exception:
+            if self.server.ended:
+                return
             log.exception("a page could not be made")
             self.close_connection = True
             page = message_page("Not shown", "This page could not be made; the log says why.")
@@ -105,11 +123,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def answer(self) -> None:
-        """The list of runs at ``/``, ``/compare``, and the files of ``/runs/NAME/FILE``; else 404."""
+        """Send what the address names, as the class says; else 404."""
         address = urlsplit(self.path)
         parts = [name_of(part) for part in address.path.split("/")[1:]]
         if parts == [""]:
-            self.send_page(HTTPStatus.OK, list_page(self.server.results))
+            videos = self.server.videos
+            self.send_page(HTTPStatus.OK, list_page(self.server.results, videos.name if videos else ""))
         elif parts == ["compare"]:
             self.compare(address.query)
         elif len(parts) == 3 and parts[0] == "runs" and parts[2] in FILES:
@@ -117,8 +136,61 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif parts == ["favicon.ico"]:  # every browser asks for one
             self.send_response(HTTPStatus.NO_CONTENT)
             self.end_headers()
-        else:
+        elif self.server.videos is None or not self.show(self.server.videos, parts, dict(fields_of(address.query))):
             self.not_found("There is no such page.")
+
+    def show(self, videos: Videos, parts: list[str], asked: dict[str, str]) -> bool:
+        """Send a page of the videos, or a video; false where there is no such page."""
+        place = number_below(len(videos.records), asked.get("n"))
+        if parts == ["data"]:
+            self.policy = OWN_PICTURES
+            self.send_page(HTTPStatus.OK, classes_page(videos))
+        elif parts == ["class"] and place is not None and place < len(videos.classes):
+            page = number_below(pages_of(videos.classes[place]) + 1, asked.get("page", "1"))
+            if not page:
+                return False
+            self.send_page(HTTPStatus.OK, class_page(videos, place, page))
+        elif parts == ["video"] and place is not None:
+            self.policy = OWN_VIDEOS
+            self.send_page(HTTPStatus.OK, video_page(videos, place))
+        elif parts == ["picture"] and place is not None and place < len(videos.classes):
+            self.send_bytes(videos.picture(place), "image/jpeg")
+        elif parts == ["play"] and place is not None:
+            self.send_video(videos, place)
+        else:
+            return False
+        return True
+
+    def send_video(self, videos: Videos, place: int) -> None:
+        """Send a video as browsers play it; 404 where it cannot be played."""
+        try:
+            video = videos.player(place)
+        except (UnreadableVideo, ConfigError):
+            return self.not_found("This video cannot be played; its page says why.")
+        return self.send_bytes(video.data, video.mime)
+
+    def send_bytes(self, data: bytes, kind: str) -> None:
+        """Send a picture or video, or the part of it that is asked for; status 204 where there is nothing."""
+        size = len(data)
+        part = part_of(self.headers.get("Range", ""), size)
+        sent = range(size) if part is None else part
+        if not data:
+            self.send_response(HTTPStatus.NO_CONTENT)
+            return self.end_headers()
+        if not sent:
+            self.send_response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+            self.send_header("Content-Range", f"bytes */{size}")
+        else:
+            self.send_response(HTTPStatus.OK if part is None else HTTPStatus.PARTIAL_CONTENT)
+            self.send_header("Content-Type", kind)
+            self.send_header("Accept-Ranges", "bytes")
+            if part is not None:
+                self.send_header("Content-Range", f"bytes {sent.start}-{sent.stop - 1}/{size}")
+        self.send_header("Content-Length", str(len(sent)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(memoryview(data)[sent.start : sent.stop])
+        return None
 
     def compare(self, query: str) -> None:
         """Send the runs that ``run=`` names side by side: two to ``MOST_COMPARED``, else 400; 404 where one is gone."""
@@ -166,7 +238,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return None
 
     def end_headers(self) -> None:
-        for name, value in HEADERS.items():
+        for name, value in {"Content-Security-Policy": self.policy, **HEADERS}.items():
             self.send_header(name, value)
         super().end_headers()
 
@@ -186,12 +258,45 @@ def fields_of(query: str) -> list[tuple[str, str]]:
     return []
 
 
+def number_below(end: int, text: str | None) -> int | None:
+    """A whole number from 0 as it stands in an address; ``None`` where it is none, or not below ``end``.
+
+    >>> number_below(12, "11"), number_below(12, "12"), number_below(12, "../1"), number_below(12, None)
+    (11, None, None, None)
+    """
+    if text is None or not re.fullmatch("[0-9]{1,9}", text) or int(text) >= end:
+        return None
+    return int(text)
+
+
+def part_of(header: str, size: int) -> range | None:
+    """The bytes that a ``Range`` header asks for; an empty range where there are none, ``None`` for the whole file.
+
+    One part in bytes is understood; what else there is may be answered with the whole file (RFC 9110, section 14.2).
+
+    >>> part_of("bytes=2-5", 10), part_of("bytes=7-", 10), part_of("bytes=-3", 10), part_of("bytes=10-", 10)
+    (range(2, 6), range(7, 10), range(7, 10), range(10, 10))
+    >>> part_of("", 10), part_of("bytes=0-1,4-5", 10), part_of("bytes=5-2", 10)
+    (None, None, None)
+    """
+    match = re.fullmatch(r"bytes=([0-9]{0,12})-([0-9]{0,12})", header.strip())
+    if not match or not any(match.groups()):
+        return None
+    first, last = match.groups()
+    if not first:
+        return range(max(0, size - int(last)), size)
+    if last and int(last) < int(first):
+        return None
+    return range(min(int(first), size), min(int(last) + 1 if last else size, size))
+
+
 class Server(http.server.ThreadingHTTPServer):
     """A server for one results folder; ``server_address`` tells its port where 0 was asked for.
 
     Args:
         results: the folder that holds the run folders.
         port: 0 takes a free one.
+        videos: of a dataset, or ``None``.
         host: 127.0.0.1 reaches this machine only.
 
     Raises:
@@ -200,15 +305,15 @@ class Server(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, results: str | os.PathLike, port: int, host: str = HOST):
-        self.results = Results(results)
+    def __init__(self, results: str | os.PathLike, port: int, *, videos: Videos | None = None, host: str = HOST):
+        self.results, self.videos, self.ended = Results(results), videos, False
         super().__init__((host, port), Handler)
 
     @property
     def url(self) -> str:
-        """The address of the first page."""
+        """The address of the first page: that of the videos, where there are any."""
         host, port = self.server_address[:2]
-        return f"http://{host!s}:{port}/"
+        return f"http://{host!s}:{port}/{'data' if self.videos else ''}"
 
     def handle_error(self, request, client_address) -> None:
         log.debug("a connection of %s ended early", client_address, exc_info=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from vidbench import review, visualize
-from vidbench.data import sample
 from vidbench.data.decode import open_video
 from vidbench.data.pictures import data_uri
+from vidbench.data.strips import info_words, read_strip, scaled_size
 from vidbench.intervals import proportion
 from vidbench.metrics import is_correct, percent
 from vidbench.records import STATUSES, ConfigError, Row, UnreadableVideo, VidbenchError, VideoRecord
@@ -66,12 +66,6 @@ def frame_img(jpeg: bytes, alt: str, width: int) -> str:
 def shown_width(height: int, width: int) -> int:
     """CSS pixels for a picture: small videos are drawn larger, upright ones not taller than wide ones."""
     return round(PLAYER_WIDTH * min(1.0, width / height))
-
-
-def scaled_size(height: int, width: int, short_side: int) -> tuple[int, int] | None:
-    """Height and width with at most ``short_side`` pixels on the shorter side; ``None`` where it has no more."""
-    scale = short_side / min(height, width)
-    return None if scale >= 1 else (max(1, round(height * scale)), max(1, round(width * scale)))
 
 
 def video_html(path: str | Path, alt: str, *, max_kb: float = 8000) -> str:
@@ -127,9 +121,7 @@ def show_video(path: str | Path, *, alt: str, max_kb: float = 200) -> EmbeddedVi
 
 def strip_of(path: str | Path, num: int = 6) -> visualize.AltFigure:
     """A film strip of a video file; raises ``UnreadableVideo``."""
-    with open_video(path) as video:
-        size = scaled_size(video.info.height, video.info.width, THUMBNAIL_SIDE)
-        clip = video.read(lambda table: np.unique(sample.middle_indices(table.num_frames, num)), size=size)
+    clip = read_strip(path, num, THUMBNAIL_SIDE)
     return visualize.film_strip(clip.frames, clip.pts_s, num=num)
 
 
@@ -163,14 +155,7 @@ def _file_facts(path: Path) -> list[tuple[str, str]]:
             info, status = video.info, video.status
     except UnreadableVideo as problem:
         return [("status", problem.status), ("because", problem.reason)]
-    return [
-        ("frames", f"{info.num_frames} at {info.frame_rate:.5g} per second, {info.duration_s:.2f} s"),
-        (
-            "picture",
-            f"{info.width}x{info.height}, {info.codec}" + (f", turned by {info.rotation}°" * bool(info.rotation)),
-        ),
-        ("file", f"{path.stat().st_size / 1000:.0f} kB, {status}"),
-    ]
+    return [*info_words(info), ("file", f"{path.stat().st_size / 1000:.0f} kB, {status}")]
 
 
 def accuracy_html(run: review.Run, verdicts: dict) -> str:

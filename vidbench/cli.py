@@ -5,6 +5,7 @@ Nothing heavy is imported before the options are checked, so ``vidbench --help``
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import sys
@@ -228,10 +229,13 @@ def ls(config: LsConfig) -> int:
 
 
 def browse(config: BrowseConfig) -> int:
-    """Runs in a browser: see ``vidbench.browse_server``."""
+    """Runs and videos in a browser: see ``vidbench.browse_server``."""
+    from vidbench.browse_data import list_videos
     from vidbench.browse_server import serve
 
-    serve(config.results, config.port, open_browser=config.open, tell=lambda line: print(line, flush=True))
+    with list_videos(config) as videos:
+        tell = functools.partial(print, flush=True)
+        serve(config.results, config.port, videos=videos, open_browser=config.open, tell=tell)
     return 0
 
 
@@ -293,7 +297,7 @@ COMMANDS = {
     "check": Command(check, "what of a copy is missing or broken, and leaks", "check_arguments:CHECK"),
     "compare": Command(compare, "runs of the same videos: which is better, how surely", "run_arguments:COMPARE"),
     "doctor": Command(doctor, "does a model do what its card says", "doctor_arguments:DOCTOR"),
-    "browse": Command(browse, "runs in a browser: each report, and runs side by side", "browse_arguments:BROWSE"),
+    "browse": Command(browse, "videos of a dataset, and runs, in a browser", "browse_arguments:BROWSE"),
     "ls": Command(ls, 'models, datasets or runs, such as ls models "*k400*"', "ask_arguments:LS"),
     "env": Command(env, "what is installed, what works here, what is missing for what", "ask_arguments:ENV"),
     "power": Command(power, "how many videos tell two accuracies apart", "run_arguments:POWER"),

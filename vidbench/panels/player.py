@@ -16,7 +16,6 @@ from vidbench.cells import (
     THUMBNAIL_SIDE,
     TOP,
     frame_img,
-    scaled_size,
     score_table,
     sentence,
     shown_width,
@@ -25,6 +24,7 @@ from vidbench.cells import (
 from vidbench.data import sample
 from vidbench.data.decode import open_video
 from vidbench.data.pictures import encode_jpeg
+from vidbench.data.strips import scaled_size
 from vidbench.panels.panel import Panel, panel_of_words, side_by_side
 from vidbench.records import ConfigError, UnreadableVideo
 from vidbench.transcode import walk

@@ -8,9 +8,10 @@ import ipywidgets
 import numpy as np
 
 from vidbench import visualize
-from vidbench.cells import THUMBNAIL_SIDE, scaled_size, sentence
+from vidbench.cells import THUMBNAIL_SIDE, sentence
 from vidbench.data import sample
 from vidbench.data.decode import open_video, read_clip
+from vidbench.data.strips import scaled_size
 from vidbench.panels.panel import Panel, panel_of_words
 from vidbench.panels.player import check_rate
 from vidbench.records import ConfigError, UnreadableVideo, VidbenchError

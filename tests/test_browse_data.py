@@ -1,0 +1,199 @@
+"""The browser of videos: every listed video has its place, names stay text, and nothing else of the disk is shown."""
+
+from __future__ import annotations
+
+import html
+import http.client
+import re
+import shutil
+import sys
+import threading
+
+import pytest
+
+from vidbench import browse_data, cli
+from vidbench.browse_arguments import BROWSE
+from vidbench.browse_data import Videos, list_videos
+from vidbench.browse_server import Server
+from vidbench.data.index import load_splits
+from vidbench.data.strips import Strips
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, make_video):
+    """Own videos: one of a hostile name, that browsers do not play; five of "wave", one of them no video."""
+    root = tmp_path_factory.mktemp("own") / "gestures"
+    make_video(root / HOSTILE / "a&b<i>.avi", num_frames=9, codec="mpeg4", b_frames=0)
+    make_video(root / "wave" / "0.mp4", num_frames=11, width=96, height=160)
+    for number in (1, 2, 3):
+        shutil.copyfile(root / "wave" / "0.mp4", root / "wave" / f"{number}.mp4")
+    (root / "wave" / "2.mp4").write_text("no video")
+    (root / "wave" / "9.mp4").write_bytes(b"")
+    return root
+
+
+@pytest.fixture(scope="module")
+def get(folder, tmp_path_factory):
+    """``get(path)`` gives status, headers and body of an answer about the videos of ``folder``."""
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(browse_data, "PER_PAGE", 2)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    config = BROWSE.parse_or_exit(["folder", "--data-dir", str(folder)])
+    with list_videos(config) as videos, Server(tmp_path_factory.mktemp("results"), 0, videos=videos) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+
+        def ask(path, **headers):
+            connection = http.client.HTTPConnection(*server.server_address, timeout=60)
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            body = answer.read()
+            connection.close()
+            return answer.status, answer.headers, body
+
+        ask.url = server.url.removesuffix("data")
+        yield ask
+        server.shutdown()
+        thread.join(timeout=10)
+    monkeypatch.undo()
+
+
+def page(get, path):
+    status, _, body = get(path)
+    assert status == 200, path
+    return body.decode()
+
+
+def articles(text):
+    return [html.unescape(re.sub(r"<[^>]*>", "", part)) for part in re.findall(r"<article>.*?</article>", text, re.S)]
+
+
+def test_classes_are_listed_with_their_counts(get):
+    rows = re.findall(r'<a href="(class\?n=\d)"><bdi>(.*?)</bdi>.*?<td class="num">(\d+)</td>', page(get, "/data"))
+    assert rows == [("class?n=0", html.escape(HOSTILE), "1"), ("class?n=1", "wave", "5")]
+    assert get("/picture?n=1")[2].startswith(b"\xff\xd8")
+    assert 'href="data"' in page(get, "/")
+
+
+def test_a_class_shows_each_of_its_videos_once_page_by_page(get):
+    text, shown = page(get, "/class?n=1"), []
+    while True:
+        shown += articles(text)
+        following = re.search(r'<a href="([^"]*)" rel="next">', text)
+        if not following:
+            break
+        text = page(get, "/" + html.unescape(following[1]))
+    assert [re.search(r"wave/\d", words)[0] for words in shown] == [f"wave/{n}" for n in (0, 1, 2, 3, 9)]
+    assert "11 frames at 25 per second, 0.44 s, 96x160, h264" in shown[0]
+    assert re.search("not_media.*Nothing to see: the decoder says", shown[2], re.S)
+    assert "Nothing to see: the file has 0 bytes." in shown[4]
+    assert text.count("<img ") == 0  # the last page holds the empty file only
+
+
+def test_names_stay_text(get):
+    for path in ("/data", "/class?n=0", "/video?n=0"):
+        text = page(get, path)
+        assert html.escape(HOSTILE) in text
+        assert HOSTILE not in text
+        assert "<i>" not in text
+
+
+def test_a_video_is_played_whole_or_in_parts_and_its_page_alone_may_do_so(get):
+    status, headers, whole = get("/play?n=1")
+    assert (status, headers["Content-Type"], headers["Accept-Ranges"]) == (200, "video/mp4", "bytes")
+    assert whole[4:8] == b"ftyp"
+    status, headers, part = get("/play?n=1", Range="bytes=100-")
+    assert (status, part) == (206, whole[100:])
+    assert headers["Content-Range"] == f"bytes 100-{len(whole) - 1}/{len(whole)}"
+    assert get("/play?n=1", Range=f"bytes={len(whole)}-")[0] == 416
+    text, copied = page(get, "/video?n=1"), page(get, "/video?n=0")
+    assert 'src="play?n=1"' in text
+    assert "H.264 copy" not in text
+    assert "Shown as an H.264 copy, because <bdi>browsers do not open AVI files</bdi>." in copied
+    policies = {path: get(path)[1]["Content-Security-Policy"] for path in ("/", "/data", "/class?n=1", "/video?n=1")}
+    assert [path for path, policy in policies.items() if "media-src 'self'" in policy] == ["/video?n=1"]
+    assert [path for path, policy in policies.items() if "img-src data: 'self'" in policy] == ["/data"]
+
+
+def test_a_video_that_cannot_be_read_says_so_on_its_page(get):
+    text = page(get, "/video?n=3")
+    assert "It cannot be played: " in text
+    assert "<video" not in text
+    assert get("/play?n=3")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/class", "/class?n=2", "/class?n=1&page=4", "/class?n=1&page=0", "/class?n=wave", "/class?n=-1", "/video?n=6",
+     "/video?n=../x", "/play?n=/etc/passwd", "/play?n=1/../2", "/play?n=%2e%2e", "/play?n=٣", "/data/wave/0.mp4",
+     "/wave/0.mp4", "/video/1"],
+)  # fmt: skip
+def test_what_is_no_place_in_the_list_is_not_found(get, path):
+    assert get(path.replace("٣", "%D9%A3"))[0] == 404
+
+
+def test_a_file_that_changed_is_looked_at_again(folder, tmp_path):
+    root = shutil.copytree(folder, tmp_path / "own")
+    records = load_splits("folder", root, "all")
+    with Strips(records, root, num_workers=0) as strips:
+        assert [strip.status for strip in strips.of([1, 3])] == ["ok", "not_media"]
+        kept = strips.of([1])[0]
+        shutil.copyfile(root / "wave" / "1.mp4", root / "wave" / "2.mp4")
+        assert strips.of([3])[0].status == "ok"
+        assert strips.of([1])[0] is kept
+        assert len(kept.jpegs) == len(kept.indices) == 6
+        assert kept.size == (160, 96)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["vidminy"], "Did you mean 'vidmini'"),
+        (["vidmini", "--split", "val"], "--split must be one of"),
+        (["vidmini", "--data-dir", "nowhere"], "nowhere is not a folder"),
+        (["--split", "test"], "--split says which videos, and needs --dataset"),
+    ],
+)
+def test_videos_that_cannot_be_listed_are_one_sentence(tmp_path, monkeypatch, capsys, words, says):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["vidbench", "browse", *words])
+    assert cli.main() == 2
+    said = capsys.readouterr()
+    assert says in said.err
+    assert (said.out, "Traceback" in said.err) == ("", False)
+
+
+def test_videos_without_a_class_come_last():
+    from vidbench.records import VideoRecord
+
+    records = [VideoRecord(str(n), f"{n}.mp4", label, index) for n, (label, index) in enumerate(
+        [(None, -1), ("b", 1), ("a", 0), ("b", 1)])]  # fmt: skip
+    with Videos("x", records, ".", num_workers=0) as videos:
+        assert [(shown.label, shown.places) for shown in videos.classes] == [
+            ("a", (2,)), ("b", (1, 3)), ("no label", (0,))]  # fmt: skip
+
+
+def test_the_pages_are_accessible_and_play(get):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser_path is None:
+        pytest.skip("needs Chromium (Debian: apt-get install chromium fonts-dejavu-core)")
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 390, "height": 800})
+        problems = []
+        tab.on("console", lambda message: problems.append(message.text))
+        tab.goto(get.url + "data")
+        for link in ("", "wave", "wave/1"):  # from page to page by the keyboard
+            if link:
+                tab.get_by_role("link", name=link).focus()
+                with tab.expect_navigation():
+                    tab.keyboard.press("Enter")
+            assert [violation["id"] for violation in axe.run(tab).response["violations"]] == [], tab.url
+            assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        tab.wait_for_function("document.querySelector('video').currentTime > 0", timeout=20_000)
+        browser.close()
+    assert problems == []
