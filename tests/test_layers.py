@@ -53,7 +53,7 @@ LAYERS = [  # a module imports only from the lines above its own
     "widgets doctor_arguments train_arguments study_arguments ask_arguments",
     "arguments browse_arguments learner engines",
     "trainer",
-    "first_steps",
+    "first_steps preview",
     "train",
     "cli",
     "__main__",

@@ -123,6 +123,15 @@ def test_schedules_have_the_rates_computed_by_hand(kind, expected):
     np.testing.assert_allclose(rates_of(kind, 10, 2), expected, atol=2e-6)
 
 
+@pytest.mark.parametrize("kind", ["cosine", "onecycle", "step", "constant"])
+def test_rates_ahead_are_those_of_the_steps(kind):
+    optimizer = optimise.make_optimizer("adamw", [{"params": [nn.Parameter(torch.zeros(2, 2))], "lr": 1.0}], 1.0)
+    steps = [0, 1, 2, 5, 6, 11, 19]
+    ahead = optimise.rates_at(optimise.make_schedule(kind, optimizer, 20, 3), steps)
+    assert ahead.shape == (7, 1)
+    assert ahead[:, 0].tolist() == [rates_of(kind, 20, 3)[step] for step in steps]
+
+
 def test_a_plateau_halves_the_rate_after_more_than_five_epochs_without_progress():
     optimizer = optimise.make_optimizer("sgd", [{"params": [nn.Parameter(torch.zeros(2, 2))], "lr": 1.0}], 1.0)
     made = optimise.make_schedule("plateau", optimizer, 100, 10)

@@ -159,7 +159,7 @@ def test_without_torchrun_the_options_count_and_one_process_is_the_first(trainin
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"devices": 2, "find_rate": True}, "must be 1 for --overfit and --find-rate"),
+        ({"devices": 2, "find_rate": True}, "must be 1 for --preview, --overfit and --find-rate"),
         ({"devices": 2, "device": "cuda:1"}, "cuda:1 is one GPU; use cuda with --devices"),
     ],
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -154,7 +155,7 @@ def exchange(scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return found
 
 
-def pixel_transforms(how: Augmentation, crop: tuple[int, int]) -> v2.Transform:
+def pixel_transforms(how: Augmentation, crop: tuple[int, int]) -> v2.Compose:
     """Torchvision's transforms for a clip, ``tv_tensors.Video`` uint8 (T, 3, H, W): one draw for all its frames."""
     height, width = crop
     shape = width / height
@@ -228,21 +229,72 @@ def draw_view(
     Returns:
         uint8 (T, 3, crop height, crop width), RGB, and what was turned.
     """
+    positions, turned = draw_order(len(frames), label, spec, num_frames, how, mirrored, rng, turn, partners)
+    return change_pixels(frames[positions], spec.crop, how, turned.mirrored, rng), turned
+
+
+def draw_order(
+    num_stored: int,
+    label: int,
+    spec: InputSpec,
+    num_frames: int,
+    how: Augmentation | None,
+    mirrored: np.ndarray,
+    rng: np.random.Generator,
+    turn: int = 0,
+    partners: np.ndarray | None = None,
+) -> tuple[np.ndarray, Turned]:
+    """Which of a video's ``num_stored`` frames a view shows, int64 (T,) in the order in which it shows them, and what
+    it shows otherwise than the video did; all else as for ``draw_view``, which begins with this."""
     if how is None:
-        chosen = frames[middle_positions(spec, len(frames), num_frames)]
-        clip = torch.from_numpy(np.ascontiguousarray(chosen)).permute(0, 3, 1, 2)
-        return v2.functional.center_crop(clip, list(spec.crop)), Turned(False, False)
-    positions = draw_positions(spec, len(frames), num_frames, rng, how.timing, turn)
+        return middle_positions(spec, num_stored, num_frames), Turned(False, False)
+    positions = draw_positions(spec, num_stored, num_frames, rng, how.timing, turn)
     flipped = bool(how.flip and mirrored[label] != NEVER and rng.random() < 0.5)
     shown = int(mirrored[label]) if flipped else label
     backwards = bool(partners is not None and partners[shown] != NEVER and rng.random() < 0.5)
-    chosen = frames[len(frames) - 1 - positions if backwards else positions]
-    chosen = chosen[:, :, ::-1] if flipped else chosen
-    clip = tv_tensors.Video(torch.from_numpy(np.ascontiguousarray(chosen)).permute(0, 3, 1, 2))
+    return (num_stored - 1 - positions if backwards else positions), Turned(flipped, backwards)
+
+
+def change_pixels(
+    frames: np.ndarray,
+    crop: tuple[int, int],
+    how: Augmentation | None,
+    flipped: bool,
+    rng: np.random.Generator,
+    heard: list[tuple[str, dict]] | None = None,
+) -> torch.Tensor:
+    """The pixels of a view, uint8 (T, 3, crop height, crop width), from its frames; ``draw_view`` ends with this.
+
+    Args:
+        frames: uint8 (T, h, w, 3), in the order of the view.
+        crop: (height, width).
+        how: ``None`` for the crop in the middle.
+        flipped: whether the view is mirrored.
+        rng: draws what torch's generator begins with; advanced by the call.
+        heard: gets the name of each transform of torchvision that changes the clip and what it drew, in their order;
+            for those that tell it (RandAugment does not).
+    """
+    clip = torch.from_numpy(np.ascontiguousarray(frames[:, :, ::-1] if flipped else frames)).permute(0, 3, 1, 2)
+    if how is None:
+        return v2.functional.center_crop(clip, list(crop))
+    steps = pixel_transforms(how, crop)
+    if heard is not None:
+        listen(steps, heard)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(rng.integers(2**63 - 1)))  # torch.manual_seed calls on GPUs too
-        clip = pixel_transforms(how, spec.crop)(clip)
-    return clip.as_subclass(torch.Tensor).contiguous(), Turned(flipped, backwards)
+        clip = steps(tv_tensors.Video(clip))
+    return clip.as_subclass(torch.Tensor).contiguous()
+
+
+def listen(steps: v2.Compose, heard: list[tuple[str, dict]]) -> None:
+    """Have each of some transforms put its name and what it draws into a list when it is applied."""
+
+    def noted(step: v2.Transform, draw: Callable[[list], dict], inputs: list) -> dict:
+        heard.append((type(step).__name__, params := draw(inputs)))
+        return params
+
+    for step in steps.transforms:
+        step.make_params = functools.partial(noted, step, step.make_params)
 
 
 def mix_clips(pixels: torch.Tensor, labels: torch.Tensor, num_classes: int, mixup: float, cutmix: float):

@@ -79,9 +79,8 @@ class TrainedNetwork(lightning.LightningModule):
             labels: int64 (N,).
             told: stored scores of a teacher, float (N, K).
         """
-        config, pixels = self.config, pixels.float() / 255
-        if config.mixup or config.cutmix:
-            pixels, labels = mix_clips(pixels, labels, len(self.task.labels), config.mixup, config.cutmix)
+        config = self.config
+        pixels, labels = self.mixed(pixels, labels)
         weights = None if self.weights is None else self.weights.to(pixels.device)
         logits = self.logits(pixels)
         loss = optimise.loss_of(logits, labels, smoothing=config.label_smoothing, focal=config.focal, weights=weights)
@@ -90,11 +89,29 @@ class TrainedNetwork(lightning.LightningModule):
             return loss
         return (1 - config.distil) * loss + config.distil * distil.distillation_loss(logits, told, config.temperature)
 
-    def on_train_batch_start(self, batch, batch_idx: int) -> None:
+    def mixed(self, pixels: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a step learns from, from torch's current random state: clips mixed with others where the recipe has it.
+
+        Args:
+            pixels: uint8 (N, T, 3, H, W).
+            labels: int64 (N,).
+
+        Returns:
+            Pixels, float from 0 to 1 of the same shape, and the labels, or float (N, K) where clips are mixed.
+        """
+        config, pixels = self.config, pixels.float() / 255
+        if not (config.mixup or config.cutmix):
+            return pixels, labels
+        return mix_clips(pixels, labels, len(self.task.labels), config.mixup, config.cutmix)
+
+    def seed_step(self, epoch: int, batch_idx: int) -> None:
+        """Set what torch draws in a batch, mixing first and then dropout; both count from 0."""
         rank = [self.global_rank] if self.global_rank else []
-        words = [self.config.seed, self.current_epoch, batch_idx, *rank]
-        state = np.random.SeedSequence(words).generate_state(1, np.uint64)
-        torch.manual_seed(int(state[0]))  # dropout, mixing
+        state = np.random.SeedSequence([self.config.seed, epoch, batch_idx, *rank]).generate_state(1, np.uint64)
+        torch.manual_seed(int(state[0]))
+
+    def on_train_batch_start(self, batch, batch_idx: int) -> None:
+        self.seed_step(self.current_epoch, batch_idx)
 
     def on_train_batch_end(self, outputs, batch, batch_idx: int) -> None:
         if not self.stepped:  # the first one: its memory is what all others need
@@ -134,10 +151,14 @@ class TrainedNetwork(lightning.LightningModule):
             head_rate=config.head_rate,
         )
 
+    @property
+    def steps_an_epoch(self) -> int:
+        """How often the weights move in an epoch; the last step may have fewer batches than others."""
+        return -(-self.num_batches // self.config.accumulate)
+
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        config = self.config
+        config, steps = self.config, self.steps_an_epoch
         optimizer = optimise.make_optimizer(config.optimizer, self.groups(), self.learning_rate)
-        steps = -(-self.num_batches // config.accumulate)
         schedule = optimise.make_schedule(
             config.schedule, optimizer, steps * config.epochs, round(steps * config.warmup_epochs)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -173,6 +174,28 @@ def make_schedule(kind: str, optimizer, num_steps: int, num_warm: int) -> LRSche
     else:
         made = schedulers.LambdaLR(optimizer, factor_at(kind, num_steps, num_warm))
     return {"scheduler": made, "interval": "step"}
+
+
+def rates_at(schedule: LRSchedulerConfigType, steps: Sequence[int]) -> np.ndarray:
+    """What a schedule makes of the learning rates, without training: float64 (n, G) for G groups of parameters.
+
+    A plateau's, which looks at validation, stays where it begins.
+
+    Args:
+        schedule: from ``make_schedule``; it is used up.
+        steps: n of them, from 0, below the number of steps that it was made for.
+    """
+    scheduler: torch.optim.lr_scheduler.LRScheduler = schedule["scheduler"]
+    if schedule["interval"] == "epoch":
+        return np.tile([group["lr"] for group in scheduler.optimizer.param_groups], (len(steps), 1))
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch misses the steps of the optimiser between
+        for step in steps:
+            scheduler.last_epoch = step - 1
+            scheduler.step()
+            found.append(scheduler.get_last_lr())
+    return np.array(found, np.float64)
 
 
 def factor_at(kind: str, num_steps: int, num_warm: int) -> Callable[[int], float]:

@@ -28,6 +28,7 @@ from vidbench.first_steps import find_rate, overfit
 from vidbench.flags import started_as_vidbench
 from vidbench.learner import TrainedNetwork, WholeVideos
 from vidbench.plan import limits_of, workers_of
+from vidbench.preview import preview
 from vidbench.records import ConfigError, RunError, VidbenchError, needs
 from vidbench.runs import read_json, refuse_differences
 from vidbench.samplers import EpochOrder, read_weights
@@ -98,18 +99,19 @@ def _train(config, who: Processes, progress, tell) -> Outcome:
     device, precision = choose_precision(config)
     how = None if config.overfit else augmentation(config, task.spec)
     folder, facts = run_folder(config, task), manifest(config, task, device, precision)
-    first_step = config.overfit or config.find_rate
-    if not first_step and (folder / "finished.json").is_file():
+    if not config.first_step and (folder / "finished.json").is_file():
         return finished(folder, facts)
     check_lists(config, task, who)
-    with contextlib.nullcontext() if first_step or not who.first else begun(folder, facts):
+    with contextlib.nullcontext() if config.first_step or not who.first else begun(folder, facts):
         with explained(config, task, loading=True):
-            model = load_network(config, task, device if who.number == 1 else "cpu")
-            teacher = make_teacher(config, task, device)
+            model = load_network(config, task, device if who.number == 1 and not config.preview else "cpu")
+            teacher = None if config.preview else make_teacher(config, task, device)
         kept = read_videos(config, task, who, progress, tell)
         loader = make_loader(config, task, kept, how, who, device)
         module = TrainedNetwork(config, task, model, len(loader), teacher)
         with explained(config, task):
+            if config.preview:
+                return preview(module, loader, kept, folder)
             if config.overfit:
                 return overfit(module, loader, folder, device)
             if config.find_rate:
@@ -122,8 +124,10 @@ def check_several(config, who: Processes) -> None:
     """Raise ``ConfigError`` where several processes cannot do what is asked for."""
     if who.number == 1:
         return
-    if config.overfit or config.find_rate:
-        raise ConfigError("--overfit and --find-rate are first steps of one process: leave torchrun and --devices out.")
+    if config.first_step:
+        raise ConfigError(
+            "--preview, --overfit and --find-rate are first steps of one process: leave torchrun and --devices out."
+        )
     if "ipykernel" in sys.modules:
         raise ConfigError("Several processes train from the command line, not from a notebook: use scripts/train.py.")
 

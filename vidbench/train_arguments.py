@@ -25,6 +25,7 @@ drawn = under("which videos and views an epoch takes")
 RECIPE = "how the weights move"
 recipe = under(RECIPE)
 first = under("first steps, instead of training")
+FIRST_STEPS = ("preview", "overfit", "find_rate")
 
 
 def amount(high: float):
@@ -305,6 +306,11 @@ class TrainConfig(Options):
         shown="default: after each epoch",
     )
     no_tensorboard: bool = results(switch, "write metrics.csv only, and no events for TensorBoard")
+    preview: bool = first(
+        switch,
+        "write preview.html into the run's folder: the first clips as this training will see them, its classes and "
+        "its learning rates. Nothing is trained",
+    )
     overfit: bool = first(
         switch, "train on one batch alone and say whether it is learnt by heart; where it is not, no recipe will help"
     )
@@ -333,10 +339,13 @@ class TrainConfig(Options):
             raise OptionError("val_share", f"must be between 0 and 1, not {filled.val_share:g}")
         _check_together(filled)
         _check_reverse(filled)
-        if filled.overfit and filled.find_rate:
-            raise OptionError("overfit", "and --find-rate are two steps; give one of them")
         filled.options  # noqa: B018 - says what is wrong with --network now
         return filled
+
+    @property
+    def first_step(self) -> bool:
+        """Whether a first step is asked for in place of a training."""
+        return any(getattr(self, name) for name in FIRST_STEPS)
 
     @property
     def options(self) -> dict:
@@ -381,8 +390,11 @@ def _check_together(config: TrainConfig) -> None:
     several = (config.devices or 1) * (config.num_nodes or 1) > 1
     if several and re.fullmatch(r"cuda:\d+", config.device):
         raise OptionError("device", f"{config.device} is one GPU; use cuda with --devices")
-    if several and (config.overfit or config.find_rate):
-        raise OptionError("devices", "must be 1 for --overfit and --find-rate, which are first steps of one process")
+    if several and config.first_step:
+        raise OptionError("devices", "must be 1 for --preview, --overfit and --find-rate: first steps of one process")
+    steps = [name for name in FIRST_STEPS if getattr(config, name)]
+    if len(steps) > 1:
+        raise OptionError(steps[0], f"and --{steps[1].replace('_', '-')} are two steps; give one of them")
 
 
 def _check_reverse(config: TrainConfig) -> None:

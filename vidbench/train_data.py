@@ -12,14 +12,24 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from vidbench.augment import Augmentation, draw_view, exchange, label_of, mirror_classes, partner_classes
+from vidbench.augment import (
+    Augmentation,
+    Turned,
+    change_pixels,
+    draw_order,
+    draw_view,
+    exchange,
+    label_of,
+    mirror_classes,
+    partner_classes,
+)
 from vidbench.data import index
 from vidbench.data.cache import ClipCache
 from vidbench.data.decode import Limits
 from vidbench.data.load import ViewReader
 from vidbench.data.split import random_splits
 from vidbench.data.stored import read_stored, stored_key
-from vidbench.records import AnnotationError, ConfigError, InputSpec, UnreadableVideo, VideoRecord
+from vidbench.records import AnnotationError, ConfigError, InputSpec, UnreadableVideo, VideoRecord, Views
 from vidbench.samplers import EpochOrder, RankBatches
 from vidbench.utils import printable
 
@@ -204,6 +214,27 @@ def store_videos(
     return Stored(kept, skipped, num_bytes, seconds)
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What chance decided about a training view.
+
+    Args:
+        view: the view itself, uint8 (T, 3, H, W).
+        frames: the number of each of its frames in the video, int64 (T,), from 0, in the order of the view.
+        num_frames: of the video.
+        turned: whether it is mirrored and played backwards.
+        size: (height, width) of the kept frames, in pixels.
+        changes: name and draws of each transform of torchvision, in their order; see ``augment.change_pixels``.
+    """
+
+    view: torch.Tensor
+    frames: np.ndarray
+    num_frames: int
+    turned: Turned
+    size: tuple[int, int]
+    changes: list[tuple[str, dict]]
+
+
 class TrainingClips(Dataset):
     """Training views: ``clips[epoch, i, turn]`` depends on the constructor's arguments and these three alone.
 
@@ -257,12 +288,9 @@ class TrainingClips(Dataset):
         return len(self.records)
 
     def __getitem__(self, place: tuple[int, int, int]) -> tuple:
-        epoch, number, turn = place
-        record = self.records[number]
-        frames = self._frames(number)
-        rng = np.random.default_rng([self.seed, epoch, number, turn] if turn else [self.seed, epoch, number])
-        label, how = record.label_index, (self.spec, self.num_frames, self.how, self.mirrored)
-        clip, turned = draw_view(frames, label, *how, rng, turn, self.partners)
+        _, number, turn = place
+        label, how = self.records[number].label_index, (self.spec, self.num_frames, self.how, self.mirrored)
+        clip, turned = draw_view(self._frames(number), label, *how, self._generator(place), turn, self.partners)
         label = label_of(label, turned, self.mirrored, self.partners)
         if self.scores is None:
             return clip, label
@@ -271,13 +299,30 @@ class TrainingClips(Dataset):
             scores = exchange(scores, self.partners)
         return clip, label, torch.from_numpy(scores.copy())
 
+    def how_drawn(self, place: tuple[int, int, int]) -> Drawn:
+        """The view ``clips[place]`` once more, and what chance decided about it."""
+        _, number, turn = place
+        views, rng, heard = self._stored(number), self._generator(place), list[tuple[str, dict]]()
+        how = (self.spec, self.num_frames, self.how, self.mirrored)
+        frames, label = views.pixels[0], self.records[number].label_index
+        positions, turned = draw_order(len(frames), label, *how, rng, turn, self.partners)
+        view = change_pixels(frames[positions], self.spec.crop, self.how, turned.mirrored, rng, heard)
+        return Drawn(view, views.indices[0][positions], views.info.num_frames, turned, frames.shape[1:3], heard)
+
+    def _generator(self, place: tuple[int, int, int]) -> np.random.Generator:
+        epoch, number, turn = place
+        return np.random.default_rng([self.seed, epoch, number, turn] if turn else [self.seed, epoch, number])
+
     def _frames(self, number: int) -> np.ndarray:
+        return self._stored(number).pixels[0]
+
+    def _stored(self, number: int) -> Views:
         """The kept frames of a video, which is itself read only for the first view of it."""
         path, known = self.root / self.records[number].path, self._keys
         if self.cache and number not in known:
             known[number] = stored_key(path, self.stored, self.cache, self.decoder)
         key = known.get(number)
-        return read_stored(path, self.stored, decoder=self.decoder, cache=self.cache, key=key).pixels[0]
+        return read_stored(path, self.stored, decoder=self.decoder, cache=self.cache, key=key)
 
 
 def check_batch(num_videos: int, num_views: int, batch_size: int, num_ranks: int, kind: str) -> None:

@@ -33,7 +33,7 @@ FREE: tuple[str, ...] = (
     "memory",
     "no_tensorboard",
 )
-FREE += ("overfit", "find_rate", "save_steps", "annotations")
+FREE += ("preview", "overfit", "find_rate", "save_steps", "annotations")
 FILES = ("weights", "backbone_weights", "teacher", "teacher_weights", "video_weights", "curriculum", "reverse")
 FREE += (*FILES, "devices", "num_nodes")  # hashes of the files are compared, and the number of processes
 

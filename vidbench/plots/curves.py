@@ -119,7 +119,14 @@ def _timeline_alt(times, scores, labels, spans) -> str:
 
 @styled
 def named_points(
-    groups: Mapping[str, Sequence[tuple]], *, x: str, y: str, lines: bool = False, log: bool = False, title=None
+    groups: Mapping[str, Sequence[tuple]],
+    *,
+    x: str,
+    y: str,
+    lines: bool = False,
+    log: bool = False,
+    title=None,
+    marks: bool = True,
 ) -> AltFigure:
     """Points with names, in groups of one colour each; of groups that are curves, a line through each.
 
@@ -130,6 +137,7 @@ def named_points(
         lines: whether the points of a group are joined, in their order along x.
         log: whether x is drawn by its logarithm.
         title: above the figure.
+        marks: whether each point is marked; not for curves of many points.
 
     Raises:
         ConfigError: no point, numbers that are not finite, x below or at 0 on a logarithmic axis, or more groups than
@@ -144,7 +152,7 @@ def named_points(
         places = [point[:2] for point in found]
         axes.plot(
             *zip(*places), ls=DASHES[n] if lines else "none", lw=1.8, color=SERIES[n], label=short(group, 24),
-            marker=MARKERS[n], ms=6,
+            marker=MARKERS[n] if marks else None, ms=6,
         )  # fmt: skip
     if log:
         axes.set_xscale("log")

@@ -112,17 +112,17 @@ def _sampling_alt(clips: np.ndarray, num_frames: int) -> str:
     for number, clip in enumerate(clips[:6], 1):
         name = f"clip {number}: " if v > 1 else ""
         twice = int(_repeated(clip).sum())
-        words.append(f"{name}{_run_words(clip)}" + (f", {twice} of them repeated" if twice else ""))
+        words.append(f"{name}{run_words(clip)}" + (f", {twice} of them repeated" if twice else ""))
     count = f"{t} frames" if v == 1 else f"{v} clips of {t} frames"
     more = "; ..." if v > 6 else ""
     return f"{count} taken from a video of {num_frames}, {'; '.join(words)}{more}."
 
 
-def _run_words(clip: np.ndarray) -> str:
-    """``frames 3, 7, 11 to 63, 4 apart`` or the frames themselves."""
+def run_words(clip: np.ndarray) -> str:
+    """``frames 3, 7 to 63, 4 apart`` or the frames themselves, of a clip int64 (T,), which may run backwards."""
     steps = set(np.diff(clip).tolist())
     if len(clip) > 3 and len(steps) == 1:
-        return f"frames {clip[0]}, {clip[1]} to {clip[-1]}, {steps.pop()} apart"
+        return f"frames {clip[0]}, {clip[1]} to {clip[-1]}, {abs(steps.pop())} apart"
     if len(clip) <= 16:
         return "frames " + ", ".join(map(str, clip))
     return f"frames {clip[0]}, {clip[1]} to {clip[-1]}"
