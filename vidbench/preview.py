@@ -74,8 +74,9 @@ def preview(module: TrainedNetwork, loader, kept: Stored, folder: Path) -> Outco
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_writer(folder / PAGE, "w") as file:
         file.write(render(content, "preview.html.j2"))
+    numbered = f"{len(batches)} batches" if len(batches) > 1 else "batch"
     number = sum(len(batch["clips"]) for batch in content["batches"])
-    said = f"{folder / PAGE}: {plural(number, 'clip')} of the first {plural(len(batches), 'batch', 'batches')}, "
+    said = f"{folder / PAGE}: {plural(number, 'clip')} of the first {numbered}, "
     said += f"{plural(len(content['classes']), 'class', 'classes')}, {plural(steps, 'step')}; nothing was trained"
     return Outcome(folder, said, EXIT_OK, {})
 

@@ -194,6 +194,7 @@ accuracy_bars(figures, chance=1 / len(data.classes))
 #
 # Before a training of hours, two minutes of doubt. **Overfitting one batch** asks whether the network can learn a handful of clips by heart, with everything random
 # switched off. A network that cannot has a wrong label, a wrong input or a wrong rate, and no recipe will help it.
+# On the command line, `vidbench train ... --preview` comes before it: a page with the first clips as training will see them, each with its label.
 
 # %%
 SETTINGS = {"dataset": "csv", "data_dir": str(data.root), "annotations": str(LIST), "model": MODEL}
