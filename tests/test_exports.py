@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from test_pictures import frames, write_frames
 
-from vidbench.arguments import LIST_FORMATS
+from vidbench.arguments import LIST_FORMATS, ConvertConfig
 from vidbench.data.catalog import DATASETS
 from vidbench.data.classes import load_labels
 from vidbench.data.exports import FORMATS, export, folder_plan
@@ -375,3 +375,11 @@ def test_the_real_lists_come_back(shared_dir, tmp_path):
             export(kept, load_labels(name), form, out)
             lists = out / f"{split}list01.txt" if form == "ucf101" else out
             assert load_records(name, root, split, annotations=lists) == kept
+
+
+def test_links_within_the_folder_of_classes_that_they_come_from_are_refused(tmp_path):
+    (tmp_path / "swing").mkdir()
+    for out in (tmp_path, tmp_path / "links"):
+        with pytest.raises(ConfigError, match=r"lies in the folder of classes .* where the links would be taken"):
+            ConvertConfig(dataset="folder", data_dir=str(tmp_path), to="folder", out=str(out)).checked()
+    ConvertConfig(dataset="folder", data_dir=str(tmp_path), to="csv", out=str(tmp_path / "annotations.csv")).checked()

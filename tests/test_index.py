@@ -270,7 +270,7 @@ def test_ucf101_with_another_class_order_is_refused(tmp_path):
 
 def test_ucf101_with_leaking_lists_is_refused_when_loaded(tmp_path):
     train, test = "Archery/v_Archery_g08_c01.avi 3\n", "Archery/v_Archery_g08_c02.avi\n"
-    with pytest.raises(AnnotationError, match=r"shares 1 source videos .*Archery/v_Archery_g08"):
+    with pytest.raises(AnnotationError, match=r"shares 1 source video .*Archery/v_Archery_g08"):
         ucf(tmp_path, test, train)
     assert len(ucf(tmp_path, test, "Punch/v_Punch_g08_c02.avi 71\n")) == 1, "g08 of another class is another video"
 
@@ -362,6 +362,22 @@ def test_a_folder_with_splits_takes_the_one_asked_for_and_counts_classes_over_al
     assert (record.path, record.video_id, record.label_index, record.split) == ("validation/b/2.mp4", "b/2", 1, "val")
     with pytest.raises(AnnotationError, match="has folders for train, val, none for 'test'; pass --split train"):
         load_records("folder", tmp_path, "test")
+
+
+@pytest.mark.parametrize(("name", "asked"), [("valid", "val"), ("Validation", "validation"), ("val", "valid")])
+def test_a_folder_for_validation_may_be_spelled_otherwise(tmp_path, name, asked):
+    touch(tmp_path, "train/a/1.mp4", f"{name}/a/2.mp4", f"{name}/b/2.mp4")
+    records = load_records("folder", tmp_path, asked)
+    assert [(record.path, record.split) for record in records] == [(f"{name}/{c}/2.mp4", "val") for c in "ab"]
+    assert index.own_splits("folder", tmp_path) == ["train", "val"]
+
+
+def test_classes_called_like_a_split_are_classes_and_two_folders_for_one_split_are_refused(tmp_path):
+    touch(tmp_path, "classes/invalid/1.mp4", "classes/valid/2.mp4", "two/train/a/1.mp4", "two/val/a/2.mp4")
+    assert [record.label for record in load_records("folder", tmp_path / "classes", "test")] == ["invalid", "valid"]
+    touch(tmp_path, "two/valid/a/3.mp4")
+    with pytest.raises(AnnotationError, match="has the folders val and valid, which both mean val: rename"):
+        load_records("folder", tmp_path / "two", "train")
 
 
 def test_labels_txt_gives_a_folder_its_order(tmp_path, caplog):
@@ -522,9 +538,9 @@ def test_a_fingerprint_changes_with_the_list_and_not_with_the_disk():
 def test_splits_that_share_videos_or_sources_are_refused():
     train = some_records(4, split="train")
     check_groups(train, [VideoRecord("other", "p", group="g9"), VideoRecord("third", "p")])
-    with pytest.raises(AnnotationError, match=r"shares 1 videos .*v0_2"):
+    with pytest.raises(AnnotationError, match=r"shares 1 video .*v0_2"):
         check_groups(train, [VideoRecord("v0_2", "p", group="g9")])
-    with pytest.raises(AnnotationError, match=r"shares 1 source videos .*g0_1"):
+    with pytest.raises(AnnotationError, match=r"shares 1 source video .*g0_1"):
         check_groups(train, [VideoRecord("other", "p", group="g0_1")])
 
 

@@ -61,6 +61,9 @@ def test_a_merged_run_is_continued_like_the_undivided_one_and_keeps_its_parts(di
     assert [part["shard"] for part in parts] == [[1, 3], [2, 3], [3, 3]]
     timing = read_json(outcome.run_folder / "manifest.json")["timing"]
     assert timing["num_videos"] == 18
+    page = (outcome.run_folder / "report.html").read_text()
+    assert "--shard 1/3" in page
+    assert f"# the first of 3 runs that merge.py joined: {', '.join(shard.name for shard in shards)}<" in page
     merge(shards, tmp_path / "results" / "merged")  # again: the same run
 
 

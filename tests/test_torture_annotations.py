@@ -186,7 +186,7 @@ def test_a_refused_csv_says_where_and_what_was_expected(annotations, root, name,
     [
         ("classInd_0based.txt", r"line 1: '0 Abseiling'; expected '1 CLASSNAME'"),
         ("classInd_gap.txt", r"line 2: '3 Zumba'; expected '2 CLASSNAME'"),
-        ("testlist_leak.txt", r"shares 1 videos with the training split \(v_Abseiling_g08_c01\)"),
+        ("testlist_leak.txt", r"shares 1 video with the training split \(v_Abseiling_g08_c01\)"),
         ("trainlist_label_wrong.txt", r"the folder says Zumba \(5\), the number says 1"),
         ("hmdb_split_bad_flag.txt", r"line 1: 'a.avi 7'; expected 'NAME.avi CODE'"),
         ("label_map_reordered.txt", r"same names in another order: index 0"),
@@ -208,7 +208,7 @@ def test_a_group_in_both_lists_is_leakage_even_where_no_clip_is(annotations, tmp
     folder, _ = annotations
     (tmp_path / "testlist01.txt").write_text("Abseiling/v_Abseiling_g08_c07.avi\n")
     (tmp_path / "trainlist01.txt").write_text((folder / "trainlist01.txt").read_text())
-    with pytest.raises(AnnotationError, match=r"source videos .*Abseiling_g08"):
+    with pytest.raises(AnnotationError, match=r"source video .*Abseiling_g08"):
         ucf(tmp_path / "testlist01.txt")
 
 

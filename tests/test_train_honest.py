@@ -116,6 +116,7 @@ def test_options_that_would_do_nothing_are_refused_and_a_warm_up_without_an_end_
     for options, words in (
         ({"ema": 1}, "--ema must be less than 1"),
         ({"label_smoothing": 1}, "--label-smoothing must be less than 1"),
+        ({"drop_frames": 1}, "--drop-frames must be less than 1"),
         ({"dropout": 1}, "--dropout must be less than 1"),
         ({"teacher": str(tmp_path), "teacher_weights": "random"}, "belongs to a teacher that is given by name"),
     ):

@@ -31,6 +31,28 @@ class ConvertConfig(Listed):
         path, "the file to write; for ucf101, hmdb51, somethingv2 and folder the folder to write to", metavar="PATH"
     )
 
+    def checked(self) -> ConvertConfig:
+        """This configuration once more, with data folder and split filled in from the card.
+
+        Raises:
+            ConfigError: an unknown dataset, or links within the folder of classes that they come from.
+        """
+        filled = super().checked()
+        if filled.to == "folder":
+            refuse_within_classes(filled, "the links")
+        return filled
+
+
+def refuse_within_classes(config: ConvertConfig | ExtractConfig, what: str) -> None:
+    """Raise ``OptionError`` where a folder of classes is read and ``--out`` is it or lies in it."""
+    out, videos = os.path.realpath(config.out), os.path.realpath(str(config.data_dir))
+    if config.dataset == "folder" and (out == videos or out.startswith(os.path.join(videos, ""))):
+        raise OptionError(
+            "out",
+            f"lies in the folder of classes ({quoted(config.out, 120)}), where {what} would be taken for a class or "
+            "for videos; name a folder outside of it",
+        )
+
 
 CONVERT = Program(
     ConvertConfig,
@@ -94,12 +116,7 @@ class ExtractConfig(Listed):
         out, videos = os.path.realpath(filled.out), os.path.realpath(filled.data_dir)
         if out == videos or videos.startswith(out + os.sep):
             raise OptionError("out", f"holds the videos ({quoted(filled.out, 120)}); name a folder for pictures alone")
-        if filled.dataset == "folder" and out.startswith(os.path.join(videos, "")):
-            raise OptionError(
-                "out",
-                f"lies in the folder of classes ({quoted(filled.out, 120)}), where the pictures would be taken for a "
-                "class or for videos; name a folder outside of it",
-            )
+        refuse_within_classes(filled, "the pictures")
         return filled
 
 

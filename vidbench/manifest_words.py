@@ -6,6 +6,7 @@ import shlex
 
 from vidbench.asked import asked_words
 from vidbench.runs import section
+from vidbench.utils import printable
 
 SAMPLING = {
     "clips": "clips spread evenly over the video",
@@ -139,7 +140,15 @@ def environment(manifest: dict) -> list[tuple[str, str]]:
 
 
 def command(manifest: dict) -> str:
-    """The command that makes this run again, from the manifest; quoted for a POSIX shell."""
+    """The command that makes this run again, from the manifest; quoted for a POSIX shell.
+
+    Of a merged run the command of its first part, with a comment that names the parts.
+    """
+    merged = section(manifest, "merged")
+    if parts := [part for part in merged.get("parts") or () if isinstance(part, dict)]:
+        names = ", ".join(printable(part.get("run_name"), 60) for part in parts)
+        first = {**manifest, "merged": None, "command": merged.get("command")}
+        return f"{command(first)}  # the first of {len(parts)} runs that merge.py joined: {names}"
     if manifest.get("command"):
         given = manifest["command"]
         return given if isinstance(given, str) else shlex.join(map(str, given))

@@ -139,7 +139,12 @@ class TrainConfig(Options):
     )
     rotation: int = augmented(whole(0, 180), "largest angle in degrees", default=0)
     rand_augment: int = augmented(whole(0, 30), "magnitude of RandAugment; 0 leaves it out", default=0)
-    erase: float = augmented(fraction, "chance of a blanked rectangle", metavar="SHARE", default=0.0)
+    erase: float = augmented(
+        fraction,
+        "chance that a clip gets a blanked rectangle, 2 to 33 % of its area; with 1 every clip does",
+        metavar="SHARE",
+        default=0.0,
+    )
     mixup: float = augmented(amount(100), "alpha of MixUp between clips; 0 leaves it out", metavar="ALPHA", default=0.0)
     cutmix: float = augmented(
         amount(100), "alpha of CutMix between clips; 0 leaves it out", metavar="ALPHA", default=0.0
@@ -384,7 +389,7 @@ def _check_together(config: TrainConfig) -> None:
         raise OptionError(
             "speed", f"must be at least 1 (1.5 means up to 1.5 times faster or slower), not {config.speed:g}"
         )
-    for name in ("ema", "label_smoothing", "dropout"):
+    for name in ("ema", "label_smoothing", "dropout", "drop_frames"):
         if getattr(config, name) == 1:
             raise OptionError(name, "must be less than 1: with 1 nothing could be learnt")
     several = (config.devices or 1) * (config.num_nodes or 1) > 1

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "validate", "validation"), "val"),
+    **dict.fromkeys(("val", "valid", "validate", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _USUAL = ("train", "val", "test")
@@ -327,6 +327,7 @@ def _load_somethingv2(root: Path, split: str, fold: int, labels, annotations) ->
 def _load_folder(root: Path, split: str, fold: int, labels, annotations) -> list[VideoRecord]:
     if annotations is not None:
         raise AnnotationError("A folder of classes needs no annotation file; use the dataset csv to read a list.")
+    split = usual_split(split)
     below = _split_folder(root, split)
     known = set(labels)
     listing = Listing(labels, split, lambda path: True)
@@ -371,9 +372,35 @@ def _say_what_is_left_out(root: Path, below: str) -> None:
         )  # fmt: skip
 
 
+def usual_split(word: str) -> str:
+    """``train``, ``val`` or ``test`` for its other spellings; any other word as it is."""
+    return SPLITS.get(word.lower(), word)
+
+
+def split_folders(root: Path) -> dict[str, str]:
+    """The folders of splits in a root, by split; empty where it holds the classes themselves.
+
+    Names that a class may have too (``valid``, ``Train``) count only where folders of two splits are there.
+
+    Raises:
+        AnnotationError: two folders for one split, or a root that cannot be read.
+    """
+    named = [(SPLITS[name.lower()], name) for name in _class_folders(root) if name.lower() in SPLITS]
+    if len({split for split, _ in named}) == 1:
+        named = [(split, name) for split, name in named if name in SPLITS and name != "valid"]
+    found: dict[str, str] = {}
+    for split, name in named:
+        if found.setdefault(split, name) != name:
+            raise AnnotationError(
+                f"{printable(root, 160)} has the folders {found[split]} and {name}, which both mean {split}: "
+                "rename or move one of them."
+            )
+    return found
+
+
 def _split_folder(root: Path, split: str) -> str:
     """The folder of a split, or nothing where the root holds the classes themselves."""
-    present = {SPLITS[name]: name for name in _class_folders(root) if name in SPLITS}
+    present = split_folders(root)
     if split in present:
         return present[split]
     if present:
@@ -391,11 +418,11 @@ def named_splits(layout: str, root: Path, annotations: Path | None) -> list[str]
         AnnotationError: a folder or list that cannot be read.
     """
     if layout == "folder":
-        found = {SPLITS[name] for name in _class_folders(root) if name in SPLITS}
+        found = set(split_folders(root))
     else:
         path = list_file(root, annotations)
         rows = () if path.suffix.lower() == ".json" else _list_rows(path)
-        found = {SPLITS.get(row[2].lower(), row[2]) for _, row in rows if not isinstance(row, str) and row[2]}
+        found = {usual_split(row[2]) for _, row in rows if not isinstance(row, str) and row[2]}
     return sorted(found, key=lambda name: (_USUAL.index(name) if name in _USUAL else len(_USUAL), name))
 
 
@@ -408,7 +435,7 @@ def _class_folders(root: Path) -> list[str]:
 
 def folder_labels(root: Path) -> tuple[str, ...]:
     """Names of the class folders in a root, or in its folders of splits, sorted; ``AnnotationError`` without any."""
-    splits = [name for name in _class_folders(root) if name in SPLITS]
+    splits = split_folders(root).values()
     names = sorted({name for below in splits or ["."] for name in _class_folders(root / below)})
     names = [name for name in names if name.isprintable()]
     if not names:
@@ -423,7 +450,7 @@ def list_file(root: Path, annotations: Path | None) -> Path:
 
 
 def _load_list(root: Path, split: str, fold: int, labels, annotations) -> list[VideoRecord]:
-    path = list_file(root, annotations)
+    path, split = list_file(root, annotations), usual_split(split)
     listing = Listing(labels, split, Files(root).__contains__)
     if path.suffix.lower() == ".json":
         _add_datalist(listing, path, labels)
@@ -464,7 +491,7 @@ def _add_list(listing: Listing, path: Path, labels: tuple[str, ...], split: str,
             listing.bad(line, row)
             continue
         name, label, row_split, group, *pictures = row
-        if row_split and SPLITS.get(row_split.lower(), row_split) != split:
+        if row_split and usual_split(row_split) != split:
             continue
         if label and (pictures or label not in labels) and label.isdecimal() and int(label) < len(labels):
             label = labels[int(label)]

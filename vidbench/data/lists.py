@@ -316,12 +316,12 @@ def check_groups(train: Iterable[VideoRecord], test: Iterable[VideoRecord], *, b
     ids, groups = {name(r) for r in train}, {r.group for r in train if r.group}
     test = list(test)
     for what, shared in (
-        ("videos", [name(r) for r in test if name(r) in ids]),
-        ("source videos", sorted({r.group for r in test if r.group in groups})),
+        ("video", [name(r) for r in test if name(r) in ids]),
+        ("source video", sorted({r.group for r in test if r.group in groups})),
     ):
         if shared:
             names = ", ".join(printable(name, 60) for name in shared[:3])
             raise AnnotationError(
-                f"The test split shares {len(shared)} {what} with the training split ({names}"
+                f"The test split shares {len(shared)} {what}{'s' * (len(shared) != 1)} with the training split ({names}"
                 f"{', ...' if len(shared) > 3 else ''}): a score on it says nothing. Use lists that keep sources apart."
             )
