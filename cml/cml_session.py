@@ -24,10 +24,18 @@ WIDTH = 200  # characters of a line; pip's longest has thousands
 
 
 def arguments(default: Sequence[str]) -> list[str]:
-    """The words given to the script: on its command line, else in JOB_ARGUMENTS, else the default ones."""
+    """The words given to the script: on its command line, else in JOB_ARGUMENTS, else the default ones.
+
+    Ends the script with status 2 where the variable has a quotation mark that nothing closes.
+    """
     in_kernel = "ipykernel" in sys.argv[0]
     words = [] if in_kernel else sys.argv[1:]
-    return words or shlex.split(os.environ.get("JOB_ARGUMENTS", "")) or list(default)
+    given = os.environ.get("JOB_ARGUMENTS", "")
+    try:
+        return words or shlex.split(given) or list(default)
+    except ValueError as problem:
+        print(f"JOB_ARGUMENTS cannot be read ({problem}): {given[:WIDTH]!r}. Close its quotation marks.")
+        sys.exit(2)
 
 
 def show(command: Sequence[str], keep: Callable[[str], bool] = lambda line: True) -> int:

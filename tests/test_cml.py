@@ -579,6 +579,17 @@ def test_arguments_come_from_the_command_line_or_the_variable(scripts, monkeypat
     assert cml_session.arguments(["@default"]) == words
 
 
+def test_a_quotation_mark_that_nothing_closes_is_named(scripts, monkeypatch, capsys):
+    import cml_session
+
+    monkeypatch.setattr(sys, "argv", ["cml/evaluate_job.py"])
+    monkeypatch.setenv("JOB_ARGUMENTS", "@scripts/config.txt --run-name 'x")
+    with pytest.raises(SystemExit) as ended:
+        cml_session.arguments(["@default"])
+    assert ended.value.code == 2
+    assert "JOB_ARGUMENTS cannot be read (No closing quotation)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("status", [0, 3, 130, 143, 2])
 def test_the_job_ends_with_the_evaluations_status_and_a_sentence(project, platform, status):
     (project / "scripts" / "evaluate.py").write_text(

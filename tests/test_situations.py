@@ -325,6 +325,7 @@ def test_a_dataset_that_cannot_be_fetched_is_one_sentence(cut_off, here):
     words = said_once(err, status)
     assert status == 1
     assert words.startswith("vidbench fetch: https://")
+    assert "--mirror URL" in words or "cannot be asked" in words
     assert cut_off[2] in words
     assert "secret" not in words
 

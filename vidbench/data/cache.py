@@ -315,16 +315,22 @@ def geometry_words(geometry: dict, shape: Sequence[int]) -> str:
     '16 frames at 12.5 fps by clips, short side 60, crop 56x72, 5 views'
     >>> geometry_words({}, (1, 16, 56, 72, 3))
     '16 frames, 56x72'
+    >>> kept = {"num_frames": 32, "frame_rate": None, "resize": [60, 80], "sampling": "uniform"}
+    >>> geometry_words({"stored": kept}, (1, 29, 60, 80, 3))
+    'up to 32 frames by uniform, resized to 60x80, not cropped, for training'
     """
     views, frames, height, width = shape[0], *shape[-4:-1]
+    kept = geometry.get("stored")  # of a video that trains (vidbench.data.stored)
     if not geometry:
         words = f"{frames} frames, {height}x{width}"
     else:
-        words = f"{geometry['num_frames'] or 'all'} frames"
+        geometry = kept or geometry
+        words = f"{'up to ' if kept else ''}{geometry['num_frames'] or 'all'} frames"
         words += f" at {geometry['frame_rate']:g} fps" if geometry["frame_rate"] else ""
         size = geometry["resize"]
         size = f"short side {size}" if isinstance(size, int) else f"resized to {size[0]}x{size[1]}"
-        words += f" by {geometry['sampling']}, {size}, crop {geometry['crop'][0]}x{geometry['crop'][1]}"
+        cut = "not cropped, for training" if kept else f"crop {geometry['crop'][0]}x{geometry['crop'][1]}"
+        words += f" by {geometry['sampling']}, {size}, {cut}"
         words += f", {geometry['temporal']}" if geometry.get("temporal") else ""
     return f"{words}, {views} views" if views > 1 else words
 

@@ -234,10 +234,20 @@ def get(order: Order, official: str, target: Path, **options) -> Downloaded:
 
 
 def fetch_list(order: Order, source: Source, root: Path, into: str = "") -> Path:
-    """A small file of a dataset, from the disk where it is there already."""
+    """A small file of a dataset, from the disk where it is there already.
+
+    Raises:
+        FetchError: it cannot be had. It is the first thing asked for, so where nobody answers, the ways out are named.
+    """
     target = root / (into or source.into)
     if not target.is_file():
-        get(order, source.url, target, most_bytes=MOST_LIST_BYTES)
+        try:
+            get(order, source.url, target, most_bytes=MOST_LIST_BYTES)
+        except FetchError as problem:
+            if problem.http_status is not None or problem.spoils != "address":
+                raise
+            ways = "--mirror URL asks another place, HTTPS_PROXY=http://HOST:PORT goes through a proxy."
+            raise FetchError(f"{problem} {ways}") from None
     return target
 
 
