@@ -86,7 +86,9 @@ class Site:
 
     def _code(self, cell) -> str:
         from nbconvert.filters import Highlight2HTML
+        from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
+        cell, _ = CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)  # lines printed one by one are one text
         source = f'<div class="input">{focusable(str(Highlight2HTML()(cell.source, "ipython3")))}</div>'
         hidden = HIDDEN & set(cell.metadata.get("tags", []))
         if hidden:

@@ -269,7 +269,7 @@ def client(notebook, folder: Path, **options):
 
     return NotebookClient(
         notebook, resources={"metadata": {"path": str(folder)}}, timeout=CELL_SECONDS, kernel_name="python3",
-        store_widget_state=False, record_timing=False, **options,
+        store_widget_state=False, record_timing=False, coalesce_streams=True, **options,
     )  # fmt: skip
 
 

@@ -55,8 +55,8 @@ def check_labels(config) -> None:
             "model",
             f"{card.name} knows the {len(predicted)} classes of {card.labels}, and {dataset.name} has {len(labels)} "
             f"classes, {shared} of them by the same name: pass --label-map names to join those, or known for "
-            "renamed ones too (the others then count as wrong), or --label-map FILE, a CSV of dataset label, model "
-            "label, or --new-head",
+            "renamed ones too (the others then count as wrong), or --label-map FILE, a CSV file with the columns "
+            "dataset_label,model_label, or --new-head",
         )
     if config.parents not in (None, SHIPPED) and os.path.isfile(config.parents):
         with about("parents"):

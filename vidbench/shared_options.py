@@ -136,7 +136,7 @@ class RunOptions(Options):
         label_map,
         "needed where the model was trained on other classes: the word names joins classes of the same name, known "
         "also those that Kinetics renamed or split between its versions; a CSV file has the columns "
-        "dataset label, model label, several rows a label allowed (the best score counts). "
+        "dataset_label,model_label, several rows a label allowed (the best score counts). "
         "Classes left unmapped count as wrong and are listed",
         metavar="FILE",
         shown="default: none",
