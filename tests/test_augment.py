@@ -17,11 +17,11 @@ from vidbench.augment import (
     ColorJitter,
     MultiScaleCrop,
     draw_view,
+    label_of,
     mirror_classes,
     mix_clips,
     partner_classes,
     shift_hue,
-    training_view,
 )
 from vidbench.data import mini
 from vidbench.data.classes import _shipped_rows, load_labels, time_pairs
@@ -57,7 +57,7 @@ def test_all_frames_of_a_clip_are_changed_alike_by_each_augmentation(kind):
     plain, changed = still_video(), 0
     for seed in range(6):
         how = Augmentation(**(NOTHING | EACH[kind]))
-        view, _ = training_view(plain, 0, spec, 6, how, np.array([0]), np.random.default_rng(seed))
+        view, _ = draw_view(plain, 0, spec, 6, how, np.array([0]), np.random.default_rng(seed))
         assert view.shape == (6, 3, 40, 53)
         assert view.dtype == torch.uint8
         assert (view == view[:1]).all(), "the frames of the video are alike, so those of the view must be"
@@ -67,7 +67,7 @@ def test_all_frames_of_a_clip_are_changed_alike_by_each_augmentation(kind):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_all_frames_of_a_clip_are_changed_alike_by_all_together(seed):
-    view, _ = training_view(still_video(), 0, SPEC, 6, EVERYTHING, np.array([0]), np.random.default_rng(seed))
+    view, _ = draw_view(still_video(), 0, SPEC, 6, EVERYTHING, np.array([0]), np.random.default_rng(seed))
     assert view.shape == (6, 3, 24, 32)
     assert (view == view[:1]).all()
 
@@ -89,7 +89,7 @@ def test_a_multi_scale_crop_has_one_of_five_places_and_a_few_sizes():
 
 def test_a_view_depends_on_its_generator_alone():
     def views(seed):
-        return training_view(still_video(), 0, SPEC, 6, EVERYTHING, np.array([0]), np.random.default_rng(seed))[0]
+        return draw_view(still_video(), 0, SPEC, 6, EVERYTHING, np.array([0]), np.random.default_rng(seed))[0]
 
     before = torch.get_rng_state()
     first = views([3, 1])
@@ -114,9 +114,7 @@ def test_half_of_the_views_are_mirrored_and_say_so():
         view, turned = draw_view(video, 0, spec, 6, how, np.array([1, 0]), np.random.default_rng(seed))
         assert turned == (bool(view[0, 0, 0, 0] == 0), False)
         seen.append(turned.mirrored)
-        again, label = training_view(video, 0, spec, 6, how, np.array([1, 0]), np.random.default_rng(seed))
-        assert (again == view).all()
-        assert label == int(turned.mirrored)
+        assert label_of(0, turned, np.array([1, 0]), None) == int(turned.mirrored)
     assert 10 < sum(seen) < 30
 
 

@@ -69,17 +69,19 @@ def site(tmp_path):
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
 
-    def get(path, method="GET"):
+    def get(path, method="GET", headers=None):
         connection = http.client.HTTPConnection(*server.server_address, timeout=10)
         try:
-            connection.putrequest(method, path, skip_host=False)  # sends the path as it is
+            connection.putrequest(method, path, skip_host=bool(headers))  # sends the path as it is
+            for name, value in (headers or {}).items():
+                connection.putheader(name, value)
             connection.endheaders()
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read().decode("utf-8", "replace")
         finally:
             connection.close()
 
-    get.results = server.results
+    get.results, get.port = server.results, server.server_port
     yield get
     server.shutdown()
     thread.join(timeout=10)
@@ -426,3 +428,19 @@ def test_ctrl_c_ends_it_well_and_sigterm_as_it_ends_others(tmp_path, number, sta
     assert (process.returncode, out.strip()) == (status, words)
     assert "Traceback" not in err
     assert ("stopped. To continue: " in err) == (number == signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("news.example.org:{}", 403), ("news.example.org", 200), ("localhost:{}", 200), ("127.0.0.1:{}", 200), ("", 200)],
+)
+def test_a_page_of_elsewhere_whose_name_was_turned_to_this_machine_reads_nothing(tmp_path, site, host, status):
+    make_run(tmp_path / "results", "private", [True])
+    found, _, page = site("/", headers={"Host": host.format(site.port)})
+    assert found == status
+    assert ("private" in page) == (status == 200)
+
+
+def test_an_address_that_is_none_is_no_fault_of_ours(site, caplog):
+    assert site("http://[", headers={"Host": ""})[0] == 404
+    assert not caplog.records

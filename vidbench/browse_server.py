@@ -123,8 +123,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def answer(self) -> None:
-        """Send what the address names, as the class says; else 404."""
-        address = urlsplit(self.path)
+        """Send what the address names, as the class says; else 404, or 403 to pages of others."""
+        if is_foreign(self.headers.get("Host", ""), self.server.server_port):
+            text = f"This address is not one of this machine. Open {self.server.url} instead."
+            return self.send_page(HTTPStatus.FORBIDDEN, message_page("Not shown", text))
+        try:
+            address = urlsplit(self.path)
+        except ValueError:
+            return self.not_found("There is no such page.")
         parts = [name_of(part) for part in address.path.split("/")[1:]]
         if parts == [""]:
             videos = self.server.videos
@@ -138,6 +144,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
         elif self.server.videos is None or not self.show(self.server.videos, parts, dict(fields_of(address.query))):
             self.not_found("There is no such page.")
+        return None
 
     def show(self, videos: Videos, parts: list[str], asked: dict[str, str]) -> bool:
         """Send a page of the videos, or a video; false where there is no such page."""
@@ -256,6 +263,20 @@ def fields_of(query: str) -> list[tuple[str, str]]:
     with contextlib.suppress(ValueError):
         return parse_qsl(query, errors="surrogateescape", max_num_fields=50)
     return []
+
+
+def is_foreign(host: str, port: int) -> bool:
+    """Whether a ``Host`` header shows that a page of elsewhere asks, whose name was turned to this machine meanwhile.
+
+    A browser lets such a page read what it gets only where the port is its own: the header is a name of the internet
+    with this very port. A proxy before this server has a port of its own, and passes.
+
+    >>> [is_foreign(host, 8090) for host in ("news.example.org:8090", "hub.example.org", "127.0.0.1:8090")]
+    [True, False, False]
+    """
+    name, _, number = host.strip().lower().rpartition(":")
+    here = re.fullmatch(r"[0-9.]+|\[[0-9a-f:.]*\]|(.*\.)?localhost", name)
+    return number == str(port) and "." in name and not here
 
 
 def number_below(end: int, text: str | None) -> int | None:

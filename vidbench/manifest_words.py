@@ -6,7 +6,7 @@ import shlex
 
 from vidbench.asked import asked_words
 from vidbench.runs import section
-from vidbench.utils import printable
+from vidbench.utils import plural, printable
 
 SAMPLING = {
     "clips": "clips spread evenly over the video",
@@ -35,7 +35,7 @@ def views_words(spec: dict) -> str:
     clips, crops = spec.get("num_clips") or 1, spec.get("num_crops") or 1
     if clips * crops == 1:
         return "1 view"
-    return f"{clips} clip{'s' * (clips != 1)} x {crops} crop{'s' * (crops != 1)} = {clips * crops} views"
+    return f"{plural(clips, 'clip')} x {plural(crops, 'crop')} = {clips * crops} views"
 
 
 def frames_words(spec: dict) -> str:
@@ -43,7 +43,7 @@ def frames_words(spec: dict) -> str:
     frames, rate = spec.get("num_frames"), spec.get("frame_rate")
     if frames is None:
         return ""
-    count = "all frames" if frames == 0 else f"{frames} frame{'s' * (frames != 1)}"
+    count = "all frames" if frames == 0 else plural(frames, "frame")
     return f"{count} at {rate:g} per second" if isinstance(rate, (int, float)) else count
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidbench.records import ConfigError
-from vidbench.utils import nearest, nearest_hint, printable
+from vidbench.utils import nearest, nearest_hint, plural, printable
 
 TABLE = Path(__file__).parent / "cards" / "published.csv"
 WEIGHTS = Path(__file__).parent / "weights"
@@ -83,20 +83,16 @@ class Published:
         """The views in words: ``video level, 5 clips x 1 crop, 16 frames at 15 fps, softmax averaged``."""
         words = [f"{self.level} level" if self.level else ""]
         if self.num_clips and self.num_crops:
-            words.append(f"{_count(self.num_clips, 'clip')} x {_count(self.num_crops, 'crop')}")
+            words.append(f"{plural(self.num_clips, 'clip')} x {plural(self.num_crops, 'crop')}")
         else:
             words.append("views not stated")
         rate = f" x stride {self.stride}" if self.stride else f" at {self.frame_rate:g} fps" if self.frame_rate else ""
         if self.num_frames is not None:
-            words.append((_count(self.num_frames, "frame") if self.num_frames else "every frame") + rate)
+            words.append((plural(self.num_frames, "frame") if self.num_frames else "every frame") + rate)
         words.append({"uniform": "spread evenly", "segments": "one a segment"}.get(self.sampling, ""))
         averaged = {"probabilities": "softmax averaged", "logits": "logits averaged"}.get(self.average, "")
         words.append(averaged if (self.num_clips or 1) * (self.num_crops or 1) > 1 else "")
         return ", ".join(word for word in words if word)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'s' * (number != 1)}"
 
 
 _WHOLE = ("num_videos", "num_frames", "stride", "num_clips", "num_crops")

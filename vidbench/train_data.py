@@ -31,7 +31,7 @@ from vidbench.data.split import random_splits
 from vidbench.data.stored import read_stored, stored_key
 from vidbench.records import AnnotationError, ConfigError, InputSpec, UnreadableVideo, VideoRecord, Views
 from vidbench.samplers import EpochOrder, RankBatches
-from vidbench.utils import printable
+from vidbench.utils import plural, printable
 
 log = logging.getLogger(__name__)
 
@@ -99,11 +99,11 @@ def divide(
 
 def _too_few(num_videos: int, num_sources: int | None, share: float) -> str:
     """Why a side is empty, and what can be changed."""
-    videos = f"{num_videos} video{'s' * (num_videos != 1)}"
+    videos = plural(num_videos, "video")
     if num_sources is None:
         how = "by clip"
     else:
-        videos += f" of {num_sources} source{'s' * (num_sources != 1)}"
+        videos += f" of {plural(num_sources, 'source')}"
         how = "by source"
     return (
         f"{videos} cannot be parted into training and validation {how} with --val-share {share:g}: name another share "

@@ -27,7 +27,7 @@ from vidbench.data.pictures import read_series
 from vidbench.data.split import write_splits
 from vidbench.data.survey import survey
 from vidbench.records import AnnotationError, ConfigError, RunError, UnreadableVideo, VideoRecord
-from vidbench.utils import atomic_writer, printable, quoted
+from vidbench.utils import atomic_writer, plural, printable, quoted
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,9 @@ class Written:
     def words(self) -> str:
         """One line for people."""
         lost = ", ".join(f"{count} {status}" for status, count in self.left_out.items())
-        videos = f"{self.num_videos} video{'s' * (self.num_videos != 1)}"
-        return f"{videos} in {printable(self.place, 200)}" + (f"; left out: {lost}" if lost else "")
+        return f"{plural(self.num_videos, 'video')} in {printable(self.place, 200)}" + (
+            f"; left out: {lost}" if lost else ""
+        )
 
 
 def export(

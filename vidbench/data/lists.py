@@ -25,7 +25,7 @@ from pathlib import Path
 from vidbench.data.classes import load_aliases, name_of_list, read_text
 from vidbench.data.pictures import is_picture
 from vidbench.records import AnnotationError, VideoRecord
-from vidbench.utils import printable, quoted
+from vidbench.utils import plural, printable, quoted
 
 VIDEO_SUFFIXES = frozenset(
     {".3g2", ".3gp", ".asf", ".avi", ".dv", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
@@ -322,6 +322,6 @@ def check_groups(train: Iterable[VideoRecord], test: Iterable[VideoRecord], *, b
         if shared:
             names = ", ".join(printable(name, 60) for name in shared[:3])
             raise AnnotationError(
-                f"The test split shares {len(shared)} {what}{'s' * (len(shared) != 1)} with the training split ({names}"
+                f"The test split shares {plural(len(shared), what)} with the training split ({names}"
                 f"{', ...' if len(shared) > 3 else ''}): a score on it says nothing. Use lists that keep sources apart."
             )
