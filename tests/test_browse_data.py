@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import http.client
+import json
 import re
 import shutil
 import sys
@@ -17,6 +18,8 @@ from vidbench.browse_data import Videos, list_videos
 from vidbench.browse_server import Server
 from vidbench.data.index import load_splits
 from vidbench.data.strips import Strips
+from vidbench.records import Row
+from vidbench.runs import encode_row
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -53,7 +56,7 @@ def get(folder, tmp_path_factory):
             connection.close()
             return answer.status, answer.headers, body
 
-        ask.url = server.url.removesuffix("data")
+        ask.url, ask.results = server.url.removesuffix("data"), server.results.folder
         yield ask
         server.shutdown()
         thread.join(timeout=10)
@@ -132,6 +135,49 @@ def test_a_video_that_cannot_be_read_says_so_on_its_page(get):
 )  # fmt: skip
 def test_what_is_no_place_in_the_list_is_not_found(get, path):
     assert get(path.replace("٣", "%D9%A3"))[0] == 404
+
+
+@pytest.fixture
+def answered(get, folder):
+    """A run on three of the videos: right on one, wrong on another, and one that it skipped."""
+    told = [  # video, status, rank, classes with scores, bytes of the file
+        ("wave/0", "ok", 0, (("wave", 1, 0.75), ("<i>nod", 0, 0.25)), (folder / "wave" / "0.mp4").stat().st_size),
+        ("wave/1", "ok", 1, (("<i>nod", 0, 0.625), ("wave", 1, 0.375)), 7),
+        ("wave/9", "empty", -1, (), 0),
+        ("wave/5", "ok", 0, (("wave", 1, 1.0),), 7),  # not in the list
+    ]
+    lines = []
+    for index, (video, status, rank, top, size) in enumerate(told):
+        row = Row(
+            index, video, f"{video}.mp4", "wave", 1, "", "", status, "0 bytes", rank=rank, top=top, file_size=size
+        )
+        lines.append(encode_row(row))
+    for name, where in (("mine", folder), ("another's", folder.parent)):
+        made = get.results / name
+        made.mkdir()
+        dataset = {"name": "folder", "data_dir": str(where), "n_listed": len(told)}
+        manifest = {"schema": 1, "model": {"name": "n"}, "dataset": dataset, "labels": ["<i>nod", "wave"]}
+        (made / "manifest.json").write_text(json.dumps(manifest))
+        (made / "rows.jsonl").write_bytes(b"".join(lines))
+    yield
+    for made in get.results.iterdir():
+        shutil.rmtree(made)
+
+
+def test_answers_of_a_run_stand_beside_its_videos(get, answered):
+    text = page(get, "/class?n=1")
+    assert re.findall("<option[^>]*>([^<]*)</option>", text) == ["mine", "all", "right", "wrong"]
+    assert "rightwave&nbsp;75.0&nbsp;%, &lt;i&gt;nod&nbsp;25.0&nbsp;%" in re.sub("<[^>]*>", "", text)
+    assert '<td class="num" data-value="0.333' in page(get, "/data")
+    shown = {show: articles(page(get, f"/class?n=1&run=mine&show={show}")) for show in ("all", "right", "wrong")}
+    assert {show: [re.search(r"wave/\d", words)[0] for words in found] for show, found in shown.items()} == {
+        "all": ["wave/0", "wave/1"], "right": ["wave/0"], "wrong": ["wave/1", "wave/9"]}  # fmt: skip
+    assert "said about a file of another size" in shown["wrong"][0]
+    assert "skipped (empty): 0 bytes" in shown["wrong"][1]
+    assert 'href="video?n=5&amp;run=mine&amp;show=wrong" rel="next"' in page(get, "/video?n=2&run=mine&show=wrong")
+    assert 'href="class?n=1&amp;page=1&amp;run=mine&amp;show=all"' in page(get, "/video?n=1&run=mine&show=wrong")
+    for path in ("/class?n=1&run=another%2527s", "/class?n=1&run=..", "/data?show=<b>"):
+        assert get(path.replace("<", "%3C"))[0] == 404
 
 
 def test_a_file_that_changed_is_looked_at_again(folder, tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from vidbench.ask_arguments import LsConfig
 from vidbench.flags import OptionError, Options, Program, like, under
 from vidbench.kinds import switch, whole
+from vidbench.list_arguments import ExtractConfig
 from vidbench.option_kinds import dataset_card
 from vidbench.shared_options import Listed
 from vidbench.utils import quoted
@@ -37,6 +38,7 @@ class BrowseConfig(Options):
         Listed, "split", group=SHOWN, shown="default: the one that papers report; of own videos all"
     )
     fold: int | None = like(Listed, "fold", group=SHOWN, default=None, shown="default: 1")
+    present_only: bool = like(ExtractConfig, "present_only", group=SHOWN, help="leave listed videos without a file out")
     results_dir: str | None = like(LsConfig, "results_dir", group=SHOWN, default=None, shown=f"default: {RESULTS}")
     port: int = served(whole(0, 65535), "the port, on this machine only (127.0.0.1). 0 takes a free one", default=PORT)
     open: bool = served(switch, "open the address in a browser")
@@ -53,8 +55,8 @@ class BrowseConfig(Options):
             ConfigError: an unknown dataset, split or fold; options of a dataset without one; results that are no
                 folder. The usual folder for results may come later.
         """
-        for name in ("data_dir", "annotations", "split", "fold"):
-            if self.dataset is None and getattr(self, name) is not None:
+        for name in ("data_dir", "annotations", "split", "fold", "present_only"):
+            if self.dataset is None and getattr(self, name) not in (None, False):
                 raise OptionError(name, "says which videos, and needs --dataset")
         there = os.path.exists(self.results)
         if not os.path.isdir(self.results) and (there or self.results_dir):

@@ -7,13 +7,16 @@ through the templates, which clean and escape them.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
+from vidbench.browse_answers import SHOWS, Answered
 from vidbench.data.catalog import find_dataset
 from vidbench.data.index import load_splits
 from vidbench.data.pictures import data_uri, video_stamp
@@ -52,11 +55,23 @@ class Videos:
         name: of the dataset and its split, for the pages.
         records: the list, as ``vidbench.data.index.load_records`` gives it; at least one.
         root: the folder that their paths are relative to.
+        dataset: its name in the manifests of runs.
+        own: whether other videos in another folder may go by the same name.
         num_workers: isolated processes that make film strips; 0 makes them in this one.
     """
 
-    def __init__(self, name: str, records: Iterable[VideoRecord], root: str | os.PathLike, *, num_workers: int = 2):
-        self.name, self.strips = name, Strips(records, root, num_workers=num_workers)
+    def __init__(
+        self,
+        name: str,
+        records: Iterable[VideoRecord],
+        root: str | os.PathLike,
+        *,
+        dataset: str = "",
+        own: bool = False,
+        num_workers: int = 2,
+    ):
+        self.name, self.dataset, self.own = name, dataset, own
+        self.strips = Strips(records, root, num_workers=num_workers)
         self.records = self.strips.records
         self.classes = classes_of(self.records)
         self.class_of = {place: n for n, shown in enumerate(self.classes) for place in shown.places}
@@ -125,58 +140,92 @@ def list_videos(config) -> Iterator[Videos | None]:
         yield None
         return
     where = config.dataset, config.data_dir, config.split, config.fold
-    records = load_splits(*where, annotations=config.annotations)
+    records = load_splits(*where, annotations=config.annotations, present_only=config.present_only)
     own = not find_dataset(config.dataset).splits
     name = os.path.basename(os.path.realpath(config.data_dir)) if own else config.dataset
-    with Videos(name if config.split == "all" else f"{name} {config.split}", records, config.data_dir) as videos:
+    name = name if config.split == "all" else f"{name} {config.split}"
+    with Videos(name, records, config.data_dir, dataset=config.dataset, own=own) as videos:
         yield videos
 
 
 # ---------------------------------------------------------------- what the pages show
 
 
-def classes_page(videos: Videos) -> str:
+@dataclass(frozen=True)
+class Choice:
+    """Whose answers a page shows beside the videos, and which videos because of them.
+
+    Args:
+        runs: to choose from, the newest first.
+        run: one of them; ``None`` where there are none.
+        show: one of ``browse_answers.SHOWS``.
+    """
+
+    runs: Sequence[Answered] = ()
+    run: Answered | None = None
+    show: str = "all"
+
+    def content(self) -> dict:
+        """For the templates: names of the runs, what is chosen, and how a link keeps the choice."""
+        from markupsafe import Markup  # comes with jinja2, which render loads when it is called
+
+        runs = [(item.run.name, Markup(item.run.url), item is self.run) for item in self.runs]
+        kept = Markup("&amp;run={}&amp;show={}").format(quote(self.run.run.url), self.show) if self.run else ""
+        return {"runs": runs, "show": self.show, "shows": SHOWS, "kept": kept}
+
+    def places(self, shown: ShownClass) -> Sequence[int]:
+        """The videos of a class that are shown."""
+        return self.run.chosen(shown.places, self.show) if self.run else shown.places
+
+
+def classes_page(videos: Videos, choice: Choice) -> str:
     """The page with all classes of the list."""
+    counts = [choice.run.counts(shown.places) if choice.run else (0, 0) for shown in videos.classes]
     content = {
         "data": videos.name,
+        **choice.content(),
         "folder": videos.strips.root,
-        "classes": videos.classes,
+        "classes": list(zip(videos.classes, counts, strict=True)),
         "total": len(videos.records),
         "unusable": sum(shown.unusable for shown in videos.classes),
+        "grouped": any(shown.groups for shown in videos.classes),
     }
     return render(content, "browse_classes.html.j2")
 
 
-def class_page(videos: Videos, number: int, page: int) -> str:
-    """``PER_PAGE`` videos of a class, each with its film strip and facts.
+def class_page(videos: Videos, number: int, page: int, choice: Choice) -> str | None:
+    """``PER_PAGE`` videos of a class, each with its film strip and facts; ``None`` where there is no such page.
 
     Args:
         videos: the dataset.
         number: the class's place among ``videos.classes``.
-        page: from 1 to ``pages_of``.
+        page: from 1.
+        choice: whose answers stand beside them.
     """
     shown = videos.classes[number]
-    places = shown.places[(page - 1) * PER_PAGE : page * PER_PAGE]
-    cards = [card_of(videos, place, strip) for place, strip in zip(places, videos.strips.of(places), strict=True)]
+    chosen = choice.places(shown)
+    pages = max(1, -(-len(chosen) // PER_PAGE))
+    if not 1 <= page <= pages:
+        return None
+    places = chosen[(page - 1) * PER_PAGE : page * PER_PAGE]
+    strips = videos.strips.of(places)
+    cards = [card_of(videos, place, strip, choice.run) for place, strip in zip(places, strips, strict=True)]
     content = {
         "data": videos.name,
+        **choice.content(),
+        "num_chosen": len(chosen),
         "shown": shown,
         "number": number,
         "cards": cards,
         "page": page,
-        "pages": pages_of(shown),
+        "pages": pages,
         "first": (page - 1) * PER_PAGE + 1,
     }
     return render(content, "browse_class.html.j2")
 
 
-def pages_of(shown: ShownClass) -> int:
-    """How many pages the videos of a class take, at least 1."""
-    return -(-len(shown.places) // PER_PAGE)
-
-
-def card_of(videos: Videos, place: int, strip: Strip) -> dict:
-    """A video as plain values: its names, frames as ``data:`` URIs, facts, or why there is nothing to see."""
+def card_of(videos: Videos, place: int, strip: Strip, *runs: Answered | None) -> dict:
+    """A video as plain values: names, frames as ``data:`` URIs or why there are none, facts, and what runs said."""
     record, (height, width) = videos.records[place], strip.size
     facts = info_words(strip.info) if strip.info else []
     size = f"{strip.file_size / 1000:.0f} kB" if strip.file_size >= 1000 else f"{strip.file_size} bytes"
@@ -196,14 +245,17 @@ def card_of(videos: Videos, place: int, strip: Strip) -> dict:
         "width": width,
         "num_frames": strip.info.num_frames if strip.info else 0,
         "facts": facts,
+        "answers": [words for run in runs if run and (words := run.words(place, strip.file_size))],
     }
 
 
-def video_page(videos: Videos, place: int) -> str:
+def video_page(videos: Videos, place: int, choice: Choice) -> str:
     """One video in a player, with its frames and all that is known of it; a sentence where it cannot be played."""
     (strip,) = videos.strips.of([place])
     number = videos.class_of[place]
-    places = videos.classes[number].places
+    if place not in choice.places(videos.classes[number]):  # the run has changed its mind meanwhile
+        choice = dataclasses.replace(choice, show="all")
+    places = choice.places(videos.classes[number])
     at = places.index(place)
     player, problem = None, ""
     try:
@@ -212,10 +264,11 @@ def video_page(videos: Videos, place: int) -> str:
         problem = (error.reason if isinstance(error, UnreadableVideo) else str(error)).rstrip(".")
     content = {
         "data": videos.name,
+        **choice.content(),
         "shown": videos.classes[number],
         "number": number,
         "page": at // PER_PAGE + 1,
-        "card": card_of(videos, place, strip),
+        "card": card_of(videos, place, strip, *choice.runs),
         "player": player,
         "problem": problem,
         "before": places[at - 1] if at else None,

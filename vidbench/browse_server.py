@@ -18,7 +18,8 @@ from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
 from vidbench.browse import FILES, MOST_COMPARED, Results, compare_page, list_page, message_page
-from vidbench.browse_data import Videos, class_page, classes_page, pages_of, video_page
+from vidbench.browse_answers import SHOWS, Answers
+from vidbench.browse_data import Choice, Videos, class_page, classes_page, video_page
 from vidbench.endings import Terminated
 from vidbench.page.fill import script_source
 from vidbench.records import ConfigError, UnreadableVideo
@@ -95,8 +96,8 @@ def _open(url: str, tell: Callable[[str], object]) -> None:
 class Handler(http.server.BaseHTTPRequestHandler):
     """Answers ``/``, ``/compare?run=A&run=B`` (names quoted twice) and ``/runs/NAME/FILE``, and nothing else.
 
-    With videos also ``/data``, ``/class?n=3&page=2``, ``/video?n=17``, and what they hold:
-    ``/picture?n=3`` and ``/play?n=17``.
+    With videos also ``/data``, ``/class?n=3&page=2`` and ``/video?n=17``, each with ``run=A&show=wrong`` too, and what
+    they hold: ``/picture?n=3`` and ``/play?n=17``.
     """
 
     server_version, sys_version = "vidbench", ""
@@ -148,25 +149,37 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def show(self, videos: Videos, parts: list[str], asked: dict[str, str]) -> bool:
         """Send a page of the videos, or a video; false where there is no such page."""
-        place = number_below(len(videos.records), asked.get("n"))
-        if parts == ["data"]:
+        n, choice = number_below(len(videos.records), asked.get("n")), None
+        if parts in (["data"], ["class"], ["video"]):
+            choice = self.choice(asked)
+        if parts == ["data"] and choice:
             self.policy = OWN_PICTURES
-            self.send_page(HTTPStatus.OK, classes_page(videos))
-        elif parts == ["class"] and place is not None and place < len(videos.classes):
-            page = number_below(pages_of(videos.classes[place]) + 1, asked.get("page", "1"))
-            if not page:
+            self.send_page(HTTPStatus.OK, classes_page(videos, choice))
+        elif parts == ["class"] and choice and n is not None and n < len(videos.classes):
+            number = number_below(len(videos.records) + 1, asked.get("page", "1"))
+            page = class_page(videos, n, number or 0, choice)
+            if page is None:
                 return False
-            self.send_page(HTTPStatus.OK, class_page(videos, place, page))
-        elif parts == ["video"] and place is not None:
+            self.send_page(HTTPStatus.OK, page)
+        elif parts == ["video"] and choice and n is not None:
             self.policy = OWN_VIDEOS
-            self.send_page(HTTPStatus.OK, video_page(videos, place))
-        elif parts == ["picture"] and place is not None and place < len(videos.classes):
-            self.send_bytes(videos.picture(place), "image/jpeg")
-        elif parts == ["play"] and place is not None:
-            self.send_video(videos, place)
+            self.send_page(HTTPStatus.OK, video_page(videos, n, choice))
+        elif parts == ["picture"] and n is not None and n < len(videos.classes):
+            self.send_bytes(videos.picture(n), "image/jpeg")
+        elif parts == ["play"] and n is not None:
+            self.send_video(videos, n)
         else:
             return False
         return True
+
+    def choice(self, asked: dict[str, str]) -> Choice | None:
+        """Whose answers ``run=`` names (quoted twice), the newest run's by default; ``None`` where it is not there."""
+        runs = self.server.answers.runs() if self.server.answers else []
+        show, name = asked.get("show", "all"), name_of(asked["run"]) if "run" in asked else None
+        found = [answered for answered in runs if name in (None, answered.run.name)]
+        if show not in SHOWS or (name is not None and not found):
+            return None
+        return Choice(runs, found[0] if found else None, show)
 
     def send_video(self, videos: Videos, place: int) -> None:
         """Send a video as browsers play it; 404 where it cannot be played."""
@@ -328,6 +341,8 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self, results: str | os.PathLike, port: int, *, videos: Videos | None = None, host: str = HOST):
         self.results, self.videos, self.ended = Results(results), videos, False
+        about = (videos.records, videos.dataset, videos.strips.root if videos.own else None) if videos else None
+        self.answers = Answers(self.results, *about) if about else None
         super().__init__((host, port), Handler)
 
     @property
