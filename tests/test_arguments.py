@@ -140,6 +140,7 @@ def test_options_that_a_model_cannot_follow_are_refused():
     stream = {"model": "movinet_a0_stream.k600_int8", "label_map": "names"}
     refused(r"^--num-frames has no meaning for movinet_a0_stream.k600_int8", num_frames=8, **stream)
     refused(r"^--num-clips has no meaning", num_clips=2, **stream)
+    refused(r"^--frame-rate has no meaning for mini2d.vidmini_v1", frame_rate=5, model="mini2d", dataset="vidmini")
     refused(r"^--num-crops must be 1, 3 or 10", num_crops=2)
     refused(r"^--short-side must be at least 112 for r3d_18", model="r3d_18", short_side=111)
     wide = r"^--short-side must be at least 56 for mini_r2plus1d.vidmini_v1, which crops 56 x 72 pixels, not 55"

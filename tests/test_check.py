@@ -471,6 +471,7 @@ def test_a_part_of_the_list_can_be_checked(folder, tmp_path):
         ({"split": "tset"}, "--split must be one of train, test or all for vidmini, not 'tset'"),
         ({"fold": 2}, "--fold must be from 1 to 1 for vidmini"),
         ({"against": "ucf101=x"}, "--against needs --leaks"),
+        ({"compare": "bytes"}, "--compare needs --leaks"),
         ({"leaks": True, "against": "ucf101"}, "--against must be NAME=DIR or NAME:SPLIT=DIR, not 'ucf101'"),
         ({"leaks": True, "against": "ucf11=x"}, "No dataset is called 'ucf11'"),
         ({"depth": "deep"}, "--depth must be one of container, frames, full"),

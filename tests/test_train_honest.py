@@ -118,6 +118,8 @@ def test_options_that_would_do_nothing_are_refused_and_a_warm_up_without_an_end_
         ({"label_smoothing": 1}, "--label-smoothing must be less than 1"),
         ({"drop_frames": 1}, "--drop-frames must be less than 1"),
         ({"dropout": 1}, "--dropout must be less than 1"),
+        ({"distil": 0.7}, "--distil belongs to --teacher"),
+        ({"temperature": 4}, "--temperature belongs to --teacher"),
         ({"teacher": str(tmp_path), "teacher_weights": "random"}, "belongs to a teacher that is given by name"),
     ):
         with pytest.raises(ConfigError, match=words):

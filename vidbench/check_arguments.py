@@ -87,8 +87,9 @@ class CheckConfig(Located):
         for split in self.split or ():
             check_split(card, split, "all")
         check_fold(card, self.fold)
-        if self.against and not self.leaks:
-            raise OptionError("against", "needs --leaks: there is nothing to compare with otherwise")
+        for name in ("against", "compare"):
+            if getattr(self, name) != getattr(CheckConfig, name) and not self.leaks:
+                raise OptionError(name, "needs --leaks: nothing is compared otherwise")
         filled = dataclasses.replace(self, data_dir=self.data_dir or str(card.default_dir))
         filled.others  # noqa: B018 - says what is wrong with --against now, before any work
         return filled

@@ -92,10 +92,22 @@ def check_input(config) -> None:
     for name in ("num_frames", "num_clips"):
         if card.input.sampling == "stream" and getattr(config, name) is not None:
             raise OptionError(name, f"has no meaning for {card.name}, which takes a whole video frame by frame")
+    if config.frame_rate is not None:
+        _check_rate(config, card)
     fewest, most = card.num_frames
     if config.num_frames is not None and not fewest <= config.num_frames <= (most or config.num_frames):
         allowed = f"{fewest}" if fewest == most else f"from {fewest} to {most}" if most else f"at least {fewest}"
         raise OptionError("num_frames", f"must be {allowed} for {card.name}, not {config.num_frames}")
+
+
+def _check_rate(config, card) -> None:
+    """A frame rate is for networks whose frames are a time apart, not spread over a video by their number."""
+    from vidbench.data.sample import BY_COUNT
+
+    if asked_input(card.input, config.protocol, {}).sampling in BY_COUNT:
+        raise OptionError(
+            "frame_rate", f"has no meaning for {card.name}, which takes its frames from the whole video, at any rate"
+        )
 
 
 def _can_hold(resize, crop) -> bool:

@@ -366,8 +366,9 @@ class TrainConfig(Options):
 
 def _check_together(config: TrainConfig) -> None:
     """Refuse options that need, exclude or contradict another one."""
-    if config.teacher_weights and not config.teacher:
-        raise OptionError("teacher_weights", "belongs to --teacher, which is not given")
+    for name in ("teacher_weights", "distil", "temperature"):
+        if getattr(config, name) != getattr(TrainConfig, name) and not config.teacher:
+            raise OptionError(name, "belongs to --teacher, which is not given")
     if config.teacher_weights and Path(config.teacher or "").exists():
         raise OptionError(
             "teacher_weights", f"belongs to a teacher that is given by name; {quoted(config.teacher)} has its own"

@@ -13,7 +13,8 @@ from vidbench import models, train_data, trained
 from vidbench.augment import Augmentation
 from vidbench.data import catalog, index, process
 from vidbench.data.parents import find_time_pairs
-from vidbench.data.stored import BY_COUNT, Timing
+from vidbench.data.sample import BY_COUNT
+from vidbench.data.stored import Timing
 from vidbench.forward import check_precision
 from vidbench.gpu import is_cuda
 from vidbench.records import ConfigError, InputSpec
@@ -204,8 +205,13 @@ def augmentation(config, spec: InputSpec) -> Augmentation:
     """What happens to the frames and pixels of a training clip, as the options say.
 
     Raises:
-        ConfigError: a stride, where the network's frames are spread over the whole video.
+        ConfigError: a stride, or a speed of even views, where the network's frames are spread over the whole video.
     """
+    if config.even_views and config.speed > 1 and spec.sampling in BY_COUNT:
+        raise ConfigError(
+            "--speed spreads the frames of this network over a random part of the video, --even-views over all of it: "
+            "give one of them."
+        )
     if config.max_stride > 1 and spec.sampling in BY_COUNT:
         raise ConfigError(
             "--max-stride is for networks that take neighbouring frames. The frames of this one are spread over the "

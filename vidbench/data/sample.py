@@ -16,6 +16,7 @@ import numpy as np
 from vidbench.records import InputSpec, UnreadableVideo
 
 SAMPLINGS = ("clips", "clips_from_start", "dense", "uniform", "segments", "stream")
+BY_COUNT = ("uniform", "segments")  # rules that spread frames over a video, whatever its rate
 SHORT_RULES = ("repeat", "loop", "error")
 
 EXACT_S = 20e-6  # stamps in ticks of 1/90000 s lie this near to a constant rate
@@ -258,7 +259,7 @@ def indices_for(spec: InputSpec, pts_s: np.ndarray, frame_rate: float, *, seed=N
     n, t, c = len(pts_s), spec.num_frames + spec.has_flow, spec.num_clips
     if spec.sampling == "stream":
         return stream(pts_s, frame_rate, spec.frame_rate, spec.num_frames)
-    if spec.sampling in ("uniform", "segments"):
+    if spec.sampling in BY_COUNT:
         _check_short(t, n, spec.short)
         return {"uniform": uniform, "segments": segments}[spec.sampling](n, t, c, seed=seed)
     if spec.sampling == "dense":

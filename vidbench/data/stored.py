@@ -13,11 +13,10 @@ import numpy as np
 from vidbench.data.cache import ClipCache
 from vidbench.data.decode import Limits, decoder_version, open_video
 from vidbench.data.process import resize, target_size
-from vidbench.data.sample import fit, segments, stream, uniform
+from vidbench.data.sample import BY_COUNT, fit, segments, stream, uniform
 from vidbench.records import InputSpec, UnreadableVideo, VideoInfo, Views
 
 MOST_FRAMES = 300  # kept of a video whose card names a frame rate
-BY_COUNT = ("uniform", "segments")  # rules that spread frames over a video, whatever its rate
 SHAPING = ("num_frames", "frame_rate", "resize", "sampling")
 SHORTEST_WINDOW = 0.85  # of the video, where frames are spread over it
 
