@@ -11,6 +11,7 @@ import sys
 import threading
 
 import pytest
+from test_pages import SHIFTED
 
 from vidbench import browse_data, cli
 from vidbench.browse_arguments import BROWSE
@@ -240,6 +241,7 @@ def test_the_pages_are_accessible_and_play(get):
                     tab.keyboard.press("Enter")
             assert [violation["id"] for violation in axe.run(tab).response["violations"]] == [], tab.url
             assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert tab.evaluate(SHIFTED) == 0
         tab.wait_for_function("document.querySelector('video').currentTime > 0", timeout=20_000)
         browser.close()
     assert problems == []
