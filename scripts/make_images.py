@@ -32,8 +32,8 @@ WALK = VIDEOS / "LeftToRight" / "v_LeftToRight_g05_c01.mp4"
 SIT = VIDEOS / "SitDown" / "v_SitDown_g02_c02.mp4"
 SPACE, TIME, BOTH = "#dbe8f2", "#fbe0cf", "#e8dff0"  # what a layer sees: one frame, time only, both at once
 ELSEWHERE = {
-    "report.png": "the page that `python scripts/evaluate.py @scripts/configs/vidmini-2d.txt` writes, as headless "
-    "Chromium shows it"
+    "report.png": "the head of the page that `python scripts/evaluate.py @scripts/configs/vidmini-2d.txt` writes, as "
+    "headless Chromium shows it"
 }
 
 # --- a sheet of paper, measured in inches from its lower left corner

@@ -312,7 +312,7 @@ pd.Series(files, name="size").to_frame()
 # `held` is the lock that keeps two programs from writing one run. `report.html` is one file that opens in any browser and can be mailed; [its guide](../docs/reading-a-report.md)
 # explains it from top to bottom. Here is its head, for the model and split of this chapter:
 #
-# ![A report: accuracy with its interval, the verdict on the published figure, protocol, ledger, classes with intervals](../images/report.png)
+# ![A report's head: accuracy with its interval, coverage, groups, and the verdict on the published figure](../images/report.png)
 #
 # Read the boxes at its top first. They say what keeps a figure from being a result: random weights, a subset, an
 # input other than the model's card asks for. This is what our eight clips would carry:
