@@ -367,7 +367,7 @@ def card_row(card, counted: dict, measured: list[dict]) -> list[str]:
     row += [f"{params:,}" if params else "?", f"{macs / 1e9:,.2f}" if macs else "not counted"]
     for one in measured:
         row += list(best_of([found for found in one["rows"] if found["model"] == card.name]))
-    return row
+    return [cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in row]  # or a narrow page breaks 16 x 112 x 112 in five
 
 
 def best_of(rows: list[dict]) -> tuple[str, str]:
