@@ -6,7 +6,7 @@ import shlex
 
 from vidbench.asked import asked_words
 from vidbench.runs import section
-from vidbench.utils import plural, printable
+from vidbench.utils import as_tuple, plural, printable
 
 SAMPLING = {
     "clips": "clips spread evenly over the video",
@@ -23,7 +23,7 @@ def protocol_words(manifest: dict) -> str:
     """Views, frames, crop, decoder and precision of a run in one line."""
     spec, decode, run = section(manifest, "spec"), section(manifest, "decode"), section(manifest, "run")
     frames = frames_words(spec)
-    crop = "x".join(str(side) for side in _pair(spec.get("crop")))
+    crop = "x".join(str(side) for side in as_tuple(spec.get("crop")))
     words = [asked_words(manifest), views_words(spec), frames, f"crop {crop}" if crop else ""]
     words += [str(decode.get("decoder") or "")]
     words += [f"{run.get('precision', '')} on {run['device']}".strip() if run.get("device") else ""]
@@ -45,10 +45,6 @@ def frames_words(spec: dict) -> str:
         return ""
     count = "all frames" if frames == 0 else plural(frames, "frame")
     return f"{count} at {rate:g} per second" if isinstance(rate, (int, float)) else count
-
-
-def _pair(value) -> tuple:
-    return tuple(value) if isinstance(value, (list, tuple)) else () if value is None else (value,)
 
 
 def value_words(value) -> str:
@@ -80,9 +76,11 @@ def protocol_table(manifest: dict) -> list[tuple[str, str]]:
         "Views averaged as": spec.get("average"),
         "Short videos": SHORT.get(spec.get("short", ""), spec.get("short")),
         "Resize": _resize_words(spec.get("resize")),
-        "Crop": " x ".join(str(side) for side in _pair(spec.get("crop"))) + " pixels" if spec.get("crop") else None,
+        "Crop": " x ".join(str(side) for side in as_tuple(spec.get("crop"))) + " pixels" if spec.get("crop") else None,
         "Mean, deviation": " / ".join(
-            ", ".join(value_words(item) for item in _pair(spec.get(name))) for name in ("mean", "std") if spec.get(name)
+            ", ".join(value_words(item) for item in as_tuple(spec.get(name)))
+            for name in ("mean", "std")
+            if spec.get(name)
         ),
         "Decoder": ", ".join(value_words(decode[name]) for name in ("decoder", "version") if decode.get(name)),
         "Limits a video": ", ".join(

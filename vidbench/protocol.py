@@ -31,6 +31,8 @@ from collections.abc import Mapping, Sequence
 
 from vidbench.data.catalog import split_sizes
 from vidbench.published import Published, find_result, recorded_with, results_of
+from vidbench.runs import section
+from vidbench.utils import as_tuple
 
 REPRODUCED, CONSISTENT = "REPRODUCED", "CONSISTENT"
 NOT_REPRODUCED, NOT_COMPARABLE = "NOT REPRODUCED", "NOT COMPARABLE"
@@ -46,10 +48,10 @@ def targets(manifest: Mapping) -> tuple[Published, ...]:
     Raises:
         ConfigError: a manifest that names a result which this version does not know.
     """
-    asked = _section(manifest, "protocol").get("target")
+    asked = section(manifest, "protocol").get("target")
     if asked:
         return (find_result(str(asked)),)
-    name = str(_section(manifest, "model").get("name"))
+    name = str(section(manifest, "model").get("name"))
     return (*results_of(name), *recorded_with(name))
 
 
@@ -77,7 +79,7 @@ def _verdict(row: Published, manifest: Mapping, metrics: Mapping, ledger: Mappin
     differs, not_stated = compare_protocols(row, manifest)
     number, unknown, limits = videos(row, manifest, metrics, ledger)
     differs, not_stated = differs + number, not_stated + unknown
-    if _section(manifest, "protocol").get("target") and not _section(manifest, "model").get("published"):
+    if section(manifest, "protocol").get("target") and not section(manifest, "model").get("published"):
         limits.append("the weights are taken for those of the result, because --target says so")
     low, high = ours["low"], ours["high"]
     if low is None:
@@ -116,7 +118,7 @@ def interval(metrics: Mapping, ledger: Mapping) -> dict:
         ``{value, low, high, bounds, n, n_unread}``, fractions; ``low``, ``high`` and ``bounds`` are ``None`` where
         nothing bounds the accuracy over the annotated videos, and all but ``n_unread`` where there is no accuracy.
     """
-    plain = _section(metrics, "listed").get("top1")
+    plain = section(metrics, "listed").get("top1")
     if plain is None:
         return {"value": None, "low": None, "high": None, "bounds": None, "n": None, "n_unread": 0}
     best = (metrics.get("clustered") or {}).get("top1") or plain
@@ -141,7 +143,7 @@ def videos(
 ) -> tuple[list[dict], list[str], list[str]]:
     """What differs in the videos themselves, what is not stated of them, and what of them keeps a figure from being
     reproduced."""
-    dataset, differs, not_stated, limits = _section(manifest, "dataset"), [], [], []
+    dataset, differs, not_stated, limits = section(manifest, "dataset"), [], [], []
     listed, annotated = dataset.get("n_listed"), ledger.get("n_annotated") or metrics["n_listed"]
     if isinstance(listed, int) and metrics["n_listed"] < listed:
         differs.append(_difference("videos", "the whole split", f"{metrics['n_listed']} of {listed} rows so far"))
@@ -187,12 +189,12 @@ def _other_copy(row: Published, sizes: Sequence[int], annotated: int) -> list[st
 
 
 def _parts(manifest: Mapping, metrics: Mapping) -> list[str]:
-    dataset, limits = _section(manifest, "dataset"), []
+    dataset, limits = section(manifest, "dataset"), []
     if dataset.get("limit"):
         limits.append(f"a subset of {dataset['limit']:,} videos")
     if dataset.get("shard"):
         limits.append("one shard of the list")
-    if any(not part.get("shard") for part in _section(manifest, "merged").get("parts") or ()):
+    if any(not part.get("shard") for part in section(manifest, "merged").get("parts") or ()):
         limits.append("a union of parts, which may not be the whole split")
     if nonfinite := (metrics.get("statuses") or {}).get("nonfinite"):
         limits.append(f"the network gave NaN or infinity for {nonfinite} videos, counted as wrong")
@@ -220,14 +222,14 @@ def _difference(field: str, published: str, run: str) -> dict:
 def _fields(row: Published, manifest: Mapping) -> list[tuple[str, str, str, bool | None]]:
     """``(field, published, run, whether they agree)``; ``None`` where the source does not say."""
     found = [*_data_fields(row, manifest), *_weight_fields(row, manifest)]
-    method = _section(manifest, "decode").get("flow")
+    method = section(manifest, "decode").get("flow")
     if "flow" in row.modality and method:  # all published figures with motion are of TV-L1
         found.append(("optical flow", "tvl1", str(method), str(method).startswith("tvl1")))
-    return [*found, *_input_fields(row, _section(manifest, "spec"))]
+    return [*found, *_input_fields(row, section(manifest, "spec"))]
 
 
 def _data_fields(row: Published, manifest: Mapping) -> list[tuple]:
-    dataset, label_map = _section(manifest, "dataset"), _section(manifest, "label_map")
+    dataset, label_map = section(manifest, "dataset"), section(manifest, "label_map")
     ours = f"{dataset.get('name') or ''} {dataset.get('split') or ''}".strip()
     same_set = row.dataset == dataset.get("name")
     same = None if same_set and not row.split else same_set and row.split == dataset.get("split")
@@ -243,10 +245,10 @@ def _data_fields(row: Published, manifest: Mapping) -> list[tuple]:
 
 
 def _weight_fields(row: Published, manifest: Mapping) -> list[tuple]:
-    model = _section(manifest, "model")
+    model = section(manifest, "model")
     if model.get("random"):
         return [("weights", row.model, "random", False)]
-    if model.get("published") is False and not _section(manifest, "protocol").get("target"):
+    if model.get("published") is False and not section(manifest, "protocol").get("target"):
         return [("weights", row.model, "not known to be these (--target ID takes them as such)", False)]
     return []
 
@@ -261,20 +263,16 @@ def _input_fields(row: Published, spec: Mapping) -> list[tuple]:
         *([("frame rate", row.rate, spec.get("frame_rate"))] if sampling in ("dense", "stream") else []),
         ("clips", row.num_clips, clips),
         ("crops", row.num_crops, crops),
-        ("resize", row.resize, _numbers(spec.get("resize"))),
-        *((name, _square(getattr(row, name)), _square(_numbers(spec.get(name)))) for name in ("crop", "mean", "std")),
+        ("resize", row.resize, as_tuple(spec.get("resize"))),
+        *((name, _square(getattr(row, name)), _square(as_tuple(spec.get(name)))) for name in ("crop", "mean", "std")),
     ]
     if (clips, crops) != (1, 1):
         pairs += [("averaging", row.average, spec.get("average")), ("level", row.level, "video")]
     found = [(name, _words(a), _words(b), _agree(a, b)) for name, a, b in pairs]
-    if row.resize and len(row.resize) != len(_numbers(spec.get("resize"))):  # a short side is no stretched picture
+    if row.resize and len(row.resize) != len(as_tuple(spec.get("resize"))):  # a short side is no stretched picture
         found = [(name, a, b, False if name == "resize" else same) for name, a, b, same in found]
     changed = [(name, "none", str(spec[name]), False) for name in ("temporal", "corrupt") if spec.get(name)]
     return found + changed
-
-
-def _numbers(value) -> tuple:
-    return tuple(value) if isinstance(value, (list, tuple)) else () if value is None else (value,)
 
 
 def _square(value: Sequence) -> tuple:
@@ -339,8 +337,3 @@ def listed(words: Sequence[str]) -> str:
     """``a, b and c``."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def _section(values: Mapping, name: str) -> dict:
-    value = values.get(name)
-    return value if isinstance(value, dict) else {}

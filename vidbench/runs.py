@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def read_json(path: Path) -> dict:
     return value
 
 
-def section(manifest: dict, name: str) -> dict:
+def section(manifest: Mapping, name: str) -> dict:
     """A section of a manifest; empty where it is missing or no section."""
     value = manifest.get(name)
     return value if isinstance(value, dict) else {}

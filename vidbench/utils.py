@@ -149,6 +149,15 @@ def quiet():
         os.close(nowhere)
 
 
+def as_tuple(value) -> tuple:
+    """One value or several of a JSON file as a tuple, which is empty for none.
+
+    >>> as_tuple(224), as_tuple([224, 256]), as_tuple(None)
+    ((224,), (224, 256), ())
+    """
+    return tuple(value) if isinstance(value, (list, tuple)) else () if value is None else (value,)
+
+
 def plural(count: object, one: str, many: str | None = None) -> str:
     """A count with its word, which takes an s where no other form is given.
 
