@@ -211,7 +211,7 @@ def test_own_folders_and_lists_validate_on_their_own_split_and_are_evaluated_on_
     assert [r.path for r in task.sides.val] == [row.partition(",")[0] for row in rows if row.endswith("val")]
     assert evaluation_words(training(**own), task) == (["--data-dir", str(root), "--annotations", str(table)], None)
     table.write_text("\n".join(["path,label,split", *rows, "train/A/0.mp4,A,val"]) + "\n")
-    with pytest.raises(AnnotationError, match=r"shares 1 video with the training split \(train/A/0.mp4"):
+    with pytest.raises(AnnotationError, match=r"The val split shares 1 video with the training split \(train/A/0.mp4"):
         make_task(training(**own))
 
 

@@ -18,7 +18,6 @@ from vidbench.utils import keep_freed_memory, machine_facts, sha256_of_json, wri
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 MEMORY_FORMATS = ("contiguous", "channels_last")
-LAYOUTS = ("NCTHW", "NTCHW", "NTHWC", "NCHW")
 
 BF16_TOLERANCE = 0.01  # largest change of any probability under which bf16 may replace fp32
 WORTH_IT = 0.85  # a choice other than the default must take at most this share of its time

@@ -66,7 +66,7 @@ def divide(
 
     Args:
         records: the training split.
-        official: the dataset's own validation split, or ``None`` to part ``share`` of ``records`` from it by source.
+        official: a split that validates, or ``None`` to part ``share`` of ``records`` from it by source.
         share: of the videos that validate, in (0, 1), where there is no official split.
         seed: draws them.
         allow_leak: part by video instead, and take an official split that shares sources.
@@ -79,7 +79,7 @@ def divide(
     if official is not None:
         if not allow_leak:
             index.check_groups(records, official, by_path=by_path)
-        return Sides(list(records), list(official), "the dataset's own validation split")
+        return Sides(list(records), list(official), f"the dataset's own split {official[0].split}")
     known = {record.group for record in records if record.group}
     by = "group" if known and not allow_leak else "clip"
     parts = random_splits(records, {"train": 1 - share, "val": share}, seed=seed, by=by, allow_leak=True)

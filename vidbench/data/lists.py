@@ -320,8 +320,8 @@ def check_groups(train: Iterable[VideoRecord], test: Iterable[VideoRecord], *, b
         ("source video", sorted({r.group for r in test if r.group in groups})),
     ):
         if shared:
-            names = ", ".join(printable(name, 60) for name in shared[:3])
+            names = ", ".join(printable(name, 60) for name in shared[:3]) + (", ..." if len(shared) > 3 else "")
             raise AnnotationError(
-                f"The test split shares {plural(len(shared), what)} with the training split ({names}"
-                f"{', ...' if len(shared) > 3 else ''}): a score on it says nothing. Use lists that keep sources apart."
+                f"The {test[0].split or 'test'} split shares {plural(len(shared), what)} with the training split "
+                f"({names}): a score on it says nothing. Use lists that keep sources apart."
             )
