@@ -321,7 +321,8 @@ def check_groups(train: Iterable[VideoRecord], test: Iterable[VideoRecord], *, b
     ):
         if shared:
             names = ", ".join(printable(name, 60) for name in shared[:3]) + (", ..." if len(shared) > 3 else "")
+            split = printable(test[0].split or "test", 40)
             raise AnnotationError(
-                f"The {printable(test[0].split or 'test', 40)} split shares {plural(len(shared), what)} with the training split "
-                f"({names}): a score on it says nothing. Use lists that keep sources apart."
+                f"The {split} split shares {plural(len(shared), what)} with the training split ({names}): "
+                "a score on it says nothing. Use lists that keep sources apart."
             )
