@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from vidbench.records import AnnotationError, VideoRecord
 from vidbench.samplers import EpochOrder, RankBatches, read_weights
+from vidbench.train_data import make_loader
 
 
 def numbers(order: EpochOrder, epoch: int = 0) -> list[int]:
@@ -120,3 +122,20 @@ def test_a_table_of_weights_that_cannot_be_used_is_one_sentence(tmp_path, conten
         read_weights(file, records("a.mp4", "b.mp4"))
     with pytest.raises(AnnotationError, match="cannot be read: No such file"):
         read_weights(tmp_path / "none.csv", records("a.mp4"))
+
+
+class Masks:
+    """A set of two training clips, each of which says whether Ctrl-C can reach the process that makes it."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, place: tuple[int, int, int]) -> bool:
+        return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs masks of signals")
+def test_ctrl_c_while_workers_start_is_heard_by_the_training_alone():
+    loader = make_loader(Masks(), EpochOrder([0, 0], seed=1), batch_size=2, num_workers=1)
+    assert [batch.tolist() for batch in loader] == [[True, True]]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

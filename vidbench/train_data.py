@@ -27,6 +27,7 @@ from vidbench.data import index
 from vidbench.data.cache import ClipCache
 from vidbench.data.decode import Limits
 from vidbench.data.load import ViewReader
+from vidbench.data.spawning import HiddenMainContext
 from vidbench.data.split import random_splits
 from vidbench.data.stored import read_stored, stored_key
 from vidbench.records import AnnotationError, ConfigError, InputSpec, UnreadableVideo, VideoRecord, Views
@@ -369,5 +370,5 @@ def make_loader(
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=num_workers > 0,
-        multiprocessing_context="spawn" if num_workers else None,
+        multiprocessing_context=HiddenMainContext() if num_workers else None,  # Ctrl-C is this process's alone
     )
