@@ -148,6 +148,13 @@ def test_workers_and_environment_may_change_between_sessions():
     assert manifest_differences(old, {**new, "model": {"name": "n"}}) == [("model.name", "m", "n")]
 
 
+def test_a_name_that_differs_is_named_before_a_hash():
+    old = {"dataset": {"labels_sha256": "5f", "name": "a"}, "spec": {"crop": 7}}
+    new = {"dataset": {"labels_sha256": "e1", "name": "b"}, "spec": {"crop": 8}}
+    found = manifest_differences(old, new)
+    assert [key for key, *_ in found] == ["dataset.name", "spec.crop", "dataset.labels_sha256"]
+
+
 def test_a_folder_without_a_row_belongs_to_nobody(tmp_path):
     with open_run(tmp_path / "run", run={"batch_size": 8}):
         pass

@@ -439,7 +439,10 @@ def folder_labels(root: Path) -> tuple[str, ...]:
     names = sorted({name for below in splits or ["."] for name in _class_folders(root / below)})
     names = [name for name in names if name.isprintable()]
     if not names:
-        raise AnnotationError(f"{printable(root, 160)} holds no folder; expected one folder a class, with videos.")
+        raise AnnotationError(
+            f"{printable(root, 160)} holds no folder; expected one folder a class, with videos. Where a list says the "
+            "classes, --dataset csv reads it."
+        )
     return tuple(names)
 
 
