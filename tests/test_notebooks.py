@@ -179,8 +179,9 @@ def test_a_chapter_runs_offline_in_a_read_only_folder_and_again_without_growing(
 
 
 def shortened(cell):
-    """The same cell; where it holds the settings of every run, with fewer videos."""
-    return nbformat.from_dict({**cell, "source": cell.source.replace("\nOPTIONS = {}", '\nOPTIONS = {"limit": 36}')})
+    """The same cell; the one with the settings of every run, where they may limit it, with fewer videos."""
+    source = re.sub(r'^OPTIONS = \{\}(?=.*"limit")', 'OPTIONS = {"limit": 36}', cell.source, flags=re.MULTILINE)
+    return nbformat.from_dict({**cell, "source": source})
 
 
 @pytest.mark.shared

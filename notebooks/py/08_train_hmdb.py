@@ -39,7 +39,7 @@ from torch import nn
 from torch.nn import functional
 
 from vidbench.arguments import EvaluateConfig, ExtractConfig, TrainConfig
-from vidbench.augment import Augmentation, mirror_classes, training_view
+from vidbench.augment import Augmentation, draw_view, label_of, mirror_classes
 from vidbench.data import mini
 from vidbench.data.extract import extract
 from vidbench.data.load import read_views
@@ -301,7 +301,8 @@ film_strip(small, num=6, title=f"as it is: {names[label]}")
 how = Augmentation(min_scale=0.5, jitter=0.3)
 for draw in range(3):
     rng = np.random.default_rng([3, draw])
-    view, new_label = training_view(small, label, image.spec, 6, how, mirrored, rng)
+    view, turned = draw_view(small, label, image.spec, 6, how, mirrored, rng)
+    new_label = label_of(label, turned, mirrored, None)
     display(film_strip(view.permute(0, 2, 3, 1).numpy(), num=6, title=f"view {draw + 1}: {names[new_label]}"))
 
 # %% [markdown]
