@@ -174,22 +174,6 @@ def pixel_transforms(how: Augmentation, crop: tuple[int, int]) -> v2.Compose:
     return v2.Compose(steps)
 
 
-def training_view(
-    frames: np.ndarray,
-    label: int,
-    spec: InputSpec,
-    num_frames: int,
-    how: Augmentation | None,
-    mirrored: np.ndarray,
-    rng: np.random.Generator,
-    turn: int = 0,
-    partners: np.ndarray | None = None,
-) -> tuple[torch.Tensor, int]:
-    """A view of a stored video, and the label it then has; all else as for ``draw_view``."""
-    view, turned = draw_view(frames, label, spec, num_frames, how, mirrored, rng, turn, partners)
-    return view, label_of(label, turned, mirrored, partners)
-
-
 def label_of(label: int, turned: Turned, mirrored: np.ndarray, partners: np.ndarray | None) -> int:
     """The class that a view of class ``label`` shows."""
     label = int(mirrored[label]) if turned.mirrored else label

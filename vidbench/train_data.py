@@ -81,8 +81,7 @@ def divide(
         if not allow_leak:
             index.check_groups(records, official, by_path=by_path)
         names = " and ".join(printable(name, 40) for name in dict.fromkeys(record.split for record in official))
-        which = "own validation split" if names in ("val", "") else f"split {names}"
-        return Sides(list(records), list(official), f"the dataset's {which}")
+        return Sides(list(records), list(official), f"the dataset's own split {names}".rstrip())
     known = {record.group for record in records if record.group}
     by = "group" if known and not allow_leak else "clip"
     parts = random_splits(records, {"train": 1 - share, "val": share}, seed=seed, by=by, allow_leak=True)
