@@ -42,6 +42,7 @@ NINE += ["PushUps", "Surfing"]
 SIDES = ("official", "leaking")
 START, END = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
 SQUEEZENET = "--backbone-weights", "weights/squeezenet1_0_imagenet_fp16.pt"
+OWN_SIZE = "--short-side", "256", "--crop", "227"  # what SqueezeNet was trained on
 MOVINET = "--weights", "weights/movinet_a0_stream_k600_int8.tflite"
 
 
@@ -54,12 +55,21 @@ class Recipe:
         says: in the table.
         begins: an option and a file below DATA that training begins with.
         after: the recipe whose last epoch it goes on from.
+        options: what it changes of the file.
+        suffix: of the name of its runs, where another recipe has the same file.
     """
 
     config: str
     says: str
     begins: tuple[str, ...] = ()
     after: str = ""
+    options: tuple[str, ...] = ()
+    suffix: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its runs are called, before split and seed."""
+        return self.config + self.suffix
 
 
 RECIPES = (
@@ -68,6 +78,8 @@ RECIPES = (
     Recipe("tsn-squeezenet-all", "the same, then all of it", after="tsn-squeezenet"),
     Recipe("cnn-rnn-squeezenet", "CNN + LSTM on SqueezeNet (ImageNet), frozen", SQUEEZENET),
     Recipe("cnn-rnn-squeezenet-all", "the same, then all of it", after="cnn-rnn-squeezenet"),
+    Recipe("tsn-squeezenet", "TSN on SqueezeNet, frozen, pictures of 227x227", SQUEEZENET, "", OWN_SIZE, "-227"),
+    Recipe("cnn-rnn-squeezenet", "CNN + LSTM on SqueezeNet, frozen, pictures of 227x227", SQUEEZENET, "", OWN_SIZE, "-227"),
     Recipe("movinet-head", "MoViNet-A0 (Kinetics-600), its last layer", MOVINET),
     Recipe("movinet", "the same, then all of it", after="movinet-head"),
 )
@@ -97,13 +109,13 @@ def list_of(out: Path, side: str, seed: int) -> Path:
 # ---------------------------------------------------------------- training and testing
 
 
-def name_of(config: str, side: str, seed: int) -> str:
-    return f"{config}-{side}-{seed}"
+def name_of(recipe: str, side: str, seed: int) -> str:
+    return f"{recipe}-{side}-{seed}"
 
 
 def run(recipe: Recipe, side: str, seed: int, data: Path, out: Path) -> None:
     """Train and test; nothing where that was done before."""
-    name = name_of(recipe.config, side, seed)
+    name = name_of(recipe.name, side, seed)
     if (out / f"{name}.json").is_file():
         return
     videos = ["--dataset", "csv", "--data-dir", data / "ucf101", "--annotations", list_of(out, side, seed)]
@@ -111,7 +123,7 @@ def run(recipe: Recipe, side: str, seed: int, data: Path, out: Path) -> None:
     begins = [recipe.begins[0], data / recipe.begins[1]] if recipe.begins else []
     if recipe.after:
         begins = ["--weights", out / name_of(recipe.after, side, seed) / "last.safetensors"]
-    more = ["--seed", seed, "--val-share", "0.1", "--run-name", name, "--no-tensorboard"]
+    more = ["--seed", seed, "--val-share", "0.1", "--run-name", name, "--no-tensorboard", *recipe.options]
     whole, began = not (out / name).exists(), resource.getrusage(resource.RUSAGE_CHILDREN)
     command("train.py", f"@scripts/configs/train-ucf101-{recipe.config}.txt", *videos, *places, *begins, *more)
     took = used_since(began) if whole else None  # a run that was continued has no time
@@ -164,7 +176,7 @@ def small(path: Path) -> np.ndarray:
 def answers(recipe: Recipe, side: str, seed: int, data: Path, out: Path) -> tuple[np.ndarray, list[str]]:
     """Which test clips a finished run has right, and their sources."""
     records = index.load_records("csv", data / "ucf101", "test", annotations=list_of(out, side, seed))
-    rows = read_rows(out / f"{name_of(recipe.config, side, seed)}-test" / "rows.jsonl", records)[0]
+    rows = read_rows(out / f"{name_of(recipe.name, side, seed)}-test" / "rows.jsonl", records)[0]
     return np.array([is_correct(row, 1) for row in rows]), [row.group for row in rows]
 
 
@@ -190,11 +202,11 @@ def table(data: Path, out: Path, seeds: range) -> list[str]:
     }, []))  # fmt: skip
     for recipe in RECIPES:
         done = {
-            side: [seed for seed in seeds if (out / f"{name_of(recipe.config, side, seed)}.json").is_file()]
+            side: [seed for seed in seeds if (out / f"{name_of(recipe.name, side, seed)}.json").is_file()]
             for side in SIDES
         }
         found = {side: [answers(recipe, side, seed, data, out) for seed in done[side]] for side in SIDES}
-        kept = [read_json(out / f"{name_of(recipe.config, 'official', seed)}.json") for seed in done["official"]]
+        kept = [read_json(out / f"{name_of(recipe.name, 'official', seed)}.json") for seed in done["official"]]
         took = [facts["cpu_s"] / 60 for facts in kept if facts.get("cpu_s")]
         lines.append(row(recipe.says, found, took))
     return lines
@@ -214,7 +226,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="+", choices=[recipe.config for recipe in RECIPES])
+    parser.add_argument("--only", nargs="+", choices=[recipe.name for recipe in RECIPES])
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "accuracy")
     parser.add_argument("--write", action="store_true", help="put the table of what is done into docs/training.md")
     args = parser.parse_args()
@@ -223,7 +235,7 @@ def main() -> None:
     make_lists(data, out, seeds)
     if not args.write:
         for side, seed, recipe in order(seeds):
-            if recipe.config in (args.only or [recipe.config]):
+            if recipe.name in (args.only or [recipe.name]):
                 run(recipe, side, seed, data, out)
     text = "\n".join(table(data, out, seeds))
     print(text)
