@@ -78,8 +78,8 @@ RECIPES = (
     Recipe("tsn-squeezenet-all", "the same, then all of it", after="tsn-squeezenet"),
     Recipe("cnn-rnn-squeezenet", "CNN + LSTM on SqueezeNet (ImageNet), frozen", SQUEEZENET),
     Recipe("cnn-rnn-squeezenet-all", "the same, then all of it", after="cnn-rnn-squeezenet"),
-    Recipe("tsn-squeezenet", "TSN on SqueezeNet, frozen, pictures of 227x227", SQUEEZENET, "", OWN_SIZE, "-227"),
-    Recipe("cnn-rnn-squeezenet", "CNN + LSTM on SqueezeNet, frozen, pictures of 227x227", SQUEEZENET, "", OWN_SIZE, "-227"),
+    Recipe("tsn-squeezenet", "TSN on SqueezeNet, frozen, at 227x227", SQUEEZENET, "", OWN_SIZE, "-227"),
+    Recipe("cnn-rnn-squeezenet", "CNN + LSTM on SqueezeNet, frozen, at 227x227", SQUEEZENET, "", OWN_SIZE, "-227"),
     Recipe("movinet-head", "MoViNet-A0 (Kinetics-600), its last layer", MOVINET),
     Recipe("movinet", "the same, then all of it", after="movinet-head"),
 )
