@@ -12,10 +12,12 @@ import tempfile
 import textwrap
 import threading
 import time
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import numpy as np
+import pebble
 import psutil
 import pytest
 from conftest import ROOT, read_barcode
@@ -152,6 +154,19 @@ def test_each_bad_video_costs_itself_only(folder, tmp_path):
     bad = ["worker_crash", "worker_crash", "worker_crash", "timeout", "memory", "missing", "not_media"]
     assert found == [status for pair in zip(["ok"] * 7, bad, strict=True) for status in pair]
     assert time.monotonic() - start < 60
+
+
+def test_a_video_that_kills_its_worker_before_that_is_heard_costs_itself_only(folder, tmp_path, monkeypatch):
+    """On a full machine the end of a worker may be seen before its word that it took the video."""
+    (tmp_path / "kill.mp4").write_text("text")
+
+    def unheard(*_):
+        raise BrokenProcessPool("All workers expired")
+
+    monkeypatch.setattr(pebble.pool.process.PoolManager, "find_expired_task", unheard)
+    pairs = [VideoRecord("bad", "kill.mp4"), VideoRecord("good", str(folder / "0.mp4"))]
+    with ViewReader(tmp_path, SPEC, num_workers=1, _read=poisoned) as reader:
+        assert statuses(reader, enumerate(pairs)) == ["worker_crash", "ok"]
 
 
 def test_a_worker_killed_from_outside_costs_no_video(folder, tmp_path):

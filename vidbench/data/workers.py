@@ -202,6 +202,15 @@ class _Lane:
         with contextlib.suppress(Exception):
             self.pool.schedule(_ready)
 
+    def can_start(self) -> bool:
+        """Whether a new worker starts and answers; waits for it."""
+        self.renew()
+        try:
+            self.pool.schedule(_ready).result(timeout=LOST_S)
+        except Exception:
+            return False
+        return True
+
     @property
     def is_lost(self) -> bool:
         return self.ticket is not None and time.monotonic() - self.since > self.limits.seconds + GRACE_S + LOST_S
@@ -273,7 +282,10 @@ class Crew(threading.Thread):
         lane.false_starts = lane.false_starts + 1 if isinstance(result, BrokenProcessPool) else 0
         ticket.deaths += isinstance(result, _Died)
         if isinstance(result, BrokenProcessPool) and lane.false_starts < 3:
-            self.waiting.appendleft(ticket)  # the worker was gone before it took the video
+            self.waiting.appendleft(ticket)  # the worker was gone before it took the video, or was heard to take it
+        elif isinstance(result, BrokenProcessPool) and lane.can_start():
+            lane.false_starts = 0
+            self._finish(ticket, _Died("the decoding process dies as soon as it takes the file").as_result())
         elif isinstance(result, _Died) and ticket.deaths < 2 and not ticket.abandoned:
             self.waiting.appendleft(ticket)  # killed from outside, perhaps: one more try
         elif isinstance(result, BrokenProcessPool):
