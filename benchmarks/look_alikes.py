@@ -132,7 +132,8 @@ def main() -> None:
     if options.copies:
         copies_found(options.copies)
     else:
-        random_codes(*options.videos, options.share)
+        num_train, num_val = options.videos
+        random_codes(num_train, num_val, options.share)
 
 
 if __name__ == "__main__":
