@@ -201,7 +201,7 @@ def test_the_table_names_recipes_that_are_there_and_in_an_order_that_works(accur
         assert f"train-ucf101-{recipe.config}" in NAMES
         assert not recipe.after or (side, seed, recipe.after) in seen
         assert bool(recipe.after) == bool(before(f"train-ucf101-{recipe.config}"))
-        seen.add((side, seed, recipe.config))
+        seen.add((side, seed, recipe.name))
     assert len(seen) == 2 * len(accuracy.RECIPES) * len(accuracy.SIDES)
 
 
