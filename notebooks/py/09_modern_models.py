@@ -302,7 +302,7 @@ print(f"share of tokens {(~tubes).mean():.3f}, share of multiply-adds {visible /
 # %%
 sformer = load_model("timesformer_base.kinetics400", TIMESFORMER or "random", device="auto")
 view = read_views(data.path(record), sformer.spec).pixels[0]
-print("weights:", sformer.weights_source, *sformer.notes)
+print(f"weights: {sformer.weights_source};", *sformer.notes)
 heat_overlay(view, attention_map(sformer, view))
 
 # %%
