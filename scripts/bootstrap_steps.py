@@ -539,10 +539,12 @@ def every_test(command):
 def side_by_side():
     """Options of pytest that spread a whole run over the cores, up to four: each process takes about 2 GB of memory.
 
-    A file's tests stay together, because they share what is made for them. The slowest are named at the end.
+    A file's tests stay together, because they share what is made for them. The slowest are named at the end. A process
+    that a test ends is not replaced: pytest-xdist would wait for ever for the rest of its file.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    spread = ["-n", str(min(cores, 4)), "--dist", "loadfile", "--no-loadscope-reorder", "--durations=25"]
+    spread = ["-n", str(min(cores, 4)), "--dist", "loadfile", "--no-loadscope-reorder"]
+    spread += ["--max-worker-restart=0", "--durations=25"]
     return spread if cores > 1 else []
 
 

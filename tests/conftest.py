@@ -55,7 +55,14 @@ class Told:
     """Names failures and slow tests at once: a whole run takes long, and one that is cut off would never say them."""
 
     def __init__(self, plugins):
-        self.plugins = plugins
+        self.plugins, self.lost = plugins, False
+
+    def pytest_testnodedown(self, error):
+        self.lost = self.lost or bool(error)  # a process ended, and the rest of its file with it
+
+    def pytest_sessionfinish(self, session):
+        if self.lost:  # no outcome of tests: running those that failed once more would not run those that are lost
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     def pytest_runtest_logreport(self, report):
         if report.failed or report.duration > SLOW_S:

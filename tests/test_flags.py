@@ -317,6 +317,7 @@ def test_our_own_mistake_keeps_its_traceback_and_says_so(capsys):
 
 
 def test_an_interrupted_program_says_how_to_continue(capsys, monkeypatch):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray, in an earlier test, leaves a handler that ends the process
     monkeypatch.setattr(sys, "orig_argv", ["python", "scripts/evaluate.py", "--run-name", "my run"])
     assert run_program(raising(KeyboardInterrupt()), "x.py") == 130
     assert run_program(lambda: 130, "x.py") == 130
