@@ -6,6 +6,7 @@ from test_evaluate import bytes_of, config
 
 from vidbench import evaluate, forward, models
 from vidbench.local import Here
+from vidbench.plan import make_plan
 from vidbench.records import ConfigError, RunError
 from vidbench.runs import read_json
 
@@ -44,6 +45,24 @@ def test_a_single_view_that_does_not_fit_is_said(monkeypatch):
     monkeypatch.setattr(model.network, "_score", score)
     with pytest.raises(ConfigError, match=r"One view of 8 frames of .* does not fit into the memory"):
         forward.find_batch_size(model)
+
+
+@pytest.mark.parametrize(("precision", "tried"), [("auto", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")])
+def test_a_size_is_found_in_the_precision_of_the_run(tmp_path, monkeypatch, precision, tried):
+    asked = []
+
+    def seconds(network, views, choice):
+        network.configure(*choice)
+        asked.append(network.precision)
+        return 0.1 * len(views)
+
+    monkeypatch.setattr(forward, "_timed", seconds)
+    monkeypatch.setattr("vidbench.local.is_cuda", lambda device: True)
+    asking = config(tmp_path, **FAST, batch_size="auto", precision=precision).checked()
+    engine = Here(asking, make_plan(asking))
+    assert engine.find_batch_size() == 8
+    assert set(asked) == {tried}
+    assert engine.model.precision == "fp32"
 
 
 def test_a_real_network_has_a_size_that_it_can_compute():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,6 +56,8 @@ def poisoned(path, spec, **more):
         raise AttributeError("a mistake of ours")
     if name.startswith("odd."):
         raise ValueError("time stamps nobody has seen before")
+    if name.startswith("marked."):
+        Path(path + ".begun").touch()
     if name.startswith("modules."):
         loaded = [m for m in ("torch", "tensorflow", "torchvision", "av", "cv2") if m in sys.modules]
         raise UnreadableVideo("no_frames", json.dumps([loaded, sys.modules["__main__"].__dict__.get("__file__")]))
@@ -543,6 +546,39 @@ def test_pixels_are_put_where_the_caller_wants_them(folder):
     assert all(views.pixels is mine for views, mine in zip(found, given, strict=True))
     for (_, record), views in zip(records(folder), found, strict=True):
         np.testing.assert_array_equal(views.pixels, read_views(folder / record.path, SPEC).pixels)
+
+
+def test_no_memory_for_pixels_is_an_error_and_takes_no_slot_away(folder):
+    refused = []
+
+    def allocate(shape):
+        if len(refused) < 5:  # more often than one worker has slots
+            refused.append(shape)
+            raise MemoryError("no room")
+        return np.empty(shape, np.uint8)
+
+    with ViewReader(folder, SPEC, num_workers=1, allocate=allocate) as reader:
+        while len(refused) < 5:
+            with pytest.raises(MemoryError, match="no room"):
+                list(reader.stream(records(folder, ["0.mp4"])))
+        assert statuses(reader, records(folder)) == ["ok"] * 6
+
+
+def test_a_worker_reads_on_while_pixels_are_copied(folder, tmp_path):
+    for k in range(2):
+        shutil.copy(folder / "0.mp4", tmp_path / f"marked.{k}.mp4")
+    begun, waited = tmp_path / "marked.1.mp4.begun", []
+
+    def allocate(shape):
+        until = time.monotonic() + 60
+        while not begun.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        waited.append(begun.exists())
+        return np.empty(shape, np.uint8)
+
+    with ViewReader(tmp_path, SPEC, num_workers=1, allocate=allocate, _read=poisoned) as reader:
+        assert statuses(reader, records(tmp_path, ["marked.0.mp4", "marked.1.mp4"])) == ["ok"] * 2
+    assert waited == [True, True]
 
 
 def test_slots_hold_videos_of_any_size_one_after_the_other(folder):

@@ -286,26 +286,32 @@ def reuse_memory(model, peak_mb: float) -> bool:
     return model.network.device == "cpu" and peak_mb <= room_mb and keep_freed_memory(large_blocks=True)
 
 
-def find_batch_size(model) -> int:
+def find_batch_size(model, precision: str = "auto") -> int:
     """How many views should pass a network together on its device, found by trying views of the card's size.
 
     A network that is no torch module, or that takes videos of any length, has no size to be found: ``BATCH_SIZE``.
 
     Args:
         model: a ``Model``; left as it was.
+        precision: what it will run with, or ``auto``: what it is set to. A GPU needs larger batches in bf16 than in
+            fp32 before its own time counts and not that of the processor that feeds it.
     """
     network, spec = model.network, model.spec
     if not network.tunable or spec.sampling == "stream":
         return BATCH_SIZE
     view = np.zeros((spec.num_frames, *spec.crop, spec.channels), np.uint8)
-    halved, choice = network.halved, (network.precision, network.memory_format)
+    halved, before = network.halved, (network.precision, network.memory_format)
+    choice = (before[0] if precision == "auto" else precision, before[1])
 
     def seconds_of(size: int) -> float | None:
         found = _timed(network, np.broadcast_to(view, (size, *view.shape)), choice)
         fits, network.halved = network.halved == halved, halved
         return found if fits else None
 
-    return best_batch_size(seconds_of)
+    try:
+        return best_batch_size(seconds_of)
+    finally:
+        network.configure(*before)
 
 
 def best_batch_size(seconds_of, first: int = BATCH_SIZE, most: int = MOST_IN_BATCH) -> int:

@@ -87,7 +87,9 @@ class Here:
 
     def find_batch_size(self) -> int:
         """How many videos should pass the network together on this device."""
-        return forward.find_batch_size(self.model) if is_cuda(self.device) else forward.BATCH_SIZE
+        if not is_cuda(self.device):
+            return forward.BATCH_SIZE
+        return forward.find_batch_size(self.model, self.config.precision)
 
     def prepare(self) -> models.Model:
         """Load what is needed, and give the model; raises what a user has to know before anything is written."""

@@ -22,7 +22,7 @@ from vidbench.data.decode import Limits, VideoTable, decoder_version, open_video
 from vidbench.data.flow import flow_version, make_views
 from vidbench.data.process import check_spec, resize, target_size
 from vidbench.data.sample import indices_for
-from vidbench.data.workers import Crew, Slots, Ticket
+from vidbench.data.workers import Crew, Ticket
 from vidbench.records import Clip, ConfigError, InputSpec, UnreadableVideo, VideoInfo, VideoRecord, Views
 from vidbench.utils import printable
 
@@ -314,12 +314,11 @@ class ViewReader:
         self._closed = True
         if self._crew is not None:
             self._crew.end()
-            self._crew.slots.close()
             self._crew = None
 
     def _open(self) -> Crew:
         if self._crew is None:
-            self._crew = Crew(self.num_workers, self.limits, Slots(self.ahead))
+            self._crew = Crew(self.num_workers, self.limits, self._allocate)
             self._crew.start()
         return self._crew
 
@@ -347,9 +346,8 @@ class ViewReader:
         read = self._reads(record)
         if read is None:
             return UnreadableVideo(record.status, record.reason)
-        slot = crew.slots.take()
-        path, name = os.path.join(self.root, record.path), crew.slots.names[slot]
-        ticket = Ticket((read, path, self.spec, self.decoder, self.limits, self.cache, name), slot)
+        path = os.path.join(self.root, record.path)
+        ticket = Ticket(read, path, self.spec, self.decoder, self.limits, self.cache)
         crew.submit(ticket)
         return ticket
 
@@ -357,13 +355,7 @@ class ViewReader:
         while not ticket.done.wait(1.0):  # in steps, so that Ctrl-C is heard on every system
             if not crew.is_alive():
                 raise RuntimeError("the thread that feeds the workers has ended")
-        try:
-            if isinstance(ticket.result, Exception):
-                raise ticket.result
-            assert ticket.result, "it is done"
-            if len(ticket.result) == 2:
-                return UnreadableVideo(*ticket.result)
-            shape, *others = ticket.result
-            return Views(crew.slots.copy(ticket.slot, shape, self._allocate), *others)
-        finally:
-            crew.slots.give_back(ticket.slot)
+        if isinstance(ticket.result, Exception):
+            raise ticket.result
+        assert ticket.result, "it is done"
+        return UnreadableVideo(*ticket.result) if len(ticket.result) == 2 else Views(*ticket.result)

@@ -11,6 +11,7 @@ import collections
 import contextlib
 import dataclasses
 import errno
+import functools
 import mmap
 import os
 import queue
@@ -129,17 +130,6 @@ class Slots:
             self.names = [os.path.join(self.folder.name, f"{k}.slot") for k in range(number)]
             self.handles = [os.open(name, os.O_RDWR | os.O_CREAT) for name in self.names]
         self.maps: list[mmap.mmap | None] = [None] * number
-        self.free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for slot in range(number):
-            self.free.put(slot)
-
-    def take(self) -> int:
-        """A slot that nobody uses; waits for one where a stream left early is still being read."""
-        return self.free.get()
-
-    def give_back(self, slot: int) -> None:
-        """Let others use a slot again."""
-        self.free.put(slot)
 
     def copy(self, slot: int, shape: tuple[int, ...], allocate: Callable) -> np.ndarray:
         """The pixels in a slot, in memory that ``allocate(shape)`` gives."""
@@ -166,10 +156,14 @@ class Slots:
 
 
 class Ticket:
-    """One video on its way through a worker."""
+    """One video on its way through a worker, and what became of it.
 
-    def __init__(self, arguments: tuple, slot: int):
-        self.arguments, self.slot, self.deaths, self.abandoned = arguments, slot, 0, False
+    Args:
+        arguments: of ``_work``, without the slot.
+    """
+
+    def __init__(self, *arguments):
+        self.arguments, self.slot, self.deaths, self.abandoned = arguments, -1, 0, False
         self.done = threading.Event()
         self.result: tuple | Exception | None = None
 
@@ -187,15 +181,16 @@ class _Lane:
         arguments = (os.getpid(), self.limits.megabytes)
         return ProcessPool(max_workers=1, context=HiddenMainContext(), initializer=_start_worker, initargs=arguments)
 
-    def start(self, ticket: Ticket) -> Future:
+    def start(self, ticket: Ticket, slot: str) -> Future:
         """Hand a ticket to the worker; starts the worker, and a new pool where the old one broke."""
         self.ticket, self.since = ticket, time.monotonic()
+        arguments = (*ticket.arguments, slot)
         seconds = self.limits.seconds + GRACE_S
         try:
-            return self.pool.schedule(_work, args=ticket.arguments, timeout=seconds)
+            return self.pool.schedule(_work, args=arguments, timeout=seconds)
         except RuntimeError:  # an idle worker was killed from outside: pebble gives the pool up
             self.renew()
-            return self.pool.schedule(_work, args=ticket.arguments, timeout=seconds)
+            return self.pool.schedule(_work, args=arguments, timeout=seconds)
 
     def warm_up(self) -> None:
         """Start the worker; one that cannot be started shows with the first ticket."""
@@ -226,14 +221,27 @@ class _Lane:
 
 
 class Crew(threading.Thread):
-    """The thread that hands videos to workers and takes what becomes of them; all of it happens here, in order."""
+    """The thread that hands videos to workers and takes what becomes of them; all of it happens here, in order.
 
-    def __init__(self, num_workers: int, limits: Limits, slots: Slots):
+    Only the pictures are copied out of the slots by a second thread, for which neither the workers nor whoever asks for
+    the videos has to wait.
+
+    Args:
+        num_workers: processes.
+        limits: what one video may cost.
+        allocate: called with a shape, gives the uint8 array that a video's pixels are put into.
+    """
+
+    def __init__(self, num_workers: int, limits: Limits, allocate: Callable[[tuple[int, ...]], np.ndarray]):
         super().__init__(name="vidbench-crew", daemon=True)
-        self.limits, self.slots, self.stopped = limits, slots, False
+        self.limits, self.allocate, self.stopped = limits, allocate, False
         self.inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.lanes = [_Lane(limits) for _ in range(num_workers)]
         self.idle, self.waiting = list(self.lanes), collections.deque[Ticket]()
+        number = 2 * num_workers  # so that each worker can fill one while another is copied
+        self.slots, self.free_slots = Slots(number), list(range(number))
+        self.filled: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+        self.copier = threading.Thread(target=self._copy_out, name="vidbench-copier", daemon=True)
 
     def submit(self, ticket: Ticket) -> None:
         """Let a worker read this video as soon as one is free."""
@@ -245,27 +253,43 @@ class Crew(threading.Thread):
             self.inbox.put(lane.warm_up)
 
     def abandon(self, tickets: list[Ticket]) -> None:
-        """Nobody waits for these any more: they are dropped, or finished unseen, and their slots given back."""
+        """Nobody waits for these any more: they are dropped, or finished unseen."""
         self.inbox.put(lambda: self._abandon(tickets))
 
     def end(self) -> None:
-        """End the workers now and wait until they are gone."""
+        """End the workers now and wait until they are gone; nothing that was handed over is lost."""
         self.inbox.put(self._stop)
         if self.is_alive():
             self.join()
 
     def run(self) -> None:
         """Hand out and take back until ``end``."""
-        while not self.stopped:
-            with contextlib.suppress(queue.Empty):
-                self.inbox.get(timeout=1.0)()
-            self._look_after_lanes()
-            while self.idle and self.waiting and not self.stopped:
-                self._start(self.idle.pop(0), self.waiting.popleft())
+        self.copier.start()
+        try:
+            while not self.stopped:
+                with contextlib.suppress(queue.Empty):
+                    self.inbox.get(timeout=1.0)()
+                self._look_after_lanes()
+                while self.idle and self.waiting and not self.stopped and self._give_slot(self.waiting[0]):
+                    self._start(self.idle.pop(0), self.waiting.popleft())
+        finally:
+            self.filled.put(None)
+            self.copier.join()
+            self.slots.close()
+
+    def _give_slot(self, ticket: Ticket) -> bool:
+        """Whether a slot was free, or the ticket has one since it was tried before."""
+        if ticket.slot < 0 and self.free_slots:
+            ticket.slot = self.free_slots.pop()
+        return ticket.slot >= 0
+
+    def _free_slot(self, ticket: Ticket) -> None:
+        self.free_slots.append(ticket.slot)
+        ticket.slot = -1
 
     def _start(self, lane: _Lane, ticket: Ticket) -> None:
         try:
-            future = lane.future = lane.start(ticket)
+            future = lane.future = lane.start(ticket, self.slots.names[ticket.slot])
         except Exception as problem:  # no process can be started, or our own mistake: the caller has to know
             lane.ticket = None
             self.idle.append(lane)
@@ -295,18 +319,31 @@ class Crew(threading.Thread):
 
     def _finish(self, ticket: Ticket, result) -> None:
         ticket.result = result
+        if isinstance(result, tuple) and len(result) > 2 and not ticket.abandoned:
+            self.filled.put(ticket)
+            return
+        self._free_slot(ticket)
         ticket.done.set()
-        if ticket.abandoned:
-            self.slots.give_back(ticket.slot)
+
+    def _copy_out(self) -> None:
+        """What the copier does: pixels out of slots, in the order in which they were filled."""
+        while ticket := self.filled.get():
+            assert isinstance(ticket.result, tuple), "it was read"
+            shape, *others = ticket.result
+            try:
+                ticket.result = (self.slots.copy(ticket.slot, shape, self.allocate), *others)
+            except Exception as problem:  # no memory for it: the caller has to know
+                ticket.result = problem
+            ticket.done.set()
+            self.inbox.put(functools.partial(self._free_slot, ticket))
 
     def _abandon(self, tickets: list[Ticket]) -> None:
         for ticket in tickets:
+            ticket.abandoned = True
             if ticket in self.waiting:
                 self.waiting.remove(ticket)
-            elif not ticket.done.is_set():
-                ticket.abandoned = True
-                continue
-            self.slots.give_back(ticket.slot)
+                if ticket.slot >= 0:
+                    self._free_slot(ticket)
 
     def _look_after_lanes(self) -> None:
         """Give up workers that neither answer nor can be killed by their pool.
