@@ -66,10 +66,11 @@ def fetch_kinetics(root: Path, wanted: int) -> None:
     from kinetics_sample import OFFICIAL, fetch_sample
 
     from vidbench.data.catalog import find_dataset
+    from vidbench.utils import printable
 
     logging.getLogger("vidbench").setLevel(logging.ERROR)  # most of the split is not there, and that is as it should be
     base_url = os.environ.get("VIDBENCH_KINETICS_URL") or OFFICIAL
-    print(f"Kinetics-400: looking for {wanted} clips of the validation split, from {base_url}.", flush=True)
+    print(f"Kinetics-400: looking for {wanted} clips of the validation split, from {printable(base_url)}.", flush=True)
     sample = fetch_sample(root, wanted, base_url)
     if sample.problem:
         print(

@@ -7,9 +7,12 @@ import shlex
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent if "__file__" in globals() else Path("cml").resolve()))
+HERE = Path(__file__).resolve().parent if "__file__" in globals() else Path("cml").resolve()
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from cml_session import arguments, end, show
+from cml_session import arguments, end, show  # noqa: E402
+
+from vidbench.utils import without_login  # noqa: E402
 
 MEANINGS = {
     0: "Finished. The report browser (Applications) shows the run.",
@@ -21,7 +24,7 @@ MEANINGS = {
 
 def main() -> int:
     words = arguments(["@scripts/config.txt"])
-    print(f"python scripts/evaluate.py {shlex.join(words)}", flush=True)
+    print(f"python scripts/evaluate.py {shlex.join(map(without_login, words))}", flush=True)
     status = show([sys.executable, "scripts/evaluate.py", *words])
     print(MEANINGS.get(status, f"Not finished (status {status}): the lines above say why."))
     return status

@@ -471,6 +471,14 @@ def test_messages_keep_passwords_and_tokens_to_themselves(server, tmp_path):
     assert "secret" not in text
 
 
+def test_notes_beside_a_part_hold_no_password_and_continue_all_the_same(server, body, tmp_path):
+    server.cuts = [123_457]
+    url = server.url.replace("//", "//me:secret@") + "/a.bin"
+    refused(lambda: download(url, tmp_path / "a.bin", patience=Patience(tries=1)), "ended")
+    assert "secret" not in (tmp_path / "a.bin.part.json").read_text()
+    assert download(url, tmp_path / "a.bin").resumed_from == 123_457
+
+
 def test_retry_after_is_a_number_or_a_date():
     assert retry_after(" 7 ") == 7
     in_a_minute = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 60))

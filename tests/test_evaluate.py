@@ -12,6 +12,7 @@ from vidbench import models
 from vidbench.arguments import EVALUATE, EvaluateConfig
 from vidbench.evaluate import EXIT_OK, EXIT_SKIPPED, evaluate
 from vidbench.local import one_behind
+from vidbench.manifest import command
 from vidbench.records import ConfigError, RunError, WeightsError
 from vidbench.stage_times import bottleneck
 
@@ -196,6 +197,11 @@ def test_the_command_in_the_manifest_is_this_run(tmp_path):
     words = json.loads((evaluate(asked).run_folder / "manifest.json").read_text())["command"]
     again = EVALUATE.parse_or_exit([*words[2:], "--results-dir", str(tmp_path / "results")])
     assert again == asked.checked()
+
+
+def test_the_command_in_the_manifest_holds_no_login():
+    words = command(EvaluateConfig(model="i3d.tfhub_kinetics400", weights="https://me:secret@example.org/a?id=3"))
+    assert words[-2:] == ["--weights", "https://example.org/a?id=3"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 
 from vidbench import flags, kinds
 from vidbench.endings import run_program
+from vidbench.fetch_arguments import FETCH
 from vidbench.flags import Options, Program, option, parse
 from vidbench.records import AnnotationError, ConfigError, RunError, WeightsError
 from vidbench.words import Given, Place, collect, expand, split_line
@@ -325,3 +326,19 @@ def test_an_interrupted_program_says_how_to_continue(capsys, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     line = "x.py: stopped. To continue: python scripts/evaluate.py --run-name 'my run'\n"
     assert capsys.readouterr().err == 3 * line
+
+
+def test_no_login_of_an_address_reaches_the_screen(capsys, monkeypatch):
+    address = "https://me:secret@example.org/clips?id=3"
+    monkeypatch.setattr(sys, "orig_argv", ["python", "scripts/fetch.py", "ucf101", "--mirror", address])
+    for problem in (KeyboardInterrupt(), KeyError(address), ConfigError(address), SystemExit(address)):
+        run_program(raising(problem), "x.py")
+    with pytest.raises(SystemExit):
+        FETCH.parse_or_exit(["ucf101", "--mirror", "s3://key:se/cret@bucket/" + 60 * "x"])
+    said = capsys.readouterr().err
+    assert "secret" not in said
+    assert "se/cret" not in said
+    command = "python scripts/fetch.py ucf101 --mirror 'https://example.org/clips?id=3'"
+    assert f"To continue: {command}  # with the login, left out here, put back into its address\n" in said
+    assert said.count("https://example.org/clips?id=3\n") >= 2
+    assert "not 's3://bucket/xxx" in said

@@ -18,12 +18,12 @@ import numpy as np
 from vidbench.data.decode import Limits
 from vidbench.data.download import KEPT, download
 from vidbench.data.load import ViewReader
-from vidbench.data.web import Patience, is_address, megabytes, without_login
+from vidbench.data.web import Patience, is_address, megabytes
 from vidbench.manifest_words import frames_words, views_words
 from vidbench.models import Model, load_model
 from vidbench.predict import average, top
 from vidbench.records import FetchError, UnreadableVideo, VideoRecord, Views
-from vidbench.utils import printable
+from vidbench.utils import printable, without_login
 
 DEFAULT_MODEL = "mini_r2plus1d.vidmini_v1"
 SKIPPED = 3  # exit status: done, but some files could not be read

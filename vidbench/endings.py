@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 
 from vidbench.records import AnnotationError, ConfigError, VidbenchError, WeightsError
-from vidbench.utils import printable
+from vidbench.utils import printable, without_login
 
 FAILED, BAD_OPTIONS = 1, 2  # exit statuses; 2 is argparse's too
 INTERRUPTED, TERMINATED = 130, 143  # a shell's for Ctrl-C, and for SIGTERM
@@ -46,7 +46,7 @@ def run_program(main: Callable[[], int], name: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
         return FAILED
     if status == INTERRUPTED:
-        print(f"{name}: stopped. To continue: {shlex.join(sys.orig_argv)}", file=sys.stderr)
+        print(f"{name}: stopped. To continue: {_this_command()}", file=sys.stderr)
     return TERMINATED if terminated and status else status
 
 
@@ -70,29 +70,36 @@ def _termination_heard() -> Iterator[list[bool]]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def _this_command() -> str:
+    """The command that started this process, for a POSIX shell, with a comment where a login was left out of it."""
+    given = shlex.join(sys.orig_argv)
+    shown = shlex.join(map(without_login, sys.orig_argv))
+    return shown if shown == given else f"{shown}  # with the login, left out here, put back into its address"
+
+
 def _status_of(main: Callable[[], int], name: str) -> int:
     try:
         return main()
     except SystemExit as leaving:
         if isinstance(leaving.code, (int, type(None))):
             return leaving.code or 0
-        print(leaving.code, file=sys.stderr)  # as Python itself does with words
+        print(without_login(str(leaving.code)), file=sys.stderr)  # as Python itself does with words
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         raise
     except VidbenchError as problem:
-        print(f"{name}: {problem}", file=sys.stderr)
+        print(f"{name}: {without_login(str(problem))}", file=sys.stderr)
         return BAD_OPTIONS if isinstance(problem, (ConfigError, AnnotationError, WeightsError)) else FAILED
     except Exception as problem:
         if words := _fault_of_this_machine(problem):
             print(f"{name}: {words}", file=sys.stderr)
             return FAILED
-        traceback.print_exc()
+        print(without_login(traceback.format_exc()), end="", file=sys.stderr)
         print(
             f"{name}: this is a fault of vidbench, not of your data; please report it with the lines above and "
-            f"the command: {shlex.join(sys.orig_argv)}",
+            f"the command: {_this_command()}",
             file=sys.stderr,
         )
         return FAILED

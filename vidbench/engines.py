@@ -19,7 +19,7 @@ from vidbench.remote import RemoteRun, Sending, is_remote
 def run(config, *, progress=None) -> evaluate.Outcome:
     """``vidbench.evaluate.evaluate`` where the configuration wants it; arguments and errors are its own.
 
-    Of results on an object store the outcome's ``run_folder`` is the address.
+    Of results on an object store the outcome's ``run_folder`` is the address, without a login.
     """
     if not is_remote(config.results_dir):
         return evaluate.evaluate(config, progress=progress, engine=choose(config))

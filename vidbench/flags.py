@@ -21,7 +21,7 @@ from typing import Any, Generic, Self, TypeVar
 from vidbench.endings import BAD_OPTIONS
 from vidbench.kinds import switch, takes_several
 from vidbench.records import ConfigError
-from vidbench.utils import printable, quoted, try_to_write
+from vidbench.utils import printable, quoted, try_to_write, without_login
 from vidbench.words import Given, Word, collect, expand
 
 SHOW_AND_STOP = ("-h", "--help", "--version")
@@ -150,10 +150,11 @@ class Program(Generic[Chosen]):
         try:
             made, notes = parse(program, sys.argv[1:] if arguments is None else list(arguments))
         except ConfigError as problem:
-            print(f"{program.name}: {problem}\n({program.name} --help explains the options)", file=sys.stderr)
+            said = without_login(str(problem))
+            print(f"{program.name}: {said}\n({program.name} --help explains the options)", file=sys.stderr)
             raise SystemExit(BAD_OPTIONS) from None
         for note in notes:
-            print(f"{program.name}: {note}", file=sys.stderr)
+            print(f"{program.name}: {without_login(note)}", file=sys.stderr)
         return made
 
     def as_started(self) -> Program[Chosen]:

@@ -12,7 +12,15 @@ from vidbench.data.parents import parents_facts
 from vidbench.kinds import shard_numbers
 from vidbench.plan import Choice, Plan, limits_of, run_folder, top_n_of, workers_of
 from vidbench.records import InputSpec
-from vidbench.utils import git_commit, jsonable, machine_facts, package_versions, sha256_of_file, sha256_of_json
+from vidbench.utils import (
+    git_commit,
+    jsonable,
+    machine_facts,
+    package_versions,
+    sha256_of_file,
+    sha256_of_json,
+    without_login,
+)
 
 
 def asked(config, choice: Choice) -> dict:
@@ -110,14 +118,15 @@ def flow_facts(spec: InputSpec) -> dict:
 
 
 def command(config) -> list[str]:
-    """The words that make this run again: every option that is not at its default."""
+    """The words that make this run again: every option that is not at its default; addresses without their logins."""
     words = ["python", "scripts/evaluate.py"]
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if value == field.default or field.name in ("results_dir", "report_only", "dry_run"):
             continue
         words.append("--" + field.name.replace("_", "-"))
-        words += [] if value is True else [str(word) for word in (value if isinstance(value, tuple) else (value,))]
+        values = () if value is True else value if isinstance(value, tuple) else (value,)
+        words += [without_login(str(word)) for word in values]
     return words
 
 

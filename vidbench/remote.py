@@ -17,7 +17,7 @@ import numpy as np
 
 from vidbench.records import ConfigError, RunError
 from vidbench.runs import npy_header, read_json
-from vidbench.utils import printable
+from vidbench.utils import printable, without_login
 
 PIECE_S = 20.0  # a piece is sent at least so often,
 PIECE_BYTES = 32 * 2**20  # and as soon as its rows and logits are so large
@@ -33,21 +33,24 @@ class RemoteRun:
     """One run folder elsewhere, and its copy here.
 
     Args:
-        address: of the run folder, as fsspec takes it.
+        address: of the run folder, as fsspec takes it; kept without the login that it may hold.
         folder: here; the parent exists.
 
     Raises:
         ConfigError: no such kind of file system, or a package for it is missing.
+        RunError: it cannot be reached.
     """
 
     def __init__(self, address: str, folder: Path):
         import fsspec
 
-        self.address, self.folder, self.finished = address.rstrip("/"), Path(folder), False
+        self.address, self.folder, self.finished = without_login(address.rstrip("/")), Path(folder), False
         try:
-            self.files, self.root = fsspec.core.url_to_fs(self.address)
+            self.files, self.root = fsspec.core.url_to_fs(address.rstrip("/"))
         except (ImportError, ValueError) as problem:
             raise ConfigError(f"--results-dir {printable(address)} cannot be used: {printable(problem, 200)}") from None
+        except Exception as problem:  # some kinds connect here, each with errors of its own
+            raise self._failure("reached", problem) from None
 
     def fetch(self) -> None:
         """Put the run here as far as it was made; nothing where there is none."""
@@ -126,10 +129,13 @@ class RemoteRun:
         except RunError:
             raise
         except Exception as problem:
-            raise RunError(
-                f"{printable(self.address)} cannot be {what} ({type(problem).__name__}: {printable(problem, 200)}); "
-                "what was sent stays, and the same command continues"
-            ) from None
+            raise self._failure(what, problem) from None
+
+    def _failure(self, what: str, problem: Exception) -> RunError:
+        return RunError(
+            f"{printable(self.address)} cannot be {what} ({type(problem).__name__}: {printable(problem, 200)}); "
+            "what was sent stays, and the same command continues"
+        )
 
 
 class Sending:

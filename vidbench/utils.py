@@ -167,13 +167,26 @@ def plural(count: object, one: str, many: str | None = None) -> str:
     return f"{count} {one if str(count) == '1' else many or one + 's'}"
 
 
-def printable(text: object, limit: int = 300) -> str:
-    """Text that is safe on a terminal: control characters escaped, length limited.
+def without_login(text: str) -> str:
+    """Text whose addresses have no user and password; queries, which may tell two addresses apart, are kept.
 
-    >>> printable("esc\\x1b[31mred\\n")
-    'esc\\\\x1b[31mred\\\\n'
+    A password that was not quoted, as a slash has to be in an address, is taken out as well.
+
+    >>> without_login("from https://me:secret@example.org/get?id=3 to s3://key:se/cret@bucket/runs")
+    'from https://example.org/get?id=3 to s3://bucket/runs'
+    >>> without_login("http://localhost:8080/@me and https://example.org/@me")
+    'http://localhost:8080/@me and https://example.org/@me'
     """
-    text = str(text).encode("utf-8", "backslashreplace").decode()
+    return re.sub(r"(?<=://)([^\s/?#]*@|[^\s/?#@]*:(?!\d*[/?#])\S*@)", "", text)
+
+
+def printable(text: object, limit: int = 300) -> str:
+    """Text that is safe to show: control characters escaped, logins of addresses left out, length limited.
+
+    >>> printable("esc\\x1b[31mred\\n"), printable("ftp://me:secret@host/a")
+    ('esc\\\\x1b[31mred\\\\n', 'ftp://host/a')
+    """
+    text = without_login(str(text).encode("utf-8", "backslashreplace").decode())
     text = re.sub(r"[^\x20-\x7e\u00a0-\U0010ffff]", lambda m: repr(m.group())[1:-1], text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

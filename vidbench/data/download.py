@@ -23,7 +23,7 @@ from pathlib import Path
 from vidbench.data.disk import writing
 from vidbench.data.web import PIECE, Again, Answer, Goal, Link, Patience, Stale, checked_url, megabytes, short
 from vidbench.records import FetchError
-from vidbench.utils import printable, sha256_of_file, write_json
+from vidbench.utils import printable, sha256_of_file, without_login, write_json
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +184,7 @@ class _Part:
 
     def can_continue(self, url: str) -> bool:
         """Whether the server of this address can be asked for the rest of this very version."""
-        return bool(self.num_bytes and self.notes.get("validator")) and self.notes["url"] == url
+        return bool(self.num_bytes and self.notes.get("validator")) and self.notes["url"] == without_login(url)
 
     def is_whole(self, url: str) -> bool:
         return self.can_continue(url) and self.num_bytes == self.notes["total"]
@@ -192,6 +192,7 @@ class _Part:
     def begin(self, url: str, answer: Answer) -> None:
         """Start an empty part for this version; what was there is lost."""
         self.drop()
+        url = without_login(url)  # the notes lie beside the file for all to read
         self.notes = {"url": url, "validator": answer.validator, "etag": answer.etag, "total": answer.total}
         write_json(self.notes_path, self.notes)
 

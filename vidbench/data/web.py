@@ -413,15 +413,6 @@ def short(url: str) -> str:
     return printable(f"{parts.scheme}://{host}{parts.path}", 200)
 
 
-def without_login(url: str) -> str:
-    """An address without user and password; its query, which may be all that tells it from another one, is kept.
-
-    >>> without_login("https://me:secret@example.org/get?id=3")
-    'https://example.org/get?id=3'
-    """
-    return re.sub(r"(?<=://)[^/?#]*@", "", url)
-
-
 def megabytes(num_bytes: float) -> str:
     """A size for people.
 
