@@ -12,7 +12,6 @@ import re
 import shutil
 import tarfile
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 import zlib
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from vidbench.data.catalog import find_dataset
 from vidbench.data.index import load_records
+from vidbench.data.web import network_words
 from vidbench.records import AnnotationError
 from vidbench.utils import atomic_writer, printable
 
@@ -83,19 +83,9 @@ def fetch_sample(root: Path, wanted: int, base_url: str = OFFICIAL) -> Sample:
     except Unavailable as problem:
         sample.problem = str(problem)
     except (OSError, HTTPException, AnnotationError, tarfile.TarError, EOFError, zlib.error) as problem:
-        sample.problem = words_of(problem)
+        sample.problem = network_words(problem)
     sample.megabytes = fetcher.num_bytes / MB
     return sample
-
-
-def words_of(problem: Exception) -> str:
-    """A failure in a few words."""
-    if isinstance(problem, urllib.error.HTTPError):
-        return f"the server answered {problem.code} {printable(problem.reason, 60)}"
-    if isinstance(problem, urllib.error.URLError):
-        return printable(f"no connection: {getattr(problem.reason, 'strerror', None) or problem.reason}", 160)
-    reason = getattr(problem, "strerror", None) or problem
-    return printable(f"{type(problem).__name__}: {reason}".rstrip(": "), 160)
 
 
 # ---------------------------------------------------------------- the network

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from vidbench import tflite
 from vidbench.data.disk import DISK_TROUBLE
-from vidbench.data.web import megabytes, through_proxy
+from vidbench.data.web import megabytes, network_words, through_proxy
 from vidbench.records import WeightsError
 from vidbench.utils import atomic_writer, printable, sha256_of_file, try_to_write
 
@@ -154,7 +154,7 @@ def fetch(
     except (OSError, http.client.HTTPException) as problem:
         if isinstance(problem, OSError) and problem.errno in (*DISK_TROUBLE, errno.EFBIG):
             raise
-        reason = printable(getattr(problem, "reason", None) or problem) + through_proxy(url)
+        reason = network_words(problem) + through_proxy(url)
         raise WeightsError(
             f"The weights of {name} are not on this machine and {url} cannot be reached ({reason}). Save that file as "
             f"{path}, or {advice}."

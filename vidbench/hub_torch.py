@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from vidbench.data.web import network_words
 from vidbench.records import ConfigError, WeightsError
 from vidbench.utils import printable
 
@@ -45,7 +46,7 @@ def build_pytorchvideo(num_classes: int, *, entry: str, pathways: tuple[int, ...
         module = torch.hub.load(repository, entry, **kind, **arguments)
     except Exception as problem:  # whatever code of others raises, or the network on the way to it
         raise WeightsError(
-            f"{entry} cannot be built from {printable(repository, 160)}: {printable(problem, 160)}. {_advice()}"
+            f"{entry} cannot be built from {printable(repository, 160)}: {network_words(problem)}. {_advice()}"
         ) from None
     if pathways:
         module.pathways = tuple(pathways)

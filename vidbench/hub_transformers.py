@@ -21,7 +21,7 @@ import numpy as np
 from vidbench.cards.card import ModelCard, Weights
 from vidbench.checkpoints import StateDict, check_file, load_state_dict_file
 from vidbench.data.classes import LABELS_FOLDER, load_labels
-from vidbench.data.web import through_proxy
+from vidbench.data.web import network_words, through_proxy
 from vidbench.records import AnnotationError, ConfigError, InputSpec, WeightsError, needs
 from vidbench.utils import printable, sha256_of_json
 
@@ -440,8 +440,7 @@ def fetch_folder(url: str, name: str) -> Path:
         if not any((path / file).is_file() for file in WEIGHT_FILES):
             path = Path(snapshot_download(url.removeprefix(HUB), allow_patterns=[*wanted, "pytorch_model.bin"]))
     except Exception as problem:  # of the hub's client, of HTTP, of the network
-        words = str(problem).strip().splitlines() or [type(problem).__name__]
-        reason = printable(words[0].rstrip("."), 120) + through_proxy(url)
+        reason = network_words(problem) + through_proxy(url)
         raise WeightsError(
             f"The weights of {name} are not on this machine and {url} cannot be reached ({reason}). Save its "
             "config.json, preprocessor_config.json and model.safetensors in a folder and pass that with --weights, or "

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from vidbench.checkpoints import StateDict, check_values
-from vidbench.data.web import through_proxy
+from vidbench.data.web import network_words, through_proxy
 from vidbench.records import ConfigError, InputSpec, WeightsError, needs
 from vidbench.utils import printable, quiet, sha256_of_file, sha256_of_json, usable_cores
 
@@ -397,14 +397,13 @@ def _resolve_handle(handle: str, name: str) -> Path:
     try:
         return Path(tensorflow_hub.resolve(handle))
     except (OSError, ValueError, RuntimeError) as problem:
-        code = f"HTTP {problem.code} " if hasattr(problem, "code") else ""
-        reason = printable(getattr(problem, "reason", None) or problem, 160) + through_proxy(handle)
+        reason = network_words(problem) + through_proxy(handle)
         ways = [f"download it in a browser{_kaggle_page(handle)}, unpack it and pass its folder with --weights"]
         if twin := _torch_twin(name):
             ways.append(f"take the same architecture in torch ({twin}), whose weights come from elsewhere")
         raise WeightsError(
             f"The SavedModel of {name} is not on this machine and {printable(handle, 200)} cannot be reached "
-            f"({code}{reason}); {'either ' if twin else ''}{', or '.join(ways)}."
+            f"({reason}); {'either ' if twin else ''}{', or '.join(ways)}."
         ) from None
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vidbench.data.web import network_words
 from vidbench.records import ConfigError, RunError
 from vidbench.runs import npy_header, read_json
 from vidbench.utils import printable, without_login
@@ -133,7 +134,7 @@ class RemoteRun:
 
     def _failure(self, what: str, problem: Exception) -> RunError:
         return RunError(
-            f"{printable(self.address)} cannot be {what} ({type(problem).__name__}: {printable(problem, 200)}); "
+            f"{printable(self.address)} cannot be {what} ({network_words(problem)}); "
             "what was sent stays, and the same command continues"
         )
 

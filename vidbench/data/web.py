@@ -201,7 +201,7 @@ class Link:
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as problem:
             raise FetchError(f"{short(url)} cannot be asked: {printable(problem, 120)}.") from None
         except (requests.exceptions.RequestException, OSError, ValueError) as problem:
-            raise Again(_words(problem) + through_proxy(url)) from None
+            raise Again(network_words(problem) + through_proxy(url)) from None
 
 
 def _session(ca_bundle: str | os.PathLike | None):
@@ -356,7 +356,7 @@ class Answer:
         except urllib3.exceptions.DecodeError:
             raise FetchError(f"{short(self.url)} is said to be compressed, but is not.") from None
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as problem:
-            raise Again(_words(problem)) from None
+            raise Again(network_words(problem)) from None
 
     def _refuse_page(self, data: bytes) -> None:
         start = data[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -377,12 +377,26 @@ def _validator(headers) -> str:
     return date if not etag and re.fullmatch(r"[A-Za-z0-9 ,:+-]{10,40}", date) else ""
 
 
-def _words(problem: Exception) -> str:
-    """A failed connection in a few words, without addresses of objects."""
+def network_words(problem: Exception) -> str:
+    """Why something could not be had over the network, in a few words, whichever library says so.
+
+    >>> network_words(OSError(-2, "Name or service not known")), network_words(OSError(5, "Input/output error"))
+    ('the name of the server is not known here', 'OSError: Input/output error')
+    """
+    status = getattr(problem, "code", None)  # of urllib's HTTPError
+    if isinstance(status, int):
+        return f"the server answered {status} {printable(getattr(problem, 'reason', ''), 60)}".rstrip()
     text = str(problem)
     for mark, words in (
         ("NameResolutionError", "the name of the server is not known here"),
+        ("Name or service not known", "the name of the server is not known here"),
+        ("Temporary failure in name resolution", "the name of the server cannot be looked up now"),
+        ("nodename nor servname", "the name of the server is not known here"),  # macOS
+        ("getaddrinfo failed", "the name of the server is not known here"),  # Windows
+        ("CERTIFICATE_VERIFY_FAILED", "its certificate cannot be verified"),
+        ("timed out", "no answer in time"),
         ("Connection refused", "nobody answers there"),
+        ("actively refused", "nobody answers there"),  # Windows
         ("Network is unreachable", "there is no network"),
         ("Connection reset", "the connection was reset"),
         ("IncompleteRead", "the connection ended early"),
@@ -393,7 +407,8 @@ def _words(problem: Exception) -> str:
     ):
         if mark in text or mark == type(problem).__name__:
             return words
-    return printable(f"{type(problem).__name__}: {text}", 160)
+    text = re.sub(r"^<urlopen error (.*)>$|\[Errno -?\d+\] ", r"\1", (text.strip().splitlines() or [""])[0])
+    return printable(f"{type(problem).__name__}: {text}".rstrip(": ."), 160)
 
 
 def through_proxy(url: str) -> str:
