@@ -29,6 +29,8 @@ sys.path.insert(0, str(ROOT))
 def copies(source: Path, target: Path, count: int) -> Path:
     """``count`` videos in a folder of classes: those of ``source`` again and again."""
     found = sorted(path for path in source.glob("*/*") if path.is_file())
+    if not found:
+        sys.exit(f"{source} has no folders with videos in them")
     for number in range(count):
         path = found[number % len(found)]
         place = target / path.parent.name / f"{number:06d}{path.suffix}"
@@ -69,9 +71,10 @@ def forward_alone(model, pixels, batch_size: int) -> float:
 
 
 @contextlib.contextmanager
-def timed(module, *names: str):
-    """Wall seconds that each of these functions of a module takes, by name."""
-    seconds, kept = dict.fromkeys(names, 0.0), {name: getattr(module, name) for name in names}
+def timed(**modules):
+    """Wall seconds that functions take, by name; each is given with the module that calls it."""
+    seconds = dict.fromkeys(modules, 0.0)
+    kept = {name: getattr(module, name) for name, module in modules.items()}
 
     def watch(name):
         def call(*args, **more):
@@ -83,13 +86,13 @@ def timed(module, *names: str):
 
         return call
 
-    for name in names:
+    for name, module in modules.items():
         setattr(module, name, watch(name))
     try:
         yield seconds
     finally:
-        for name, function in kept.items():
-            setattr(module, name, function)
+        for name, module in modules.items():
+            setattr(module, name, kept[name])
 
 
 def settled_model(config, plan, pixels):
@@ -122,6 +125,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from vidbench import evaluate as module
+    from vidbench import local
     from vidbench.arguments import EvaluateConfig
     from vidbench.plan import make_plan
     from vidbench.utils import usable_cores
@@ -143,7 +147,7 @@ def main() -> None:
             forward_s = forward_alone(model, pixels, args.batch_size)
             del pixels
             began = time.monotonic()
-            with timed(module, "load_model", "finish") as apart:
+            with timed(load_model=local, finish=module) as apart:
                 outcome = module.evaluate(EvaluateConfig(**base, run_name=f"turn{turn}"))
             wall = time.monotonic() - began
             timing = json.loads((Path(outcome.run_folder) / "manifest.json").read_text())["timing"]
