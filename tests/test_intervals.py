@@ -10,6 +10,7 @@ import pytest
 from vidbench.intervals import (
     bootstrap_difference,
     clustered_proportion,
+    group_freedom,
     group_numbers,
     group_variance,
     holm,
@@ -35,11 +36,42 @@ def test_the_variance_of_groups_is_that_of_statsmodels():
     import statsmodels.api as sm
 
     rng = np.random.default_rng(1)
-    right, groups = drawn_groups(rng, 23, [1, 2, 7], 0.7, 0.3)
+    right, groups = drawn_groups(rng, 23, [4], 0.7, 0.3)  # of one size: there its estimate and ours are the same
     numbers = group_numbers(groups)
     fitted = sm.OLS(right.astype(float), np.ones(len(right))).fit()
     theirs = fitted.get_robustcov_results("cluster", groups=numbers, use_correction=False).cov_params()[0, 0]
     assert group_variance(right.astype(float), numbers) == pytest.approx(theirs * 23 / 22)
+    assert group_freedom(numbers) == pytest.approx(22)
+
+
+def test_groups_of_unequal_sizes_have_the_variance_and_freedom_of_the_matrices():
+    # R. M. Bell and D. F. McCaffrey's definitions, with whole matrices in place of sums
+    right, groups = drawn_groups(np.random.default_rng(2), 6, [1, 3, 9], 0.7, 0.3)
+    n, numbers = len(right), group_numbers(groups)
+    residual_maker = np.eye(n) - 1 / n
+    adjusted = []  # of each group: (1 / N) * its ones * (I - H) ** (-1 / 2) * its residuals
+    for number in range(numbers.max() + 1):
+        inside = numbers == number
+        values, vectors = np.linalg.eigh(residual_maker[np.ix_(inside, inside)])
+        root = vectors @ np.diag(values**-0.5) @ vectors.T
+        adjusted.append(np.ones(inside.sum()) @ root @ residual_maker[inside] / n)
+    adjusted = np.array(adjusted)
+    shares = np.linalg.eigvalsh(adjusted @ adjusted.T)
+    assert group_variance(right.astype(float), numbers) == pytest.approx(((adjusted @ right) ** 2).sum())
+    assert group_freedom(numbers) == pytest.approx(shares.sum() ** 2 / (shares**2).sum())
+    assert np.isnan(group_freedom(np.zeros(3, int)))
+    assert np.isnan(group_variance(right[:3].astype(float), np.zeros(3, int)))
+
+
+def test_one_group_that_holds_most_videos_does_not_feign_certainty():
+    # with G - 1 degrees of freedom and residuals as they are, 35 % of the first and 76 % of the second were covered
+    for sizes in ([90, *[1] * 10], [60, *[4] * 10]):
+        rng, names, covered = np.random.default_rng(11), np.repeat(np.arange(11), sizes), []
+        for _ in range(500):
+            right = rng.random(100) < rng.beta(0.8 * 7 / 3, 0.2 * 7 / 3, 11)[names[:100]]
+            found = clustered_proportion(right, [f"g{name}" for name in names[:100]])
+            covered.append(found["low"] <= 0.8 <= found["high"])
+        assert np.mean(covered) > 0.95
 
 
 def test_without_groups_the_clustered_interval_is_wilsons():
@@ -74,6 +106,8 @@ def test_where_nothing_varies_each_group_counts_as_one_video():
     found = clustered_proportion(np.ones(100, bool), [f"g{n // 10}" for n in range(100)])
     assert found["high"] == 1
     assert wilson(10, 10)[0] > found["low"] > wilson(6, 6)[0]
+    most = clustered_proportion(np.ones(100, bool), [f"g{max(n - 90, 0)}" for n in range(100)])
+    assert most["low"] < wilson(1, 1)[0]  # 91 of the 100 videos are one group
 
 
 def test_a_single_group_knows_nothing_and_no_video_is_no_figure():
@@ -202,6 +236,7 @@ def test_a_difference_of_one_group_is_not_known_and_equal_runs_have_an_interval(
     same = paired_difference(np.ones(100, bool), np.ones(100, bool), ["g1", "g2"] * 50)
     assert same["value"] == 0
     assert same["low"] < 0 < same["high"]
+    assert same["high"] > paired_difference(np.ones(10, bool), np.ones(10, bool))["high"]  # two groups, not 100 videos
     with pytest.raises(ValueError, match="same videos"):
         paired_difference(a, np.ones(4, bool))
 

@@ -20,8 +20,10 @@ MOST_TERMS = 2_000_000  # numbers held at a time by a bootstrap over groups
 def wilson(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson score interval of a proportion.
 
-    Unlike ``p ± 1.96 s`` it stays in [0, 1] and keeps its coverage near 0 and 1. It takes the ``n`` trials as
-    independent: clips cut from one source are not, and make the true interval wider.
+    Unlike ``p ± 1.96 s`` it stays in [0, 1], and covers 95 % on average over true shares between 0.5 and 1, from 20
+    trials on. For a single share it may be less where about two failures or fewer are expected, whatever ``n``: 92 %
+    for 1 (20 trials at a true 95 %), 90 % for 0.5, 84 % at worst, for 0.17. It takes the ``n`` trials as independent:
+    clips cut from one source are not, and make the true interval wider.
 
     Args:
         k: successes, 0 to ``n``.
@@ -85,26 +87,51 @@ def sums_by_group(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, n
 
 
 def group_variance(values: np.ndarray, groups: np.ndarray) -> float:
-    """Variance of a mean over videos that are alike within groups: the cluster-robust one.
+    """Variance of a mean over videos that are alike within groups: the cluster-robust one, in the form CR2.
 
-    ``G / (G - 1) * sum of (residuals of a group added up) ** 2 / N ** 2``. NaN with fewer than two groups.
+    The residuals of a group are added up and squared, and over ``1 - share of the videos in it``: a large group pulls
+    the mean to itself, so that its own residuals look small. Their sum over all groups is over ``N ** 2``. NaN with
+    fewer than two groups.
 
     Source:
-        K.-Y. Liang and S. L. Zeger, 1986, https://doi.org/10.1093/biomet/73.1.13; proposed for evaluations by
-        E. Miller, 2024, https://arxiv.org/abs/2411.00640.
+        R. M. Bell and D. F. McCaffrey, 2002, Survey Methodology 28, 169-181, for the estimate of K.-Y. Liang and
+        S. L. Zeger, 1986, https://doi.org/10.1093/biomet/73.1.13, which E. Miller, 2024,
+        https://arxiv.org/abs/2411.00640, proposes for evaluations.
     """
-    residuals, _ = sums_by_group(values - values.mean(), groups)
-    num = len(residuals)
-    return float(num / (num - 1) * (residuals**2).sum() / len(values) ** 2) if num > 1 else math.nan
+    residuals, sizes = sums_by_group(values - values.mean(), groups)
+    num = len(values)
+    return float((residuals**2 / (1 - sizes / num)).sum() / num**2) if len(sizes) > 1 else math.nan
+
+
+def group_freedom(groups: np.ndarray) -> float:
+    """Degrees of freedom of ``group_variance``: ``G - 1`` for G groups of one size, fewer where sizes differ.
+
+    Those of Satterthwaite where videos are independent. With one group of 90 videos and ten of 1 they are 1.2: what
+    the large one would give another time cannot be told from the small ones. NaN with fewer than two groups.
+
+    Source:
+        R. M. Bell and D. F. McCaffrey, 2002, Survey Methodology 28, 169-181.
+    """
+    sizes = np.bincount(groups).astype(float)
+    if len(sizes) < 2:
+        return math.nan
+    num = sizes.sum()
+    pulled = sizes**2 / (1 - sizes / num)
+    return float(num**2 / ((sizes**2).sum() + (pulled.sum() ** 2 - (pulled**2).sum()) / num**2))
 
 
 def clustered_proportion(right: np.ndarray, groups: Sequence[str], confidence: float = 0.95) -> dict | None:
     """A share of videos with an interval that knows their groups.
 
     Wilson's interval with the effective number of videos in place of the number: ``N`` over the design effect (the
-    cluster-robust variance over ``p (1 - p) / N``, at least 1), and Student's quantile with ``G - 1`` degrees of
-    freedom. Where all videos are right, or all wrong, the data show no design effect, and each group counts as one
-    video.
+    cluster-robust variance over ``p (1 - p) / N``, at least 1), and Student's quantile with the degrees of freedom of
+    ``group_freedom``. Where all videos are right, or all wrong, the data show no design effect, and each group counts
+    as one video (L. Kish's number where sizes differ: ``N ** 2`` over the sum of squared sizes).
+
+    In 1,500 draws each of 13 kinds of groups (2 to 200 of them, of 1 to 100 videos, alike and very unequal, with a
+    correlation of 0 or 0.3 within one) it covered 92 % or more at a true 60 and 80 %. At 95 and 98 % it covered 83 to
+    90 % where a dozen to some forty groups hold many videos each and are right or wrong nearly as a whole: few of them
+    hold all the mistakes, and a list may have none of these. No width that the data show would mend that.
 
     Args:
         right: bool, shape (N,).
@@ -132,11 +159,22 @@ def clustered_proportion(right: np.ndarray, groups: Sequence[str], confidence: f
         return {**facts, "low": low, "high": high, "design_effect": 1.0}
     if num_groups == 1:
         return {**facts, "low": 0.0, "high": 1.0, "design_effect": None}
-    plain = k / n * (1 - k / n) / n
-    effect = max(1.0, group_variance(right.astype(float), numbers) / plain) if plain else n / num_groups
-    shrink = effect * student_over_normal(num_groups - 1, confidence) ** 2
+    effect = _design_effect(right.astype(float), numbers)
+    shrink = effect * student_over_normal(group_freedom(numbers), confidence) ** 2
     low, high = _wilson_of_share(k / n, n / shrink, confidence)
     return {**facts, "low": low, "high": high, "design_effect": effect}
+
+
+def _design_effect(values: np.ndarray, groups: np.ndarray) -> float:
+    """Cluster-robust variance of a mean over the plain one, at least 1; 1 for a single group, of which it is unknown.
+
+    Where all values are one, no group shows how alike its videos are, and each counts as one video, by Kish's number.
+    """
+    n, sizes = len(values), np.bincount(groups)
+    plain = float(values.var()) / n
+    if len(sizes) in (1, n):
+        return 1.0
+    return max(1.0, group_variance(values, groups) / plain) if plain else float((sizes**2).sum()) / n
 
 
 def _wilson_of_share(share: float, number: float, confidence: float) -> tuple[float, float]:
@@ -152,7 +190,7 @@ def _normal(confidence: float) -> float:
     return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
-def student_over_normal(freedom: int, confidence: float = 0.95) -> float:
+def student_over_normal(freedom: float, confidence: float = 0.95) -> float:
     """Student's quantile over the normal one: how much wider an interval is that had to guess its own width."""
     from scipy.special import stdtrit  # scipy.stats takes most of a second to load
 
@@ -166,8 +204,11 @@ def paired_difference(a: np.ndarray, b: np.ndarray, groups: Sequence[str] | None
     """Accuracy of B minus that of A on the same videos, with an interval.
 
     Only videos on which the runs disagree count. Half a video is added to each of the four counts, before an interval
-    as for a mean; with groups its half width is multiplied by the root of the design effect (at least 1) and by
-    Student's quantile over the normal one.
+    as for a mean; with groups its half width is multiplied by the root of the design effect, as for
+    ``clustered_proportion``, and by Student's quantile over the normal one.
+
+    Of equal runs on independent videos it leaves out 0 for at most 6.8 % (20 videos), 5.5 % (144) and 5.4 % (1,000),
+    whatever share of the videos the runs disagree on (computed for 60 shares); the exact test for at most 5 %.
 
     Args:
         a: bool, shape (N,): A is right.
@@ -191,18 +232,12 @@ def paired_difference(a: np.ndarray, b: np.ndarray, groups: Sequence[str] | None
         numbers = group_numbers(groups)
         num_groups = int(numbers.max()) + 1
         effect = _design_effect(b.astype(float) - a, numbers)
-        if num_groups < n:
-            half *= math.sqrt(effect) * student_over_normal(num_groups - 1, confidence) if num_groups > 1 else math.inf
+        if num_groups == 1 < n:
+            half = math.inf
+        elif num_groups < n:
+            half *= math.sqrt(effect) * student_over_normal(group_freedom(numbers), confidence)
     facts = {"n": n, "only_a": only_a, "only_b": only_b, "n_groups": num_groups, "design_effect": effect}
     return {"value": (only_b - only_a) / n, "low": max(-1.0, middle - half), "high": min(1.0, middle + half), **facts}
-
-
-def _design_effect(values: np.ndarray, groups: np.ndarray) -> float:
-    """Cluster-robust variance of a mean over the plain one, at least 1; 1 where nothing varies or one group is all."""
-    n, plain = len(values), float(values.var()) / len(values)
-    if plain == 0 or groups.max() + 1 in (1, n):
-        return 1.0
-    return max(1.0, group_variance(values, groups) / plain)
 
 
 def sign_flip_test(a: np.ndarray, b: np.ndarray, groups: Sequence[str] | None = None) -> float:
