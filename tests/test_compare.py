@@ -241,7 +241,7 @@ def test_other_labels_of_the_same_videos_are_refused(tmp_path, three):
     relabel = (b'"label":"open","label_index":0', b'"label":"close","label_index":1')
     other = damaged(three[0], tmp_path / "other", lambda data: data.replace(*relabel, 1))
     with pytest.raises(
-        RunError, match="label 1 videos differently: -v000 is 'open' in the first, 'close' in the second"
+        RunError, match="label 1 video differently: -v000 is 'open' in the first, 'close' in the second"
     ):
         compare.compare_runs([three[0], other])
 

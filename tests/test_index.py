@@ -385,7 +385,7 @@ def test_labels_txt_gives_a_folder_its_order(tmp_path, caplog):
     (tmp_path / "labels.txt").write_text("b\na\nnever seen\n")
     records = load_records("folder", tmp_path, "test")
     assert [(record.label, record.label_index) for record in records] == [("a", 1), ("b", 0)]
-    assert "1 folders" in caplog.text
+    assert "1 folder " in caplog.text
 
 
 def test_a_folder_without_classes_or_videos_says_so(tmp_path):
@@ -557,8 +557,8 @@ def test_what_lies_beside_the_videos_of_a_folder_of_classes_is_said(tmp_path, ca
     with caplog.at_level(logging.WARNING, logger="vidbench"):
         records = load_records("folder", root=tmp_path, split="test")
     assert [record.path for record in records] == ["a/1.mp4", "b/3.mp4"]
-    assert "1 videos directly in" in caplog.text
-    assert "1 files in the class folders" in caplog.text
+    assert "left out: 1 video directly in" in caplog.text
+    assert "left out: 1 file in the class folders" in caplog.text
     assert "2.mp4x" in caplog.text
 
 

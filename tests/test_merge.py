@@ -118,7 +118,7 @@ def edited(source, target, change):
 def test_conflicts_are_named_and_a_prediction_wins_only_when_asked_to(tmp_path):
     whole = make_run(tmp_path / "whole", skill=2.0)
     other = edited(whole, tmp_path / "other", lambda row: row if row.index != 4 else turned(row))
-    with pytest.raises(RunError, match=r"1 videos have different rows: -v004 is .* in .*whole and .* in .*other$"):
+    with pytest.raises(RunError, match=r"1 video has different rows: -v004 is .* in .*whole and .* in .*other$"):
         merge([whole, other], tmp_path / "m")
     gaps = make_run(tmp_path / "gaps", skill=2.0, skipped=(3, 7))
     with pytest.raises(RunError, match=r"2 videos .*-v003 is missing in .*--prefer-predicted takes"):
@@ -128,7 +128,7 @@ def test_conflicts_are_named_and_a_prediction_wins_only_when_asked_to(tmp_path):
         assert (merged.folder / "rows.jsonl").read_bytes() == (whole / "rows.jsonl").read_bytes()
         assert np.isfinite(np.load(merged.folder / "logits.npy", allow_pickle=False)).all()
         assert merged.num_repeated == 90
-    with pytest.raises(RunError, match="1 videos have different rows"):
+    with pytest.raises(RunError, match="1 video has different rows"):
         merge([other, whole], tmp_path / "m2", prefer_predicted=True)
 
 

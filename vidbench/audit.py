@@ -21,7 +21,7 @@ from vidbench.metrics import percent, points
 from vidbench.plan import make_plan
 from vidbench.records import ConfigError, UnreadableVideo
 from vidbench.runs import results_in
-from vidbench.utils import printable, write_table
+from vidbench.utils import plural, printable, write_table
 from vidbench.variants import change_of, run_variants
 
 NUM_NUMBERED = 48  # pictures in each numbered video
@@ -231,7 +231,8 @@ def text(found: Audit) -> str:
             shown = f"mean {line['mean']:.3f}, largest {line['largest']}, gain {line['gain']:.4f}"
             shown += f", offset {line['offset']:+.2f}"
         lines.append(
-            f"  {line['decoder']:10}  {shown}; {line['n_videos']} videos, {line['n_unreadable']} not comparable"
+            f"  {line['decoder']:10}  {shown}; {plural(line['n_videos'], 'video')}, "
+            f"{line['n_unreadable']} not comparable"
         )
     lines.append(f"top-1 {percent(found.plain.accuracy)} with {first}, n={found.plain.accuracy['n']}")
     for line in found.flips:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidbench.endings import BAD_OPTIONS, run_program
 from vidbench.flags import Program
+from vidbench.utils import plural
 
 if TYPE_CHECKING:  # each command imports what it needs
     from vidbench.arguments import (
@@ -72,7 +73,8 @@ def merge(config: MergeConfig) -> int:
     merged = merge(config.runs, config.out, prefer_predicted=config.prefer_predicted)
     outcome = finish(merged.folder, config, ran=True)
     print(
-        f"merged     {merged.num_runs} runs, {merged.num_videos} videos, {merged.num_repeated} of them in several runs"
+        f"merged     {merged.num_runs} runs, {plural(merged.num_videos, 'video')}, {merged.num_repeated} of them in "
+        "several runs"
     )
     print(outcome.summary)
     return outcome.exit_status
@@ -182,7 +184,7 @@ def split(config: SplitConfig) -> int:
     records = load_records(config.dataset, *where, annotations=config.annotations)
     parts = random_splits(records, config.parts, seed=config.seed, by=config.by, allow_leak=config.allow_leak)
     write_splits(parts, config.out)
-    print(", ".join(f"{name} {len(part)} videos" for name, part in parts.items()), "in", config.out)
+    print(", ".join(f"{name} {plural(len(part), 'video')}" for name, part in parts.items()), "in", config.out)
     return 0
 
 

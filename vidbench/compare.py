@@ -27,7 +27,7 @@ from vidbench.page.verdicts import closest_verdict
 from vidbench.records import ConfigError, Row, RunError
 from vidbench.runs import Run, read_run, refuse_damaged, results_in, section
 from vidbench.scores import logits_notes, logits_problem, probabilities, view_seconds
-from vidbench.utils import atomic_writer, printable, write_table
+from vidbench.utils import atomic_writer, plural, printable, write_table
 
 MOST_RUNS = 50
 FLIPS_SHOWN = 200  # on the page; flips.csv has all
@@ -105,7 +105,7 @@ class Pair(Generic[Kind]):
         words = f"{self.b.name} minus {self.a.name}: {value:+.1f} points [{low:+.1f}, {high:+.1f}], "
         words += f"n={self.difference['n']}"
         if (self.difference["n_groups"] or self.difference["n"]) < self.difference["n"]:
-            words += f" in {self.difference['n_groups']} groups"
+            words += f" in {plural(self.difference['n_groups'], 'group')}"
         if not self.told_apart:
             return f"{words}: not told apart"
         return f"{words}: {(self.b if value > 0 else self.a).name} is better"
@@ -285,8 +285,8 @@ def same_list(first: Run, other: Run) -> list[Row]:
     if wrong:
         a, b = (printable(repr(rows[wrong[0]].label), 60) for rows in (ours, theirs))
         raise RunError(
-            f"{where} label {len(wrong)} videos differently: {printable(wrong[0][0], 80)} is {a} in the first, {b} in "
-            "the second; they were made with different lists"
+            f"{where} label {plural(len(wrong), 'video')} differently: {printable(wrong[0][0], 80)} is {a} in the "
+            f"first, {b} in the second; they were made with different lists"
         )
     return [theirs[key] for key in ours]
 
@@ -408,7 +408,7 @@ def _said(which: str, row: Row) -> dict:
 
 def text(comparison: Comparison) -> str:
     """A few lines for a terminal."""
-    lines = [f"top-{comparison.k} of {len(comparison.entries[0].right)} videos"]
+    lines = [f"top-{comparison.k} of {plural(len(comparison.entries[0].right), 'video')}"]
     width = max(len(entry.name) for entry in comparison.entries)
     for entry in comparison.entries:
         cost = f", {_duration(entry.cost['seconds'])} a video" if entry.cost else ""
@@ -539,7 +539,8 @@ def page_content(comparison: Comparison) -> dict:
 
 def _data_words(entry: Entry) -> str:
     dataset = section(entry.run.manifest, "dataset")
-    return clean(f"{dataset.get('name') or ''} {dataset.get('split') or ''}, {len(entry.right)} videos".strip())
+    name = f"{dataset.get('name') or ''} {dataset.get('split') or ''}"
+    return clean(f"{name}, {plural(len(entry.right), 'video')}".strip())
 
 
 def cost_plot(entries: Sequence) -> dict | None:

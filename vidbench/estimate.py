@@ -13,7 +13,7 @@ from vidbench.manifest import changed_fields
 from vidbench.plan import Plan, limits_of, workers_of
 from vidbench.records import UnreadableVideo, VideoRecord
 from vidbench.runs import read_rows
-from vidbench.utils import printable
+from vidbench.utils import plural, printable
 
 
 def describe_plan(config, plan: Plan, folder: Path) -> str:
@@ -43,8 +43,9 @@ def describe_plan(config, plan: Plan, folder: Path) -> str:
     disk += 4 * plan.spec.num_views * plan.num_scores * len(plan.records)
     hours, what = seconds * left / 3600, "logits" if config.no_cache else "the clip cache and logits"
     lines += [
-        f"time       about {rounded(hours)} hours ({rounded(hours * 60)} minutes) for the {left} videos that are "
-        f"present and not done: {rounded(seconds)} s each on this machine, measured on {len(tried)}",
+        f"time       about {rounded(hours)} hours ({rounded(hours * 60)} minutes) for what is "
+        f"present and not done ({plural(left, 'video')}): {rounded(seconds)} s each on this machine, "
+        f"measured on {len(tried)}",
         f"disk       about {rounded(disk / 1e6)} MB for {what}",
     ]
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from vidbench.learner import TrainedNetwork
 from vidbench.records import RunError, needs
 from vidbench.train_task import Outcome, Processes
 from vidbench.trainer import make_trainer, quiet_lightning
+from vidbench.utils import plural
 
 with needs("Training", "train"):
     from lightning.pytorch import callbacks
@@ -46,7 +47,8 @@ def overfit(module: TrainedNetwork, loader, folder: Path, device: str) -> Outcom
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-    what = f"one batch of {len(labels)} clips: loss {first:.3f} at first, {last:.3f} after {step} steps"
+    clips = plural(len(labels), "clip")
+    what = f"one batch of {clips}: loss {first:.3f} at first, {last:.3f} after {plural(step, 'step')}"
     if last < LEARNT:
         return Outcome(folder, f"{what}: learnt by heart, network, labels and optimiser work together", EXIT_OK, {})
     advice = f"NOT learnt; try another --learning-rate than {module.learning_rate:g} (--find-rate proposes one), "
@@ -69,7 +71,7 @@ def find_rate(config, module: TrainedNetwork, loader, folder: Path, device: str,
         with contextlib.suppress(RunError):  # a loss that is not finite ends the range
             trainer.fit(module, loader)
     losses = np.array(test.losses)
-    tried = f"tried from {RATES[0]:.1g} to {RATES[max(0, len(losses) - 1)]:.1g} in {len(losses)} steps"
+    tried = f"tried from {RATES[0]:.1g} to {RATES[max(0, len(losses) - 1)]:.1g} in {plural(len(losses), 'step')}"
     place = steepest(losses)
     if place is None:
         raise RunError(

@@ -89,7 +89,7 @@ def protocol_table(manifest: dict) -> list[tuple[str, str]]:
             if limits.get(name)
         ),
         "Precision": " ".join(value_words(run[name]) for name in ("precision", "memory_format") if run.get(name)),
-        "Batch": f"{run['batch_size']} videos on {run.get('device', '?')}" if run.get("batch_size") else None,
+        "Batch": f"{plural(run['batch_size'], 'video')} on {run.get('device', '?')}" if run.get("batch_size") else None,
         "As on the model's card": {True: "yes", False: "no", None: ""}.get(asked.get("on_card")),
     }
     return [(name, str(text)) for name, text in table.items() if text]

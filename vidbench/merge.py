@@ -21,7 +21,7 @@ from vidbench.data.parents import class_parents
 from vidbench.records import Row, RunError, VideoRecord
 from vidbench.runs import Run, RunFolder, manifest_differences, section
 from vidbench.scores import open_logits
-from vidbench.utils import printable, write_json
+from vidbench.utils import plural, printable, write_json
 
 # What may differ between runs that are merged: which part of the data they were, and where it lay.
 PARTS = ("dataset.shard", "dataset.n_listed", "dataset.n_in_split", "dataset.records_sha256", "dataset.list_sha256",
@@ -149,8 +149,9 @@ def _conflict_words(runs: Sequence[Run], conflicts: list) -> str:
     if any(a[1].predicted != b[1].predicted for _, a, b in conflicts):
         hint = "; --prefer-predicted takes the prediction where the other run could not read the file"
     return (
-        f"{len(conflicts)} videos have different rows: {printable(video_id, 80)} is {_row_words(before)} in "
-        f"{printable(runs[one].folder)} and {_row_words(row)} in {printable(runs[other].folder)}{hint}"
+        f"{plural(len(conflicts), 'video has', 'videos have')} different rows: {printable(video_id, 80)} is "
+        f"{_row_words(before)} in {printable(runs[one].folder)} and {_row_words(row)} in "
+        f"{printable(runs[other].folder)}{hint}"
     )
 
 
@@ -297,8 +298,9 @@ def refuse_other_rows(out: RunFolder, rows: Sequence[Row]) -> None:
     """Raise ``RunError`` where an earlier merge holds other rows than the runs now: one of them was made again."""
     changed = [row.video_id for row, now in zip(out.rows, rows) if not same_row(row, now)]
     if changed:
+        videos = plural(len(changed), "video has", "videos have")
         raise RunError(
-            f"{printable(out.folder)} holds an earlier merge, in which {len(changed)} videos have other rows "
+            f"{printable(out.folder)} holds an earlier merge, in which {videos} other rows "
             f"({printable(changed[0], 80)}{', ...' if changed[1:] else ''}); remove the folder, or use another --out"
         )
 

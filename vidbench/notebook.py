@@ -17,7 +17,7 @@ from pathlib import Path
 from vidbench.data.catalog import REPOSITORY, DatasetCard, find_dataset
 from vidbench.data.index import dataset_labels, draw_subset, load_records
 from vidbench.records import AnnotationError, ConfigError, VideoRecord
-from vidbench.utils import printable
+from vidbench.utils import plural, printable
 from vidbench.utils import quiet as quiet  # chapters take it from here
 
 WAY_OUT = 'Set DATA_DIR to the folder that holds it, or DATASET = "vidmini", which comes with the kit.'
@@ -46,7 +46,8 @@ class Dataset:
     def __repr__(self) -> str:
         absent = self.num_listed - len(self.records)
         rest = f" ({self.num_listed} are listed, {absent} are left out)" if absent else ""
-        return f"{self.name} {self.split}: {len(self.records)} videos of {len(self.classes)} classes{rest}"
+        classes = plural(len(self.classes), "class", "classes")
+        return f"{self.name} {self.split}: {plural(len(self.records), 'video')} of {classes}{rest}"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -89,9 +90,8 @@ def open_dataset(
     listed, labels = _listed(card, root, split)
     usable = [record for record in listed if record.status == "ok"]
     if not usable:
-        raise AnnotationError(
-            f"{card.title} lists {len(listed)} videos for {split}, but none of them is below {root}. {WAY_OUT}"
-        )
+        videos = plural(len(listed), "video")
+        raise AnnotationError(f"{card.title} lists {videos} for {split}, but none of them is below {root}. {WAY_OUT}")
     chosen = usable if limit is None else draw_subset(usable, limit, seed)
     return Dataset(name, root, split, labels, tuple(chosen), len(listed))
 

@@ -16,7 +16,7 @@ from vidbench.intervals import holm, proportion, sign_flip_test
 from vidbench.metrics import percent
 from vidbench.predict import average
 from vidbench.records import InputSpec, VidbenchError
-from vidbench.utils import printable
+from vidbench.utils import plural, printable
 
 ALPHA = 0.01  # chance of naming anything where nothing is wrong, all explanations together
 APART = 0.05  # two explanations are told apart below this
@@ -381,7 +381,8 @@ def head_finding(sample: Sample, found, chosen: Explanation, scores: np.ndarray,
     """Whether the classes stand in the order of their names, given the chosen way to feed."""
     rows, used = sample.rows, sample.used
     if np.median(np.bincount(rows)) < 2 or len(used) < 2:
-        text = f"not judged: {len(rows)} videos of {len(used)} classes; take two videos or more of a class (--limit)"
+        seen = f"{plural(len(rows), 'video')} of {plural(len(used), 'class', 'classes')}"
+        text = f"not judged: {seen}; take two videos or more of a class (--limit)"
         return Finding("order of classes", None, text)
     own, other = (e for e in found if e.changes == chosen.changes)
     columns = assignment(scores, rows, len(used))

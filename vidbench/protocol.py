@@ -32,7 +32,7 @@ from collections.abc import Mapping, Sequence
 from vidbench.data.catalog import split_sizes
 from vidbench.published import Published, find_result, recorded_with, results_of
 from vidbench.runs import section
-from vidbench.utils import as_tuple
+from vidbench.utils import as_tuple, plural
 
 REPRODUCED, CONSISTENT = "REPRODUCED", "CONSISTENT"
 NOT_REPRODUCED, NOT_COMPARABLE = "NOT REPRODUCED", "NOT COMPARABLE"
@@ -197,7 +197,7 @@ def _parts(manifest: Mapping, metrics: Mapping) -> list[str]:
     if any(not part.get("shard") for part in section(manifest, "merged").get("parts") or ()):
         limits.append("a union of parts, which may not be the whole split")
     if nonfinite := (metrics.get("statuses") or {}).get("nonfinite"):
-        limits.append(f"the network gave NaN or infinity for {nonfinite} videos, counted as wrong")
+        limits.append(f"the network gave NaN or infinity for {plural(nonfinite, 'video')}, counted as wrong")
     return limits
 
 

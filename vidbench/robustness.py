@@ -12,7 +12,7 @@ from vidbench.metrics import percent, points
 from vidbench.page.fill import render
 from vidbench.report import write_report
 from vidbench.runs import results_in, section
-from vidbench.utils import atomic_writer, write_table
+from vidbench.utils import atomic_writer, plural, write_table
 from vidbench.variants import Variant, beside, change_of, run_variants, single_frame_model, unchanged_facts
 
 
@@ -135,7 +135,8 @@ def text(found: Robustness) -> str:
     for place, model in enumerate(found.models):
         errors = None if place else found.errors
         last = "      CE" if errors else ""
-        lines.append(f"top-1 of {model['name']} on {model['plain']['n']} videos; unchanged {percent(model['plain'])}")
+        videos = plural(model["plain"]["n"], "video")
+        lines.append(f"top-1 of {model['name']} on {videos}; unchanged {percent(model['plain'])}")
         lines.append(f"  {'severity':{width}}  " + "  ".join(f"{level:5d}" for level in found.severities) + last)
         for line in model["lines"]:
             figures = "  ".join(f"{100 * cell['accuracy']['value']:5.1f}" for cell in line["cells"])

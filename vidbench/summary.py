@@ -36,9 +36,8 @@ def summary_text(manifest: dict, metrics: dict, page: Path | None = None, *, tim
     lines += [f"top-5 {percent(top5)}"] if top5 else []
     sure = _sure_words(metrics)
     if classes["listed"] is not None:
-        sure.insert(
-            0, f"mean class accuracy {100 * classes['listed']:.1f} % over {classes['n_classes_listed']} classes"
-        )
+        number = plural(classes["n_classes_listed"], "class", "classes")
+        sure.insert(0, f"mean class accuracy {100 * classes['listed']:.1f} % over {number}")
     lines += ["; ".join(sure)] if sure else []
     lost = [_status_words(metrics), ledgers.bounds_words(metrics.get("ledger") or {})]
     lines += [f"{'skipped ' if lost[0] else 'coverage'}   {'; '.join(filter(None, lost))}"] if any(lost) else []
@@ -66,7 +65,7 @@ def _sure_words(metrics: dict) -> list[str]:
     words = []
     if clustered:
         low, high = 100 * clustered["low"], 100 * clustered["high"]
-        words += [f"top-1 [{low:.1f}, {high:.1f}] with its {clustered['n_groups']} groups in mind"]
+        words += [f"top-1 [{low:.1f}, {high:.1f}] with its {plural(clustered['n_groups'], 'group')} in mind"]
     if found:
         more = f", NLL {found['nll']:.3f}, Brier {found['brier']:.3f}" if found["nll"] is not None else ""
         words += [f"calibration error {100 * found['ece']:.1f} %{more}"]
@@ -77,7 +76,7 @@ def _data_words(dataset: dict, metrics: dict) -> str:
     words = f"{dataset.get('name', 'unknown')} {dataset.get('split') or ''}".strip()
     words += f", fold {dataset['fold']}" if dataset.get("fold") else ""
     partial = f", {metrics['n_partial']} of them in part" if metrics["n_partial"] else ""
-    return f"{words}: {metrics['n_listed']} videos listed, {metrics['n_ok']} read{partial}"
+    return f"{words}: {plural(metrics['n_listed'], 'video')} listed, {metrics['n_ok']} read{partial}"
 
 
 def _status_words(metrics: dict) -> str:

@@ -13,7 +13,7 @@ from vidbench.metrics import percent, points
 from vidbench.page.fill import render
 from vidbench.report import write_report
 from vidbench.runs import results_in, section
-from vidbench.utils import atomic_writer, printable, write_table
+from vidbench.utils import atomic_writer, plural, printable, write_table
 from vidbench.variants import Variant, beside, change_of, run_variants, single_frame_model, unchanged_facts
 
 MOVING = ("shuffle", "reverse")  # changes of order alone: every frame is still there
@@ -119,7 +119,8 @@ def text(found: Study) -> str:
     """A few lines for a terminal."""
     name, runs = found.plain.model, [*found.changes, *([found.single] if found.single else [])]
     width = max(len(line["name"]) for line in [*runs, {"name": "unchanged"}])
-    lines = [f"top-1 of {name} on {len(found.plain.entry.right)} videos, and its change in points with 95 % intervals"]
+    videos = plural(len(found.plain.entry.right), "video")
+    lines = [f"top-1 of {name} on {videos}, and its change in points with 95 % intervals"]
     lines.append(f"  {'unchanged':{width}}  {percent(found.plain.entry.accuracy)}")
     for line in runs:
         holm = f"  p = {line['holm']:.2g} after Holm's correction" if "holm" in line else "  (single frames)"

@@ -56,7 +56,7 @@ from vidbench.trainer import (
     make_trainer,
     quiet_lightning,
 )
-from vidbench.utils import printable, usable_cores, write_json
+from vidbench.utils import plural, printable, usable_cores, write_json
 
 with needs("Training", "train"):
     from lightning.pytorch import callbacks
@@ -201,8 +201,8 @@ def read_videos(config, task: Task, who: Processes, progress, tell) -> train_dat
             progress=progress,
         )
     tell(
-        f"{len(kept.records)} videos train ({len(kept.skipped)} left out; their frames take {kept.num_bytes / 1e6:.3g} "
-        f"MB), {len(task.sides.val)} validate: {task.sides.how}"
+        f"{plural(len(kept.records), 'video trains', 'videos train')} ({len(kept.skipped)} left out; their frames take "
+        f"{kept.num_bytes / 1e6:.3g} MB), {plural(len(task.sides.val), 'validates', 'validate')}: {task.sides.how}"
     )
     if task.time_pairs and not config.overfit:
         turned = len({label for pair in task.time_pairs for label in pair})

@@ -41,7 +41,7 @@ from vidbench.data.ledger import (
     write_ledger,
 )
 from vidbench.records import PREDICTED, ConfigError, RunError, VideoRecord
-from vidbench.utils import printable
+from vidbench.utils import plural, printable
 
 __all__ = [
     "MOST_DIFFERENT",
@@ -99,7 +99,7 @@ def _entry(found: Finding, min_frames: int, fetched: Mapping[str, tuple[str, str
     status, reason = found.status, found.reason
     frames = found.info.num_frames if found.info else 0
     if status in PREDICTED and frames < min_frames:
-        status, reason = "too_short", f"{frames} frames, fewer than the {min_frames} asked for"
+        status, reason = "too_short", f"{plural(frames, 'frame')}, fewer than the {min_frames} asked for"
     state = state_of(status)
     if state == "not_there" and found.record.video_id in fetched:
         state, reason = fetched[found.record.video_id]
@@ -176,7 +176,7 @@ def _check_leaks(config, folder: Path, progress) -> Outcome:
         ]
     leaks = find_leaks(parts, compare=config.compare)
     write_leaks(leaks, folder / "leaks.csv")
-    names = ", ".join(f"{part.name} ({len(part.records)} videos)" for part in parts)
+    names = ", ".join(f"{part.name} ({plural(len(part.records), 'video')})" for part in parts)
     lines = [f"compared   {names}, by {config.compare}", describe_leaks(leaks), f"table      {folder / 'leaks.csv'}"]
     return Outcome("\n".join(lines), EXIT_FOUND if leaks else EXIT_OK, folder)
 

@@ -14,7 +14,7 @@ from vidbench.data.held import find_held, unpack_lists
 from vidbench.data.order import Job, Order, addresses, class_names, open_job
 from vidbench.data.web import checked_url, megabytes
 from vidbench.records import ConfigError, FetchError
-from vidbench.utils import chance, printable
+from vidbench.utils import chance, plural, printable
 
 MB, GB = 10**6, 10**9
 CLIP_BYTES = 1.55 * MB  # of a clip of Kinetics, where nothing better is known: 30 GB / 19,881 videos
@@ -152,7 +152,7 @@ class Plan:
 
 def _words_of_job(job: Job, cost: Cost) -> list[str]:
     order, wanted = job.order, job.wanted
-    what = f"{job.num_listed} videos listed, {wanted.num_wanted} wanted, {wanted.num_there} of them there"
+    what = f"{plural(job.num_listed, 'video')} listed, {wanted.num_wanted} wanted, {wanted.num_there} of them there"
     lines = [f"{order.card.title}, {job.split}: {what}"]
     if wanted.known.lost:
         lines.append(
@@ -164,13 +164,13 @@ def _words_of_job(job: Job, cost: Cost) -> list[str]:
         lines.append(f"  archives   {len(job.archives)} of {job.num_archives} to be read, {how}")
         lines.append(f"  download   about {megabytes(cost.download_bytes)}{sized}")
         passing = f", and {megabytes(cost.passing_bytes)} while archives are read" if cost.passing_bytes else ""
-        lines.append(f"  keep       about {megabytes(cost.keep_bytes)} for {cost.num_clips} clips{passing}")
+        lines.append(f"  keep       about {megabytes(cost.keep_bytes)} for {plural(cost.num_clips, 'clip')}{passing}")
     elif cost.num_clips and (held := find_held(order.card, job.root)):
-        lines.append(
-            f"  unpack     {cost.num_clips} videos out of {', '.join(item.name for item in held)}; no download"
-        )
+        videos, names = plural(cost.num_clips, "video"), ", ".join(item.name for item in held)
+        lines.append(f"  unpack     {videos} out of {names}; no download")
     else:
-        lines.append(f"  download   about {megabytes(cost.download_bytes)} for {cost.num_clips} videos, one by one")
+        videos = plural(cost.num_clips, "video")
+        lines.append(f"  download   about {megabytes(cost.download_bytes)} for {videos}, one by one")
     if cost.rate:
         lines.append(f"  time       about {time_words(cost.seconds)} at {megabytes(cost.rate)}/s, as measured")
     return lines

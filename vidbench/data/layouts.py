@@ -32,7 +32,7 @@ from vidbench.data.lists import (
 )
 from vidbench.data.pictures import read_series
 from vidbench.records import AnnotationError, UnreadableVideo, VideoRecord
-from vidbench.utils import printable, quoted
+from vidbench.utils import plural, printable, quoted
 
 log = logging.getLogger(__name__)
 
@@ -349,7 +349,8 @@ def _load_folder(root: Path, split: str, fold: int, labels, annotations) -> list
                 video_id = path[len(below) :].lstrip("/")
             listing.add(number, video_id, path, name)
     if others:
-        log.warning("%d folders below %s are not named in labels.txt and left out", others, printable(root / below))
+        count = plural(others, "folder")
+        log.warning("left out: %s below %s, not named in labels.txt", count, printable(root / below))
     for name in unnamed:
         log.warning(
             "the name of %s is no text that can be printed: it is left out; rename it", printable(root / below / name)
@@ -361,14 +362,14 @@ def _load_folder(root: Path, split: str, fold: int, labels, annotations) -> list
 def _say_what_is_left_out(root: Path, below: str) -> None:
     """Warn of videos that lie in no class folder, and of files that no suffix shows to be a video."""
     if loose := sum(1 for _ in walk_videos(root, 1, below)):
-        log.warning("%d videos directly in %s have no class folder and are left out", loose, printable(root / below))
+        log.warning("left out: %s directly in %s, in no class folder", plural(loose, "video"), printable(root / below))
     folders = [root / below / name for name in _class_folders(root / below)]
     files = (entry.name for folder in folders for entry in os.scandir(folder) if entry.is_file())
     others = [name for name in files if not name.startswith(".") and Path(name).suffix.lower() not in VIDEO_SUFFIXES]
     if others:
         log.warning(
-            "%d files in the class folders of %s are left out: no suffix of a video (such as %s)",
-            len(others), printable(root / below), printable(others[0], 80),
+            "left out: %s in the class folders of %s, without the suffix of a video (such as %s)",
+            plural(len(others), "file"), printable(root / below), printable(others[0], 80),
         )  # fmt: skip
 
 

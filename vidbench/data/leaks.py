@@ -16,7 +16,7 @@ from vidbench.data.findings import Finding
 from vidbench.data.near import pairs_within
 from vidbench.data.survey import equal_files
 from vidbench.records import VideoRecord
-from vidbench.utils import printable, write_table
+from vidbench.utils import plural, printable, write_table
 
 MOST_DIFFERENT = 10  # bits of 64; see ``shared_pictures``
 LEAST_ALIKE = 3  # pictures of the five
@@ -198,11 +198,11 @@ def describe_leaks(leaks: Sequence[Leak]) -> str:
         groups[leak.kind, tuple(sorted({name for name, _ in leak.members}))].append(leak)
     lines = []
     for (kind, names), found in groups.items():
-        videos = len({(name, record.video_id) for leak in found for name, record in leak.members})
+        videos = plural(len({(name, record.video_id) for leak in found for name, record in leak.members}), "video")
         labels = sum(leak.labels_differ for leak in found)
         example = " and ".join(f"{name}: {printable(r.video_id, 60)}" for name, r in _one_of_each(found[0]))
         other = f", {labels} of them with different labels" if labels else ""
-        lines.append(f"leak       {kind}: {len(found)} in {' and '.join(names)} ({videos} videos){other}; {example}")
+        lines.append(f"leak       {kind}: {len(found)} in {' and '.join(names)} ({videos}){other}; {example}")
     return "\n".join(lines)
 
 

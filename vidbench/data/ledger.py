@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidbench.records import Row, RunError, VideoRecord
-from vidbench.utils import printable, write_json, write_table
+from vidbench.utils import plural, printable, write_json, write_table
 
 STATES = {
     "ok": "read as far as it was looked at",
@@ -134,7 +134,7 @@ def describe_ledger(entries: Sequence[Entry], num_correct: int | None = None) ->
     counts, listed = count_states(entries), len(entries)
     read = counts["ok"] + counts["truncated"]
     named = [f"{number} {state.replace('_', ' ')}" for state, number in counts.items() if number]
-    lines = [f"listed     {listed} videos: {', '.join(named)}"]
+    lines = [f"listed     {plural(listed, 'video')}: {', '.join(named)}"]
     if not listed or read == listed:
         return lines[0]
     shown = 0.7 * read if num_correct is None else num_correct

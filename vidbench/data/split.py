@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vidbench.records import ConfigError, RunError, VideoRecord
-from vidbench.utils import atomic_writer, chance, printable
+from vidbench.utils import atomic_writer, chance, plural, printable
 
 log = logging.getLogger(__name__)
 
@@ -120,9 +120,9 @@ def _refuse_leak(parts: Mapping[str, Sequence[VideoRecord]]) -> None:
     if parted:
         videos = sum(record.group in parted for records in parts.values() for record in records)
         raise ConfigError(
-            f"A split by clip parts {len(parted)} of {len(sides)} sources ({videos} videos): clips of one recording "
-            "would be in training and test, and a model that knows the recording again scores well without knowing "
-            "the action. Split by group; or pass --allow-leak, to show just that."
+            f"A split by clip parts {len(parted)} of {len(sides)} sources ({plural(videos, 'video')}): clips of one "
+            "recording would be in training and test, and a model that knows the recording again scores well "
+            "without knowing the action. Split by group; or pass --allow-leak, to show just that."
         )
 
 

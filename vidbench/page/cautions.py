@@ -35,10 +35,11 @@ def cautions(manifest: dict, metrics: dict) -> list[dict]:
         of = f" of {dataset['n_in_split']}" if dataset.get("n_in_split") else ""
         parts = section(manifest, "merged").get("parts")
         how = f"those of {len(parts)} runs that were merged" if parts else f"drawn with seed {dataset.get('seed')}"
-        add("warn", "Subset", f"{metrics['n_listed']} videos{of}, {how}")
+        add("warn", "Subset", f"{plural(metrics['n_listed'], 'video')}{of}, {how}")
     if dataset.get("shard"):
         number, of = dataset["shard"]
-        text = f"part {number} of {of} of a list of {dataset.get('n_in_list')} videos; scripts/merge.py joins the parts"
+        listed = plural(dataset.get("n_in_list"), "video")
+        text = f"part {number} of {of} of a list of {listed}; scripts/merge.py joins the parts"
         add("warn", "Shard", text)
     if dataset.get("present_only"):
         add("warn", "Partial copy", "only videos that are present were listed; absent ones are not in the count")

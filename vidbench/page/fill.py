@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from vidbench.metrics import percent, points
-from vidbench.utils import printable
+from vidbench.utils import plural, printable
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -36,7 +36,7 @@ def _templates():
         loader=loader, trim_blocks=True, lstrip_blocks=True, autoescape=True, finalize=clean,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    jinja.filters |= {"percent": percent, "pct": lambda value: f"{100 * value:.1f}", "points": points}
+    jinja.filters |= {"percent": percent, "pct": lambda value: f"{100 * value:.1f}", "points": points, "plural": plural}
     return jinja
 
 

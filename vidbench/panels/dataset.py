@@ -12,7 +12,7 @@ from vidbench.cells import middle_frame, record_html, sentence, text
 from vidbench.panels.choosing import ANY, Chooser, filter_for
 from vidbench.panels.panel import Panel, panel_of_words, side_by_side
 from vidbench.records import VideoRecord
-from vidbench.utils import printable
+from vidbench.utils import plural, printable
 
 
 def dataset_browser(records: Sequence[VideoRecord], root: str | Path) -> Panel:
@@ -61,7 +61,8 @@ def _dataset_fallback(records: tuple[VideoRecord, ...], root: Path):
     usable = [record for record in records if record.status == "ok"]
     firsts = list({record.label: record for record in reversed(usable)}.values())[::-1][:12]
     shown = ", ".join(f"{label} {count[label]}" for label in labels[:12]) + (", ..." if len(labels) > 12 else "")
-    words = f"<p>{len(records)} videos, {len(usable)} usable, {len(labels)} classes: {text(shown, 600)}</p>"
+    classes = plural(len(labels), "class", "classes")
+    words = f"<p>{plural(len(records), 'video')}, {len(usable)} usable, {classes}: {text(shown, 600)}</p>"
     pictures = [(printable(record.label or "no label", 40), middle_frame(root / record.path)) for record in firsts]
     pictures = [(label, frame) for label, frame in pictures if frame is not None]
     if not pictures:
