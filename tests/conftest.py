@@ -187,7 +187,8 @@ def training(tmp_path, training_cache):
 
         values = {"model": "mini_r2plus1d", "weights": "random", "dataset": "vidmini", "split": "test", "limit": 24}
         values |= {"classes": ("HoldBalloon", "RideBicycle", "SitDown", "StandUp")}
-        values |= {"epochs": 2, "batch_size": 5, "num_workers": 0, "val_share": 0.25, "device": "cpu"}
+        values |= {"epochs": 2, "batch_size": 5, "num_workers": 0, "device": "cpu"}
+        values |= {} if "val_split" in more else {"val_share": 0.25}
         values |= {"cache_dir": training_cache, "results_dir": str(tmp_path / "results"), "no_tensorboard": True}
         return TrainConfig(**(values | more))
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vidbench.arguments import EVALUATE, OLD_FLAGS, TRAIN, EvaluateConfig, TrainConfig
+from vidbench.arguments import CHECK, DOCTOR, EVALUATE, OLD_FLAGS, TRAIN, EvaluateConfig, TrainConfig
+from vidbench.ask_arguments import LS, PREDICT
 from vidbench.flags import flag_of, make_parser, parse
 from vidbench.kinds import switch
 from vidbench.records import DECODER_MODULES, ConfigError
@@ -62,6 +63,27 @@ def test_text_and_python_values_give_the_same_configuration():
 def test_a_value_out_of_range_is_refused_by_the_name_of_its_option(name, value):
     with pytest.raises(ConfigError, match=f"^{flag_of(name)} (must|holds)"):
         EvaluateConfig(**{**R3D, name: value})
+
+
+TRAINING = ["--model", "mini2d", "--dataset", "vidmini"]
+IDLE = [  # a command line with an option that would do nothing, and what is said
+    (EVALUATE, [*TRAINING, "--report-only", "--dry-run"], "--report-only and --dry-run both take"),
+    (TRAIN, [*TRAINING, "--schedule", "plateau", "--warmup-epochs", "3"], "--warmup-epochs has no meaning for --sched"),
+    (TRAIN, [*TRAINING, "--freeze", "backbone", "--layer-decay", "0.7"], "--layer-decay slows the blocks that"),
+    (TRAIN, [*TRAINING, "--teacher", "mini2d", "--distil", "0"], "--distil of 0 learns nothing"),
+    (PREDICT, ["a.mp4", "--ca-bundle", "cert.pem"], "--ca-bundle is for files at https addresses"),
+    (LS, ["models", "--results-dir", "runs"], "--results-dir is for runs"),
+    (DOCTOR, ["mini2d", "--limit", "9"], "--limit counts videos of --dataset"),
+    (CHECK, ["vidmini", "--leaks", "--min-frames", "9"], "--min-frames is for a check of each video"),
+    (CHECK, ["vidmini", "--leaks", "--depth", "container"], "--depth must be frames or full with --leaks"),
+    (CHECK, ["vidmini", "--leaks", "--depth", "full", "--compare", "bytes"], "--depth needs --compare pictures"),
+]
+
+
+@pytest.mark.parametrize(("program", "words", "said"), IDLE)
+def test_an_option_that_would_do_nothing_is_refused(program, words, said):
+    with pytest.raises(ConfigError, match=f"command line: {said}"):
+        parse(program, words)
 
 
 @pytest.mark.parametrize("name", ["run 1", "a.b-c_d", "été", "2024", "x" * 120])

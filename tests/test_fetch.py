@@ -787,6 +787,8 @@ def test_vidmini_is_there_and_its_train_split_is_drawn(tmp_path):
     outcome = fetch(Order("vidmini", "train", per_class=1, data_dir=tmp_path))
     assert (outcome.num_there, outcome.num_new) == (12, 12)
     assert len(load_records("vidmini", tmp_path, "train")) == 12
+    with pytest.raises(ConfigError, match=r"--mirror.* do nothing for it"):
+        fetch(Order("vidmini", mirrors=("https://example.org",)))
 
 
 def test_the_test_split_of_vidmini_is_drawn_where_it_did_not_come_along(tmp_path, monkeypatch):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vidbench.data.web import is_address
 from vidbench.evaluate_arguments import EvaluateConfig
 from vidbench.fetch_arguments import FetchConfig
-from vidbench.flags import Options, Program, like, under
+from vidbench.flags import OptionError, Options, Program, like, under
 from vidbench.kinds import number, one_of, path, switch, text, whole
 from vidbench.option_kinds import files_or_addresses
 from vidbench.records import DECODERS
@@ -52,6 +53,12 @@ class PredictConfig(Options):
     top: int = shown(whole(1, 10**6), "show the N most likely classes", default=5)
     json: bool = shown(switch, "write JSON instead of a table")
 
+    def checked(self) -> PredictConfig:
+        """This configuration; raises ``ConfigError`` for certificates where nothing is fetched."""
+        if self.ca_bundle and not any(map(is_address, self.videos)):
+            raise OptionError("ca_bundle", "is for files at https addresses, and none is given; leave it out")
+        return self
+
 
 @dataclass(frozen=True, kw_only=True)
 class LsConfig(Options):
@@ -72,6 +79,12 @@ class LsConfig(Options):
     )
     results_dir: str = asked(path, "the folder that holds the runs", metavar="DIR", default="results")
     json: bool = like(PredictConfig, "json")
+
+    def checked(self) -> LsConfig:
+        """This configuration; raises ``ConfigError`` for a folder of runs where no runs are listed."""
+        if self.what != "runs" and self.results_dir != LsConfig.results_dir:
+            raise OptionError("results_dir", f"is for runs, and {self.what} do not lie there; leave it out")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,6 +76,8 @@ class DoctorConfig(Options):
         check_weights(self.weights)
         if not self.dataset and (self.data_dir or self.annotations or self.split or self.label_map):
             raise OptionError("dataset", "must be given with --data-dir, --annotations, --split or --label-map")
+        if not self.dataset and self.limit != DoctorConfig.limit:
+            raise OptionError("limit", "counts videos of --dataset, which is not given")
         for name in self.clip or ():
             if not os.path.isfile(name):
                 raise OptionError("clip", f"{quoted(name, 160)} is no regular file ({started_at(name)})")

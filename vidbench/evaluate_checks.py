@@ -145,7 +145,9 @@ def check_files(config) -> None:
 
 
 def check_engine(config) -> None:
-    """Raise ``OptionError`` for options that contradict the way the work is done: devices, Ray, shards."""
+    """Raise ``OptionError`` for options that contradict the way the work is done: devices, Ray, shards, none at all."""
+    if config.report_only and config.dry_run:
+        raise OptionError("report_only", "and --dry-run both take the place of a run; give one of them")
     if config.batch_size == "auto" and config.shard:
         raise OptionError("batch_size", "must be a number with --shard, the same one for every part, not auto")
     if config.devices and (config.device != "auto" or config.engine == "ray"):

@@ -32,6 +32,7 @@ from vidbench.preview import preview
 from vidbench.records import ConfigError, RunError, VidbenchError, needs
 from vidbench.runs import read_json, refuse_differences
 from vidbench.samplers import EpochOrder, read_weights
+from vidbench.train_arguments import WITHOUT_WARMUP
 from vidbench.train_task import (
     Outcome,
     Processes,
@@ -66,7 +67,6 @@ NOTHING_LEFT = ("smaller than kernel size", "Kernel size can't be greater than",
 # A full memory in the words of torch on Linux and macOS, and on Windows; of CUDA, and of its libraries.
 FULL = ("can't allocate memory", "not enough memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 WORKER = "DataLoader worker (pid"  # one that has ended without a word of its own, as a full memory ends it
-WITHOUT_WARMUP = ("onecycle", "plateau")  # schedules that rise in a way of their own, or not at all
 EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
 
 log = logging.getLogger(__name__)

@@ -25,6 +25,7 @@ drawn = under("which videos and views an epoch takes")
 RECIPE = "how the weights move"
 recipe = under(RECIPE)
 first = under("first steps, instead of training")
+WITHOUT_WARMUP = ("onecycle", "plateau")  # schedules that rise in a way of their own, or not at all
 FIRST_STEPS = ("preview", "overfit", "find_rate")
 
 
@@ -93,7 +94,12 @@ class TrainConfig(Options):
         metavar="NAME",
         shown="default: val where the dataset has one, else a part of the training split, by source where one is known",
     )
-    val_share: float = trained(fraction, "that part, as 0.1 or 10%", metavar="SHARE", default=0.15)
+    val_share: float = trained(
+        fraction,
+        "that part, as 0.1 or 10%. Where a split validates there is none, and the option is refused",
+        metavar="SHARE",
+        default=0.15,
+    )
     allow_leak: bool = trained(
         switch, "let videos of one source train and validate. The score is then too good, which this is to show"
     )
@@ -373,6 +379,13 @@ def _check_together(config: TrainConfig) -> None:
         raise OptionError(
             "teacher_weights", f"belongs to a teacher that is given by name; {quoted(config.teacher)} has its own"
         )
+    if config.teacher and config.distil == 0:
+        raise OptionError("distil", "of 0 learns nothing from --teacher; leave the teacher out, or give it a share")
+    if config.schedule in WITHOUT_WARMUP and config.warmup_epochs != TrainConfig.warmup_epochs:
+        words = f"has no meaning for --schedule {config.schedule}, which begins in its own way; leave it out"
+        raise OptionError("warmup_epochs", words)
+    if config.freeze == "backbone" and config.layer_decay != TrainConfig.layer_decay:
+        raise OptionError("layer_decay", "slows the blocks that --freeze backbone holds still; give one of them")
     if config.curriculum_epochs and not config.curriculum:
         raise OptionError("curriculum_epochs", "belongs to --curriculum, which is not given")
     if config.curriculum not in (None, "length") and not Path(config.curriculum).is_dir():

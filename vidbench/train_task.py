@@ -19,7 +19,7 @@ from vidbench.forward import check_precision
 from vidbench.gpu import is_cuda
 from vidbench.records import ConfigError, InputSpec
 from vidbench.runs import read_json, refuse_differences
-from vidbench.utils import git_commit, jsonable, machine_facts, package_versions, sha256_of_file, write_json
+from vidbench.utils import git_commit, jsonable, machine_facts, package_versions, printable, sha256_of_file, write_json
 
 SCHEMA = 1
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
@@ -126,6 +126,11 @@ def make_task(config) -> Task:
         records = index.keep_present(records)[0]
     val_split, own = config.val_split or own_validation(config, dataset), not dataset.splits
     official = index.load_records(dataset.name, split=val_split, **where) if val_split else None
+    if official is not None and config.val_share != type(config).val_share:
+        raise ConfigError(
+            f"--val-share parts validation from the training videos, but split {printable(val_split, 40)} validates; "
+            "leave --val-share out."
+        )
     if config.limit:
         records = index.draw_subset(records, config.limit, config.seed)
     train_data.refuse_one_class(records)

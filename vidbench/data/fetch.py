@@ -189,15 +189,19 @@ def draw_vidmini(order: Order, progress=None) -> Outcome:
     Outside a checkout the test split is drawn too, where it belongs.
 
     Raises:
-        ConfigError: a part of the test split is asked for, or classes.
+        ConfigError: a part of the test split is asked for, or classes, or how to fetch what is not fetched.
     """
     if order.classes or order.limit:
+        raise ConfigError("vidmini is drawn whole: --per-class says how many clips of each class; leave the rest out.")
+    plain = Order(order.name, order.split, per_class=order.per_class, seed=order.seed, data_dir=order.data_dir)
+    if order != plain:
         raise ConfigError(
-            "vidmini is drawn whole: --per-class says how many clips of each class, the rest is not used."
+            "vidmini is drawn here, from nothing: --fold, --mirror, --ca-bundle, --parallel and --retry-failed do "
+            "nothing for it; leave them out."
         )
     began, outcome = time.monotonic(), Outcome(order.root)
     for split in order.splits:
-        shipped = split == "test" and order.data_dir is None and order.per_class is None
+        shipped = split == "test" and order.data_dir is None and order.per_class is None and order.seed == 0
         if shipped and (order.root / "splits" / "testlist01.txt").is_file():
             num_clips = len(index.load_records("vidmini", order.root, "test", present_only=True))
             outcome.num_wanted, outcome.num_there = outcome.num_wanted + num_clips, outcome.num_there + num_clips
