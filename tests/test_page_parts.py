@@ -114,7 +114,8 @@ def test_a_film_strip_shows_six_frames_from_the_whole_video(make_video, tmp_path
 
 
 def test_a_film_strip_of_a_short_video_shows_every_frame_once(make_video, tmp_path):
-    assert len(film_strip(make_video(tmp_path / "short.mp4", num_frames=4))) == 4
+    strip = film_strip(make_video(tmp_path / "short.mp4", num_frames=4, width=100, height=400))
+    assert [(frame["width"], frame["height"]) for frame in strip] == 4 * [(40, 160)]
     with pytest.raises(UnreadableVideo, match="not at its place"):
         film_strip(tmp_path / "gone.mp4")
 

@@ -198,7 +198,7 @@ def test_an_own_folder_of_classes_trains_the_first_time_and_the_printed_command_
 def test_own_folders_and_lists_validate_on_their_own_split_and_are_evaluated_on_another(training, tmp_path, make_video):
     root = folder_of_classes(tmp_path / "parts", make_video, "train", "val")
     own = {"dataset": "folder", "data_dir": str(root), "split": "train", "classes": None, "limit": None}
-    with pytest.raises(ConfigError, match="--val-share parts validation .* but split val validates; leave"):
+    with pytest.raises(ConfigError, match=r"--val-share parts validation .* but split val validates; leave"):
         make_task(training(**own, val_share=0.3))
     own["val_share"] = TrainConfig.val_share
     task = make_task(training(**own))

@@ -25,20 +25,26 @@ LIMITS = Limits(seconds=20.0)
 _SPEC = InputSpec(NUM_FRAMES, None, SHORT_SIDE, (SHORT_SIDE, SHORT_SIDE), (0.0,) * 3, (1.0,) * 3, layout="NTHWC")
 
 
-def scaled_size(height: int, width: int, short_side: int) -> tuple[int, int] | None:
-    """Height and width with at most ``short_side`` pixels on the shorter side; ``None`` where it has no more."""
-    scale = short_side / min(height, width)
+def scaled_size(height: int, width: int, side: int, *, longer: bool = False) -> tuple[int, int] | None:
+    """Height and width with at most ``side`` pixels on the shorter or the longer side; ``None`` where it has no more.
+
+    >>> scaled_size(240, 320, 120), scaled_size(240, 320, 120, longer=True), scaled_size(240, 320, 240)
+    ((120, 160), (90, 120), None)
+    """
+    scale = side / (max(height, width) if longer else min(height, width))
     return None if scale >= 1 else (max(1, round(height * scale)), max(1, round(width * scale)))
 
 
-def read_strip(path: str | os.PathLike, num: int, short_side: int, *, limits: Limits | None = None) -> Clip:
-    """At most ``num`` frames of a video from the middle of equal shares, scaled down to ``short_side`` pixels.
+def read_strip(
+    path: str | os.PathLike, num: int, side: int, *, longer: bool = False, limits: Limits | None = None
+) -> Clip:
+    """At most ``num`` frames of a video from the middle of equal shares, scaled down as ``scaled_size`` says.
 
     Raises:
         UnreadableVideo: the file gives no usable frame.
     """
     with open_video(path, limits=limits) as video:
-        size = scaled_size(video.info.height, video.info.width, short_side)
+        size = scaled_size(video.info.height, video.info.width, side, longer=longer)
         return video.read(lambda table: np.unique(middle_indices(table.num_frames, num)), size=size)
 
 

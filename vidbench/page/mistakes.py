@@ -9,13 +9,12 @@ import numpy as np
 
 from vidbench import metrics as figures
 from vidbench.data.pictures import data_uri, encode_jpeg
-from vidbench.data.sample import middle_indices
 from vidbench.records import Row, UnreadableVideo
 from vidbench.utils import usable_cores
 
 NUM_MISTAKES = 12
 NUM_FRAMES = 6  # of a film strip
-FRAME_WIDTH = 160  # pixels
+FRAME_SIDE = 160  # pixels, of a frame's longer side
 
 
 def is_mistake(row: Row) -> bool:
@@ -49,28 +48,26 @@ def mistake(row: Row, data_dir: str | None) -> dict:
 
 
 def film_strip(path: Path) -> list[dict]:
-    """``NUM_FRAMES`` evenly spread frames of a video as ``{time, width, height, uri}``; fewer of a shorter video.
+    """``NUM_FRAMES`` frames of a video, evenly spread, as ``{time, width, height, uri}``; fewer of a shorter video.
 
     Raises ``UnreadableVideo`` where the file is not there (any more) or gives no frames.
     """
-    from vidbench.data.decode import Limits, read_clip  # needed here only, and it loads the decoders
+    from vidbench.data.decode import Limits  # needed here only, and it loads the decoders
+    from vidbench.data.strips import read_strip
 
     if not path.exists():
         raise UnreadableVideo("missing", "the video is not at its place any more")
-
-    def choose(table):
-        return middle_indices(table.num_frames, min(NUM_FRAMES, table.num_frames))
-
-    clip = read_clip(path, choose, limits=Limits(seconds=10))
+    clip = read_strip(path, NUM_FRAMES, FRAME_SIDE, longer=True, limits=Limits(seconds=10))
     return [{"time": f"{time:.1f} s", **thumbnail(frame)} for time, frame in zip(clip.pts_s, clip.frames)]
 
 
 def thumbnail(frame: np.ndarray) -> dict:
-    """A uint8 (H, W, 3) RGB frame as a JPEG ``data:`` URI, ``FRAME_WIDTH`` pixels wide or as high: ``{width, ...}``."""
+    """A uint8 (H, W, 3) RGB frame, ``FRAME_SIDE`` pixels at most, as a JPEG ``data:`` URI: ``{width, height, uri}``."""
     import cv2
 
+    from vidbench.data.strips import QUALITY, scaled_size
+
     height, width, _ = frame.shape
-    scale = min(1.0, FRAME_WIDTH / width, FRAME_WIDTH / height)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-    return {"width": size[0], "height": size[1], "uri": data_uri(encode_jpeg(small, 78))}
+    height, width = scaled_size(height, width, FRAME_SIDE, longer=True) or (height, width)
+    small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+    return {"width": width, "height": height, "uri": data_uri(encode_jpeg(small, QUALITY))}
