@@ -17,6 +17,7 @@ from vidbench import browse_data, cli
 from vidbench.browse_arguments import BROWSE
 from vidbench.browse_data import Videos, list_videos
 from vidbench.browse_server import Server
+from vidbench.data import strips
 from vidbench.data.index import load_splits
 from vidbench.data.strips import Strips
 from vidbench.records import Row
@@ -184,14 +185,36 @@ def test_answers_of_a_run_stand_beside_its_videos(get, answered):
 def test_a_file_that_changed_is_looked_at_again(folder, tmp_path):
     root = shutil.copytree(folder, tmp_path / "own")
     records = load_splits("folder", root, "all")
-    with Strips(records, root, num_workers=0) as strips:
-        assert [strip.status for strip in strips.of([1, 3])] == ["ok", "not_media"]
-        kept = strips.of([1])[0]
+    with Strips(records, root, num_workers=0) as shown:
+        assert [strip.status for strip in shown.of([1, 3])] == ["ok", "not_media"]
+        kept = shown.of([1])[0]
         shutil.copyfile(root / "wave" / "1.mp4", root / "wave" / "2.mp4")
-        assert strips.of([3])[0].status == "ok"
-        assert strips.of([1])[0] is kept
+        assert shown.of([3])[0].status == "ok"
+        assert shown.of([1])[0] is kept
         assert len(kept.jpegs) == len(kept.indices) == 6
         assert kept.size == (160, 96)
+
+
+def test_a_page_waits_a_while_for_videos_that_hang_and_shows_them_when_they_are_read(folder, monkeypatch):
+    let_go, read = threading.Event(), strips._strip_as_views
+
+    def hanging(path, spec, **options):
+        assert not path.endswith("1.mp4") or let_go.wait(30)
+        return read(path, spec, **options)
+
+    monkeypatch.setattr(strips, "_strip_as_views", hanging)
+    monkeypatch.setattr(browse_data, "PAGE_S", 0.5)
+    monkeypatch.setattr(browse_data, "PER_PAGE", 5)
+    with Videos("own", load_splits("folder", folder, "all"), folder, num_workers=0) as videos:
+        text = browse_data.class_page(videos, 1, 1, browse_data.Choice())
+        assert ["Still being read" in words for words in articles(text)] == [False, True, True, True, True]
+        assert '4 videos are still being read. <a href="class?n=1&amp;page=1">' in text
+        let_go.set()
+        assert videos.strips.of([2])[0].jpegs
+        monkeypatch.setattr(browse_data, "PAGE_S", 30)
+        assert "till being read" not in browse_data.class_page(videos, 1, 1, browse_data.Choice())
+    with pytest.raises(ValueError, match="closed"):
+        videos.strips.of([2])
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from vidbench.records import PREDICTED, STATUSES, ConfigError, UnreadableVideo, 
 from vidbench.transcode import PlayableVideo, playable
 
 PER_PAGE = 24  # videos of a class
+PAGE_S = 8.0  # seconds that a page waits for film strips; those that are not ready are read on meanwhile
 MAX_KB = 20_000  # of a video in a player, as transcode.playable counts
 TRIED = 3  # videos for the picture of a class
 PLAYERS_KEPT = 4  # in memory, for the parts that a browser asks for one by one
@@ -88,7 +89,7 @@ class Videos:
         """A frame of a class as JPEG, from the middle of the first of its videos; empty where ``TRIED`` have none."""
         listed = (place for place in self.classes[number].places if self.records[place].status in PREDICTED)
         for place in itertools.islice(listed, TRIED):
-            (strip,) = self.strips.of([place])
+            (strip,) = self.strips.of([place], within=PAGE_S)
             if strip.jpegs:
                 return strip.jpegs[len(strip.jpegs) // 2]
         return b""
@@ -208,7 +209,7 @@ def class_page(videos: Videos, number: int, page: int, choice: Choice) -> str | 
     if not 1 <= page <= pages:
         return None
     places = chosen[(page - 1) * PER_PAGE : page * PER_PAGE]
-    strips = videos.strips.of(places)
+    strips = videos.strips.of(places, within=PAGE_S)
     cards = [card_of(videos, place, strip, choice.run) for place, strip in zip(places, strips, strict=True)]
     content = {
         "data": videos.name,
@@ -217,6 +218,7 @@ def class_page(videos: Videos, number: int, page: int, choice: Choice) -> str | 
         "shown": shown,
         "number": number,
         "cards": cards,
+        "unread": sum(not strip.is_read for strip in strips),
         "page": page,
         "pages": pages,
         "first": (page - 1) * PER_PAGE + 1,
@@ -237,6 +239,7 @@ def card_of(videos: Videos, place: int, strip: Strip, *runs: Answered | None) ->
         "path": record.path,
         "split": record.split,
         "status": strip.status,
+        "is_read": strip.is_read,
         "reason": (strip.reason or STATUSES[strip.status]).rstrip("."),
         "frames": [
             {"uri": data_uri(jpeg), "index": index} for jpeg, index in zip(strip.jpegs, strip.indices, strict=True)

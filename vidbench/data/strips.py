@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +73,7 @@ class Strip:
         jpegs: encoded frames, at most ``NUM_FRAMES``.
         indices: the place of each in the video, from 0.
         size: height and width of the frames in pixels.
+        is_read: false where it is still to be read; then only ``file_size`` is known.
     """
 
     status: str
@@ -82,12 +83,14 @@ class Strip:
     jpegs: tuple[bytes, ...] = ()
     indices: tuple[int, ...] = ()
     size: tuple[int, int] = (0, 0)
+    is_read: bool = True
 
 
 class Strips:
     """Film strips of listed videos, read by isolated workers when they are asked for, the last ``KEPT`` of them kept.
 
-    May be asked by several threads at once; they take turns. Use it as a context manager: leaving it ends the workers.
+    May be asked by several threads at once; what was asked for last is read first. Use it as a context manager: leaving
+    it ends the workers.
 
     Args:
         records: the list, as ``vidbench.data.index.load_records`` gives it.
@@ -100,9 +103,16 @@ class Strips:
         self, records: Iterable[VideoRecord], root: str | os.PathLike, *, num_workers: int = 2, limits: Limits = LIMITS
     ):
         self.records, self.root = tuple(records), os.fspath(root)
-        self._reader = ViewReader(root, _SPEC, num_workers=num_workers, limits=limits, _read=_strip_as_views)
-        self._kept: OrderedDict[int, tuple[tuple[int, int], Strip]] = OrderedDict()
-        self._turn = threading.Lock()
+        each = {"num_workers": min(num_workers, 1), "limits": limits, "ahead": 1, "_read": _strip_as_views}
+        # A reader for each worker: none waits for a video that hangs in another.
+        self._readers = [ViewReader(root, _SPEC, **each) for _ in range(max(num_workers, 1))]
+        self._threads = [threading.Thread(target=self._read, args=(one,), daemon=True) for one in self._readers]
+        self._kept: OrderedDict[int, tuple[tuple[int, int], int, Strip]] = OrderedDict()
+        self._wanted = deque[int]()  # places that no worker has yet, the next one first
+        self._in_work: set[int] = set()
+        self._num_read = 0
+        self._problem: Exception | None = None
+        self._news = threading.Condition()  # guards all these, and tells of a strip that was read
 
     def __enter__(self) -> Strips:
         return self
@@ -112,25 +122,91 @@ class Strips:
 
     def close(self) -> None:
         """End the workers; nothing is read any more."""
-        self._reader.close()
+        self._end(ValueError("these strips are closed"))
+        for reader in self._readers:
+            reader.close()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(timeout=5)
 
     def path(self, place: int) -> str:
         """Where the video at a place of the list lies."""
         return os.path.join(self.root, self.records[place].path)
 
-    def of(self, places: Sequence[int]) -> list[Strip]:
-        """The strips of the videos at these places of the list; a file that has changed since is read again."""
-        with self._turn:
-            stamps = {place: video_stamp(self.path(place)) for place in places}
-            left = [place for place in stamps if self._kept.get(place, (None,))[0] != stamps[place]]
-            for place, found in self._reader.stream((place, self.records[place]) for place in left):
-                self._kept[place] = stamps[place], _strip(found, max(0, stamps[place][0]))
-            strips = [self._kept[place][1] for place in places]
-            for place in places:
-                self._kept.move_to_end(place)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return strips
+    def of(self, places: Sequence[int], *, within: float | None = None) -> list[Strip]:
+        """The strips of the videos at these places of the list; a file that has changed since is read again.
+
+        Args:
+            places: in the list, from 0.
+            within: seconds after which those that are still to be read are given without frames (``is_read`` is
+                false); they are read on meanwhile, and there when they are asked for again. ``None`` waits for all.
+        """
+        stamps = {place: video_stamp(self.path(place)) for place in places}
+        found: dict[int, Strip] = {}
+        with self._news:
+            since = self._num_read
+
+            def all_there() -> bool:
+                for place in stamps.keys() & self._kept.keys() - found.keys():
+                    stamp, number, strip = self._kept[place]
+                    if stamp == stamps[place] or number > since:
+                        found[place] = strip
+                        self._kept.move_to_end(place)
+                return self._problem is not None or len(found) == len(stamps)
+
+            if not all_there():
+                self._want([place for place in stamps if place not in found])
+                self._news.wait_for(all_there, within)
+            if self._problem is not None:
+                raise self._problem
+        return [found.get(place) or Strip("ok", file_size=max(0, stamps[place][0]), is_read=False) for place in places]
+
+    def _want(self, places: Sequence[int]) -> None:
+        """Have these read next, in order."""
+        for place in reversed(places):
+            if place in self._wanted:
+                self._wanted.remove(place)
+            if place not in self._in_work:
+                self._wanted.appendleft(place)
+        for thread in self._threads:
+            if thread.ident is None:
+                thread.start()
+        self._news.notify_all()
+
+    def _read(self, reader: ViewReader) -> None:
+        """What a thread does: reads what is wanted, one video after the other, until the end."""
+        try:
+            while self._problem is None:
+                with self._news:
+                    self._news.wait_for(lambda: self._wanted or self._problem)
+                for (place, stamp), found in reader.stream(self._taken()):
+                    with self._news:
+                        self._keep(place, stamp, _strip(found, max(0, stamp[0])))
+        except Exception as problem:  # whoever asks has to know
+            self._end(problem)
+
+    def _taken(self) -> Iterator[tuple[tuple[int, tuple[int, int]], VideoRecord]]:
+        while True:
+            with self._news:
+                if not self._wanted or self._problem:
+                    return
+                place = self._wanted.popleft()
+                self._in_work.add(place)
+            yield (place, video_stamp(self.path(place))), self.records[place]
+
+    def _keep(self, place: int, stamp: tuple[int, int], strip: Strip) -> None:
+        self._in_work.discard(place)
+        self._num_read += 1
+        self._kept[place] = stamp, self._num_read, strip
+        self._kept.move_to_end(place)
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        self._news.notify_all()
+
+    def _end(self, problem: Exception) -> None:
+        with self._news:
+            self._problem = self._problem or problem
+            self._news.notify_all()
 
 
 def _strip_as_views(path, spec: InputSpec, *, decoder, limits: Limits, cache) -> Views:
