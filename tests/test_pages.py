@@ -118,6 +118,10 @@ def test_a_page_opens_without_a_word_on_the_console_in_light_dark_narrow_and_pri
         assert [(one["id"], one["nodes"][0]["html"]) for one in axe.run(tab).response["violations"]] == []
         assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # tables scroll, not the page
     assert tab.evaluate(SHIFTED) == 0
+    if name == "comparison":  # on a phone its tables are cards
+        wide = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
+        assert tab.evaluate(wide) == 0
+        assert tab.locator(".runs td:visible").first.evaluate("cell => getComputedStyle(cell).display") == "grid"
     if name == "report":  # a phone shows what each class comes to without a scroll to the right
         assert "%" in (figure := tab.locator(".classes tbody td.num").first).inner_text()
         assert (box := figure.bounding_box())["x"] + box["width"] <= 360
