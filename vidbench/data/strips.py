@@ -103,9 +103,10 @@ class Strips:
         self, records: Iterable[VideoRecord], root: str | os.PathLike, *, num_workers: int = 2, limits: Limits = LIMITS
     ):
         self.records, self.root = tuple(records), os.fspath(root)
-        each = {"num_workers": min(num_workers, 1), "limits": limits, "ahead": 1, "_read": _strip_as_views}
-        # A reader for each worker: none waits for a video that hangs in another.
-        self._readers = [ViewReader(root, _SPEC, **each) for _ in range(max(num_workers, 1))]
+        self._readers = [  # one for each worker: none waits for a video that hangs in another
+            ViewReader(root, _SPEC, num_workers=min(num_workers, 1), limits=limits, ahead=1, _read=_strip_as_views)
+            for _ in range(max(num_workers, 1))
+        ]
         self._threads = [threading.Thread(target=self._read, args=(one,), daemon=True) for one in self._readers]
         self._kept: OrderedDict[int, tuple[tuple[int, int], int, Strip]] = OrderedDict()
         self._wanted = deque[int]()  # places that no worker has yet, the next one first
