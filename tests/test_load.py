@@ -25,7 +25,7 @@ from conftest import ROOT, read_barcode
 
 from vidbench.data import load
 from vidbench.data.decode import Limits
-from vidbench.data.load import ClipDataset, ViewReader, read_views
+from vidbench.data.load import ViewReader, read_views
 from vidbench.data.workers import _Lane
 from vidbench.records import ConfigError, InputSpec, UnreadableVideo, VideoRecord, Views
 
@@ -505,33 +505,6 @@ def test_memory_stays_the_same_however_many_videos_are_read(folder):
         many = peak(reader, 1000)
         assert psutil.Process().num_fds() <= handles + 2
     assert many < 1.1 * few
-
-
-# ---------------------------------------------------------------- ClipDataset
-
-
-def test_an_item_of_a_dataset_depends_on_its_number_and_the_seed_only():
-    def read(record, rng):
-        return record, rng.integers(0, 10**9)
-
-    dataset = ClipDataset(["a", "b", "c"], read, seed=5)
-    expected = [dataset[k] for k in range(3)]
-    assert len(dataset) == 3
-    assert [dataset[k] for k in (2, 0, 1)] == [expected[2], expected[0], expected[1]]
-    assert dataset[-1] == expected[2]
-    assert list(ClipDataset(iter("abc"), read, seed=5)) == expected
-    assert [ClipDataset("abc", read, seed=6)[k] for k in range(3)] != expected
-    assert len({number for _, number in expected}) == 3
-    with pytest.raises(IndexError):
-        dataset[3]
-
-
-def test_an_unreadable_item_is_not_replaced():
-    def read(record, rng):
-        raise UnreadableVideo("missing", "no such file")
-
-    with pytest.raises(UnreadableVideo, match="no such file"):
-        ClipDataset(["a"], read)[0]
 
 
 def test_pixels_are_put_where_the_caller_wants_them(folder):

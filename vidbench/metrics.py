@@ -55,17 +55,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(-1, keepdims=True)
 
 
-def top_k_correct(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
-    """Whether the true class is among the ``k`` best, by the tie rule of ``true_ranks``; bool, shape (N,).
-
-    Raises ``ValueError`` where ``k`` is not between 1 and K, or as ``true_ranks`` does.
-    """
-    if not 1 <= k <= np.shape(scores)[-1]:
-        raise ValueError(f"k must be between 1 and the number of classes {np.shape(scores)[-1]}, got {k}")
-    ranks = true_ranks(scores, labels)
-    return (ranks >= 0) & (ranks < k)
-
-
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
     """Counts of videos by true class (rows) and best class (columns).
 

@@ -31,32 +31,6 @@ Key = TypeVar("Key")  # whatever the caller knows a record by
 PIECES_OF_LIMIT = 4  # a stretch of frames is read in pieces of so small a part of the memory limit
 
 
-class ClipDataset:
-    """One clip per record, in the order given.
-
-    ``dataset[i]`` depends on the constructor's arguments and ``i``, on nothing else: not on earlier calls, the
-    worker that asks, or the clock. A file that cannot be read raises ``UnreadableVideo``; no other video ever
-    takes its place. It is a map-style dataset for ``torch.utils.data.DataLoader`` as it stands.
-
-    Args:
-        records: the videos.
-        read_clip: called with a record and a ``numpy.random.Generator`` made from ``seed`` and ``i``.
-        seed: a whole number, at least 0.
-    """
-
-    def __init__(self, records: Iterable, read_clip: Callable[[VideoRecord, np.random.Generator], Clip], *, seed=0):
-        self.records, self.read_clip, self.seed = tuple(records), read_clip, seed
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> Clip:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"record {index} of {len(self)}")
-        index %= len(self)
-        return self.read_clip(self.records[index], np.random.default_rng([self.seed, index]))
-
-
 def read_views(
     path: str | os.PathLike,
     spec: InputSpec,
