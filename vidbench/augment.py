@@ -139,10 +139,17 @@ def partner_classes(labels: Sequence[str], pairs: Sequence[tuple[str, str]]) -> 
 
 
 class Turned(NamedTuple):
-    """What a training view shows otherwise than its video did."""
+    """What a training view shows of its video, and how otherwise than the video did.
+
+    Args:
+        mirrored: left is right.
+        backwards: the last frame comes first.
+        positions: its frames among the stored ones, int64 (T,), from 0, in the order in which it shows them.
+    """
 
     mirrored: bool
     backwards: bool
+    positions: np.ndarray
 
 
 def exchange(scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -190,9 +197,9 @@ def draw_view(
     rng: np.random.Generator,
     turn: int = 0,
     partners: np.ndarray | None = None,
+    heard: list[tuple[str, dict]] | None = None,
 ) -> tuple[torch.Tensor, Turned]:
-    """A view of a stored video, and whether it is mirrored and played backwards; depends on the arguments and the
-    generator alone.
+    """A view of a stored video, and what it shows of it; depends on the arguments and the generator alone.
 
     A mirrored view of class k shows the class ``mirrored[k]``, one played backwards the class ``partners[k]``, one that
     is both ``partners[mirrored[k]]``. A view of a video played backwards is one of its frames in the other order: what
@@ -209,34 +216,21 @@ def draw_view(
         turn: the how manieth view of this video in this epoch, from 0; see ``Timing``.
         partners: from ``partner_classes``; half of the clips of a class that has one are played backwards. ``None``
             plays none backwards.
+        heard: as for ``change_pixels``.
 
     Returns:
         uint8 (T, 3, crop height, crop width), RGB, and what was turned.
     """
-    positions, turned = draw_order(len(frames), label, spec, num_frames, how, mirrored, rng, turn, partners)
-    return change_pixels(frames[positions], spec.crop, how, turned.mirrored, rng), turned
-
-
-def draw_order(
-    num_stored: int,
-    label: int,
-    spec: InputSpec,
-    num_frames: int,
-    how: Augmentation | None,
-    mirrored: np.ndarray,
-    rng: np.random.Generator,
-    turn: int = 0,
-    partners: np.ndarray | None = None,
-) -> tuple[np.ndarray, Turned]:
-    """Which of a video's ``num_stored`` frames a view shows, int64 (T,) in the order in which it shows them, and what
-    it shows otherwise than the video did; all else as for ``draw_view``, which begins with this."""
+    num_stored = len(frames)
     if how is None:
-        return middle_positions(spec, num_stored, num_frames), Turned(False, False)
-    positions = draw_positions(spec, num_stored, num_frames, rng, how.timing, turn)
-    flipped = bool(how.flip and mirrored[label] != NEVER and rng.random() < 0.5)
-    shown = int(mirrored[label]) if flipped else label
-    backwards = bool(partners is not None and partners[shown] != NEVER and rng.random() < 0.5)
-    return (num_stored - 1 - positions if backwards else positions), Turned(flipped, backwards)
+        turned = Turned(False, False, middle_positions(spec, num_stored, num_frames))
+    else:
+        positions = draw_positions(spec, num_stored, num_frames, rng, how.timing, turn)
+        flipped = bool(how.flip and mirrored[label] != NEVER and rng.random() < 0.5)
+        shown = int(mirrored[label]) if flipped else label
+        backwards = bool(partners is not None and partners[shown] != NEVER and rng.random() < 0.5)
+        turned = Turned(flipped, backwards, num_stored - 1 - positions if backwards else positions)
+    return change_pixels(frames[turned.positions], spec.crop, how, turned.mirrored, rng, heard), turned
 
 
 def change_pixels(

@@ -15,8 +15,6 @@ from torch.utils.data import DataLoader, Dataset
 from vidbench.augment import (
     Augmentation,
     Turned,
-    change_pixels,
-    draw_order,
     draw_view,
     exchange,
     label_of,
@@ -224,7 +222,7 @@ class Drawn:
         view: the view itself, uint8 (T, 3, H, W).
         frames: the number of each of its frames in the video, int64 (T,), from 0, in the order of the view.
         num_frames: of the video.
-        turned: whether it is mirrored and played backwards.
+        turned: what it shows of the kept frames, and whether mirrored or backwards.
         size: (height, width) of the kept frames, in pixels.
         changes: name and draws of each transform of torchvision, in their order; see ``augment.change_pixels``.
     """
@@ -307,9 +305,8 @@ class TrainingClips(Dataset):
         views, rng, heard = self._stored(number), self._generator(place), list[tuple[str, dict]]()
         how = (self.spec, self.num_frames, self.how, self.mirrored)
         frames, label = views.pixels[0], self.records[number].label_index
-        positions, turned = draw_order(len(frames), label, *how, rng, turn, self.partners)
-        view = change_pixels(frames[positions], self.spec.crop, self.how, turned.mirrored, rng, heard)
-        return Drawn(view, views.indices[0][positions], views.info.num_frames, turned, frames.shape[1:3], heard)
+        view, turned = draw_view(frames, label, *how, rng, turn, self.partners, heard)
+        return Drawn(view, views.indices[0][turned.positions], views.info.num_frames, turned, frames.shape[1:3], heard)
 
     def _generator(self, place: tuple[int, int, int]) -> np.random.Generator:
         epoch, number, turn = place
