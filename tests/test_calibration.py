@@ -65,6 +65,23 @@ def test_the_temperature_is_the_minimum_of_the_loss():
     assert calibration.fit_temperature(found, labels) == pytest.approx(best.x[0], rel=1e-3)
 
 
+@pytest.mark.parametrize("gap", [5, 30, 800])
+def test_where_no_temperature_is_best_an_end_is_given_and_said(gap):
+    labels, sure = np.arange(40) % 4, np.zeros((40, 4))
+    sure[np.arange(40), labels] = gap
+    right, wrong = softmax(sure), softmax(np.roll(sure, 1, axis=1))
+    assert calibration.fit_temperature(right, labels) == 1 / calibration.HIGHEST_TEMPERATURE
+    assert calibration.fit_temperature(wrong, labels) == calibration.HIGHEST_TEMPERATURE
+    assert calibration.fit_temperature(np.full((40, 4), 0.25), labels) == 1
+    held = calibration.held_out_half([""] * 40)
+    mixed = np.where(held[:, None], right, wrong)  # right on the half that is fitted, wrong on the other
+    scaled = calibration.temperature_scaling(mixed, labels, held, [""] * 40)
+    assert calibration.temperature_words(scaled) == (
+        "the half that it was fitted to has no best one, and the boldest that was tried is given, which does not help"
+    )
+    assert str(calibration.nll(np.ones((2, 1)), np.zeros(2, int))) == "0.0"
+
+
 def test_scaling_is_fitted_on_one_half_and_judged_on_the_other():
     found, labels = drawn(seed=5, n=3000, temperature=3.0)
     groups, right = [f"g{number // 3}" for number in range(3000)], found.argmax(1) == labels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -103,6 +104,25 @@ def test_a_pair_has_its_difference_exact_test_and_flips(three):
     assert pair.sentence.endswith("n=90: strong is better")
     assert [flip["video_id"] for flip in found.flips()] == [f"-v{n:03d}" for n in np.flatnonzero(a != b)]
     assert {flip["right"] for flip in found.flips()} == {"a", "b"}
+
+
+def test_what_is_said_of_a_pair_does_not_contradict_itself():
+    def pair(a, b, groups):
+        entries = [compare.Answers(name, answers, {}) for name, answers in (("one", a), ("other", b))]
+        return compare.compare_pairs([entries], groups, 0)[0]
+
+    # p-values that float64 cannot hold are not said to be 0
+    never, always = np.zeros(5000, bool), np.ones(5000, bool)
+    far = pair(never, always, [""] * 5000)
+    assert (far.p, intervals.p_words(far.p, "p")) == (0, "p < 1e-12")
+    # two groups keep runs from being told apart, which more videos would not mend
+    few = pair(np.arange(100) < 30, np.arange(100) % 10 < 6, [f"g{n % 2}" for n in range(100)])
+    assert not few.told_apart
+    assert "about" not in few.doubt
+    # among several pairs, one whose interval holds 0 is not called better, whatever the test says
+    held = dataclasses.replace(far, difference={**far.difference, "low": -0.1}, alone=False, holm=0.01)
+    assert held.sentence.endswith("not told apart")
+    assert "tells them apart" in held.doubt
 
 
 def test_several_pairs_are_corrected_and_a_baseline_takes_fewer(three):

@@ -90,3 +90,13 @@ def test_a_description_names_every_number():
     assert f"{power.paired_number(0.29, 0.05):,} videos" in words
     wider = power.describe(0.8, 0.85, 0.2, 0.8, 0.05, design_effect=2.0)
     assert f"{2 * power.paired_number(0.2, 0.05):,} videos" in wider
+
+
+def test_near_100_percent_runs_are_not_said_to_disagree_more_than_they_can():
+    # 99.9 and 99 % disagree on 1.1 % of the videos at most, and on 1.098 % where mistakes have nothing in common
+    few, many = power.describe(0.999, 0.99, None, 0.8, 0.05).splitlines()[1:3]
+    assert "(1.1 %)" in few
+    assert "(1.1 %)" in many
+    assert few.split()[-2] == many.split()[-2]
+    with pytest.raises(ConfigError, match=r"disagree on at most 1\.1 % of the videos, so a discordance of 0\.02"):
+        power.describe(0.999, 0.99, 0.02, 0.8, 0.05)

@@ -8,7 +8,7 @@ the true one.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from vidbench.metrics import softmax
 
 NUM_BINS = 15  # of a reliability diagram, of equal width
 SMALLEST = np.finfo(np.float64).tiny  # a probability of 0 for the true class would make the loss infinite
+HIGHEST_TEMPERATURE = 50.0  # that is tried; the lowest is 1 over it
 CURVE_POINTS = 100  # of a risk-coverage curve that is written down
 
 
@@ -28,7 +29,7 @@ def nll(probabilities: np.ndarray, labels: np.ndarray) -> float:
         labels: int, shape (N,), in ``[0, K)``.
     """
     true = np.take_along_axis(probabilities, np.asarray(labels)[:, None], axis=1)
-    return float(-np.log(np.maximum(true, SMALLEST)).mean())
+    return float(abs(np.log(np.maximum(true, SMALLEST)).mean()))  # no logarithm is above 0, and none shall read -0
 
 
 def brier(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -86,7 +87,11 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature with the smallest ``nll``, between 1/50 and 50.
+    """The temperature with the smallest ``nll``, between 1 / ``HIGHEST_TEMPERATURE`` and that.
+
+    Where every true class has the highest probability there is no best one, because a lower is always better: the
+    lowest is given. Where true classes have no more than others on average (of logarithms), likewise the highest; 1
+    where no temperature changes anything.
 
     Source:
         C. Guo et al., 2017, https://arxiv.org/abs/1706.04599.
@@ -95,13 +100,17 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
     logs = np.log(np.maximum(probabilities, SMALLEST))
     true = np.take_along_axis(logs, np.asarray(labels)[:, None], axis=1)[:, 0]
+    # the loss is convex in 1 / temperature: it falls for ever, or rises from the start
+    falls, rises = bool((true >= logs.max(1)).all()), bool(true.mean() <= logs.mean() + 1e-12)
+    if falls or rises:
+        return 1.0 if falls and rises else 1 / HIGHEST_TEMPERATURE if falls else HIGHEST_TEMPERATURE
 
     def loss(log_temperature: float) -> float:
         scaled = logs * math.exp(-log_temperature)
         top = scaled.max(1)
         return float((top + np.log(np.exp(scaled - top[:, None]).sum(1)) - true * math.exp(-log_temperature)).mean())
 
-    bound = math.log(50)
+    bound = math.log(HIGHEST_TEMPERATURE)
     return math.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-6}).x)
 
 
@@ -137,6 +146,23 @@ def temperature_scaling(
     kept = np.asarray(right)[~held]
     both = {"before": rest, "after": tempered(rest, temperature)}
     return {**facts, **{name: _errors(found, true, kept) for name, found in both.items()}}
+
+
+def temperature_words(scaled: Mapping) -> str:
+    """What ``temperature_scaling`` found, and whether it helped, in a few words.
+
+    >>> temperature_words({"temperature": 2.0, "before": {"nll": 0.9}, "after": {"nll": 0.7}})
+    'milder probabilities are better'
+    """
+    found, gain = scaled["temperature"], scaled["before"]["nll"] - scaled["after"]["nll"]
+    if found > 0.999 * HIGHEST_TEMPERATURE or found < 1.001 / HIGHEST_TEMPERATURE:
+        end = "mildest" if found > 1 else "boldest"
+        words = f"the half that it was fitted to has no best one, and the {end} that was tried is given"
+        return words if gain > 0 else f"{words}, which does not help"
+    if found == 1:
+        return "no temperature changes anything"
+    kind = "milder" if found > 1 else "bolder"
+    return f"{kind} probabilities are better" if gain > 0 else f"{kind} probabilities fitted one half, and do not help"
 
 
 def _errors(probabilities: np.ndarray, labels: np.ndarray, right: np.ndarray) -> dict:

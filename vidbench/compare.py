@@ -90,8 +90,8 @@ class Pair(Generic[Kind]):
 
     @property
     def told_apart(self) -> bool:
-        """By the interval where it is the only pair; among several, by the corrected p-value."""
-        return self.by_interval if self.alone else self.holm < SURE
+        """By the interval where it is the only pair; among several, by the corrected p-value as well."""
+        return self.by_interval and (self.alone or self.holm < SURE)
 
     @property
     def by_interval(self) -> bool:
@@ -117,7 +117,7 @@ class Pair(Generic[Kind]):
             one, other = ("the interval leaves out 0", "the exact test does not tell them apart")
             if not self.by_interval:
                 one, other = ("the interval holds 0", "the exact test tells them apart")
-            return f"{one}, {other} (p = {self.p:.2g}): too few videos differ to be sure"
+            return f"{one}, {other} ({intervals.p_words(self.p, 'p')}): too few videos differ to be sure"
         if self.by_interval and not self.told_apart:
             return "told apart alone, but not among so many comparisons"
         if self.told_apart or not self.difference["value"]:
@@ -128,6 +128,8 @@ class Pair(Generic[Kind]):
         except ConfigError:
             return ""
         number = round(number * (self.difference["design_effect"] or 1))
+        if number <= self.difference["n"]:  # few groups, not few videos, keep the runs from being told apart
+            return ""
         return f"were the true difference the one seen, about {number:,} videos like these would show it 4 times of 5"
 
 
@@ -417,11 +419,15 @@ def text(comparison: Comparison) -> str:
     lines += [f"note  {entry.name}: {note}" for entry in comparison.entries for note in logits_notes(entry.figures)]
     for pair in sorted(comparison.pairs, key=lambda pair: pair.p):
         lines.append(pair.sentence)
-        holm = "" if pair.alone else f", {pair.holm:.2g} after Holm's correction for {len(comparison.pairs)} pairs"
+        holm = (
+            ""
+            if pair.alone
+            else f", {intervals.p_words(pair.holm)} after Holm's correction for {len(comparison.pairs)} pairs"
+        )
         ends = " to ".join(f"{100 * end:+.1f}" for end in pair.bootstrap)
         lines.append(
             f"  only {pair.a.name} right on {pair.difference['only_a']}, only {pair.b.name} on "
-            f"{pair.difference['only_b']}; exact p = {pair.p:.2g}{holm}; bootstrap {ends}"
+            f"{pair.difference['only_b']}; {intervals.p_words(pair.p, 'exact p')}{holm}; bootstrap {ends}"
         )
         lines += [f"  {pair.doubt}"] if pair.doubt else []
     if comparison.ensemble:

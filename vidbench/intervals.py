@@ -14,6 +14,7 @@ from statistics import NormalDist
 import numpy as np
 
 BOOTSTRAPS = 2000  # resamplings: the ends of a 95 % interval then move by about 2 % of its width
+LEAST_P = 1e-12  # below it a p-value is no longer exact, and may be rounded to 0
 MOST_TERMS = 2_000_000  # numbers held at a time by a bootstrap over groups
 
 
@@ -248,7 +249,7 @@ def sign_flip_test(a: np.ndarray, b: np.ndarray, groups: Sequence[str] | None = 
     every video a group of its own, the default, this is the exact test of McNemar.
 
     Returns:
-        a probability in (0, 1]; 1 where the runs never differ.
+        a probability in [0, 1]; 1 where the runs never differ. Below ``LEAST_P`` it is rounded; see ``p_words``.
 
     Source:
         Q. McNemar, 1947, https://doi.org/10.1007/BF02295996; R. A. Fisher, 1935, The Design of Experiments, section 21.
@@ -271,6 +272,17 @@ def sign_flip_test(a: np.ndarray, b: np.ndarray, groups: Sequence[str] | None = 
         chances = _convolved(chances, part)
     totals = np.arange(len(chances)) - len(chances) // 2
     return float(min(1.0, chances[np.abs(totals) >= abs(int(balances.sum()))].sum()))
+
+
+def p_words(p: float, name: str = "") -> str:
+    """A p-value for people, never 0.
+
+    >>> p_words(0.0312), p_words(0.0), p_words(0.0312, "p"), p_words(0.0, "p")
+    ('0.031', '< 1e-12', 'p = 0.031', 'p < 1e-12')
+    """
+    below = p < LEAST_P
+    words = f"< {LEAST_P:.0e}" if below else f"{p:.2g}"
+    return words if not name else f"{name} {words}" if below else f"{name} = {words}"
 
 
 def _convolved(a: np.ndarray, b: np.ndarray) -> np.ndarray:

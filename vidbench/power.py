@@ -120,13 +120,23 @@ def independent_discordance(a: float, b: float) -> float:
 def describe(
     a: float, b: float, discordance: float | None, power: float, alpha: float, design_effect: float = 1.0
 ) -> str:
-    """How many videos tell accuracies ``a`` and ``b`` apart, in a few lines."""
+    """How many videos tell accuracies ``a`` and ``b`` apart, in a few lines.
+
+    Raises:
+        ConfigError: runs of these accuracies cannot disagree on so few, or so many, videos; or as ``paired_number``.
+    """
     difference = b - a
 
     def grown(number: int) -> str:
         return f"{math.ceil(number * design_effect):,} videos"
 
     independent = independent_discordance(a, b)
+    most = min(a + b, 2 - a - b)
+    if discordance is not None and discordance > most + 1e-12:
+        raise ConfigError(
+            f"runs with accuracies {100 * a:.4g} % and {100 * b:.4g} % disagree on at most {100 * most:.4g} % of the "
+            f"videos, so a discordance of {discordance:.3g} cannot be"
+        )
     lines = [
         f"accuracies {100 * a:.4g} % and {100 * b:.4g} %, told apart in {100 * power:.4g} of 100 tries, at most "
         f"{100 * alpha:.4g} of 100 equal pairs told apart"
@@ -137,7 +147,7 @@ def describe(
         lines.append(f"the same videos, {100 * discordance:.4g} % of them right in one run only: {number}")
     else:
         for share, words in (
-            (min(1.0, 1.5 * abs(difference)), "if runs disagree on few more videos than they must"),
+            (min(independent, 1.5 * abs(difference)), "if runs disagree on few more videos than they must"),
             (independent, "if their mistakes had nothing to do with each other"),
         ):
             share = max(share, abs(difference))

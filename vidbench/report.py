@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidbench import diagrams, protocol, scores, studies
+from vidbench import calibration, diagrams, protocol, scores, studies
 from vidbench import metrics as figures
 from vidbench.data import ledger as ledgers
 from vidbench.manifest_words import command, environment, protocol_table
@@ -124,6 +124,8 @@ def probabilities(metrics: dict, manifest: dict) -> dict:
     if found:
         right = sum(line["accuracy"] * line["n"] for line in found["reliability"]) / found["n"]
         content["calibration"] = {**found, "accuracy": right, "guessing": np.log(max(1, metrics["n_classes"]))}
+        scaled = found.get("temperature")
+        content["calibration"]["scaling"] = calibration.temperature_words(scaled) if scaled else ""
         content["reliability"] = diagrams.reliability_places(found["reliability"])
         risk = diagrams.risk_path(found["risk_coverage"])
         content["risk"] = {**risk, "path": Markup(risk["path"])}  # numbers only, and longer than text may be

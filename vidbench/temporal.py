@@ -123,7 +123,8 @@ def text(found: Study) -> str:
     lines = [f"top-1 of {name} on {videos}, and its change in points with 95 % intervals"]
     lines.append(f"  {'unchanged':{width}}  {percent(found.plain.entry.accuracy)}")
     for line in runs:
-        holm = f"  p = {line['holm']:.2g} after Holm's correction" if "holm" in line else "  (single frames)"
+        corrected = "holm" in line and intervals.p_words(line["holm"], "p")
+        holm = f"  {corrected} after Holm's correction" if corrected else "  (single frames)"
         lines.append(f"  {line['name']:{width}}  {percent(line['entry'].accuracy)}  {points(line['change'])}{holm}")
     lines += [f"{name:<11}{words}" for name, words in unchanged_facts(found.plain).items()]
     needing = [line["label"] for line in found.classes if line["needs_time"]]

@@ -12,6 +12,7 @@ import hashlib
 import re
 from pathlib import Path
 
+from vidbench.intervals import p_words
 from vidbench.metrics import percent, points
 from vidbench.utils import plural, printable
 
@@ -37,6 +38,7 @@ def _templates():
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     jinja.filters |= {"percent": percent, "pct": lambda value: f"{100 * value:.1f}", "points": points, "plural": plural}
+    jinja.filters |= {"p_words": p_words}
     return jinja
 
 
