@@ -38,14 +38,16 @@ def records(num_videos=NUM_VIDEOS, group_size=1, labels=LABELS):
     ]
 
 
-def make_run(folder, *, seed=0, skill=1.5, skipped=(), group_size=1, labels=LABELS, model=None, num_videos=NUM_VIDEOS):
+def make_run(
+    folder, *, seed=0, skill=1.5, steep=1, skipped=(), group_size=1, labels=LABELS, model=None, num_videos=NUM_VIDEOS
+):
     """A finished run whose logits favour the true class by ``skill``; hard videos are hard for every seed."""
     listed = records(num_videos, group_size, labels)
     rng, common = np.random.default_rng(seed), np.random.default_rng(99)
     true = np.array([record.label_index for record in listed])
     logits = rng.normal(size=(num_videos, NUM_VIEWS, len(labels))) + common.normal(size=(num_videos, 1, len(labels)))
     logits[np.arange(num_videos), :, true] += skill
-    logits = logits.astype(np.float32)
+    logits = (steep * logits).astype(np.float32)
     rows = []
     for number, record in enumerate(listed):
         facts = {name: getattr(record, name) for name in ("video_id", "path", "label", "label_index", "split", "group")}
@@ -212,6 +214,13 @@ def test_fitted_weights_have_the_smallest_loss():
     true = votes[:, np.arange(200), labels]
     best = minimize_scalar(lambda w: -np.log((1 - w) * true[0] + w * true[1]).sum(), bounds=(0, 1), method="bounded")
     assert fit_weights(votes, labels)[1] == pytest.approx(best.x, abs=1e-3)
+
+
+@pytest.mark.parametrize("k", [1, 4])
+def test_an_ensemble_of_one_run_alone_is_that_run(tmp_path, three, k):
+    sure = make_run(tmp_path / "sure", seed=9, skill=-1, steep=60)  # its small probabilities are no float32
+    found = compare.compare_runs([sure, three[0]], ensemble=("1", "0"), k=k)
+    assert (found.ensemble["entry"].right == found.entries[0].right).all()
 
 
 def test_a_video_that_one_run_skipped_is_decided_by_the_others(tmp_path, three):

@@ -24,6 +24,8 @@ CURVE_POINTS = 100  # of a risk-coverage curve that is written down
 def nll(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Negative log-likelihood: mean of ``-log p`` of the true class, in nats, at least 0.
 
+    A probability of 0 would make it infinite, and counts as the smallest of float64: 708 nats for that video.
+
     Args:
         probabilities: float64, shape (N, K), rows sum to 1.
         labels: int, shape (N,), in ``[0, K)``.

@@ -349,7 +349,9 @@ def fuse(entries, runs, kept, groups, asked: Sequence[str], k: int, seed: int) -
     A run that skipped a video does not vote on it; a video that all skipped is wrong. Fitted weights minimise the
     negative log-likelihood on a seeded held-out half (by group), and everything is reported on the other half.
     """
-    votes = np.stack([_votes(run, entry, kept) for run, entry in zip(runs, entries)])
+    votes = np.empty((len(runs), len(entries[0].rows), len(runs[0].labels)))
+    for place, (run, entry) in enumerate(zip(runs, entries)):
+        votes[place] = _votes(run, entry, kept)
     labels = np.array([row.label_index for row in entries[0].rows], np.int64)
     inside = np.ones(len(labels), bool)
     weights = np.full(len(entries), 1 / len(entries))
@@ -380,9 +382,12 @@ def fuse(entries, runs, kept, groups, asked: Sequence[str], k: int, seed: int) -
 
 
 def _votes(run: Run, entry: Entry, kept: Sequence[int]) -> np.ndarray:
-    """Probabilities (N, K) of the compared videos; NaN where skipped, 0 for classes that a label map left out."""
+    """Probabilities (N, K) of the compared videos; NaN where skipped, 0 for classes that a label map left out.
+
+    As float64: in float32 the small ones would be ties at 0, which count against the true class.
+    """
     found = np.maximum(probabilities(run.folder, run.manifest, run.rows), 0)
-    return found[[row.index for row in entry.rows]].astype(np.float32)
+    return found[[row.index for row in entry.rows]]
 
 
 # ---------------------------------------------------------------- what is said and written
