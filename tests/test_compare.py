@@ -16,7 +16,7 @@ import pytest
 
 from vidbench import compare, intervals, views
 from vidbench.endings import INTERRUPTED
-from vidbench.ensemble import fit_weights
+from vidbench.ensemble import fit_weights, given_weights
 from vidbench.evaluate import finish
 from vidbench.predict import rank_of, top
 from vidbench.records import ConfigError, Row, RunError, VideoRecord
@@ -300,6 +300,17 @@ def test_damaged_rows_are_refused_or_harmless(tmp_path, three, change, words):
         return
     with pytest.raises(RunError, match=words):
         compare.compare_runs([three[1], folder])
+
+
+def test_weights_whose_sum_is_infinite_still_mean_their_ratio():
+    assert given_weights(["1e308", "1e308", "0"], 3) == [0.5, 0.5, 0]
+
+
+def test_logits_of_another_run_stop_an_ensemble(tmp_path, three):
+    folder = shutil.copytree(three[0], tmp_path / "mixed")
+    shutil.copy(three[1] / "logits.npy", folder)
+    with pytest.raises(RunError, match=r"another answer than its row .* rows and logits are not of one run"):
+        compare.compare_runs([three[1], folder], ensemble=("even",))
 
 
 def test_logits_that_are_nan_stop_an_ensemble_and_nothing_else(tmp_path, three):

@@ -317,6 +317,12 @@ def test_the_figures_are_json_without_nan_and_do_not_depend_on_a_row_s_travels()
     assert json.dumps(summarise(again, LABELS, unmapped=["class 06"]), allow_nan=False) == text
 
 
+@pytest.mark.parametrize("wrong", [{"rank": -2}, {"label_index": -2}])
+def test_a_row_with_an_index_below_unknown_is_none(wrong):
+    with pytest.raises(ValueError, match="not a row"):
+        Row.from_json({**row(0, 1, 1).as_json(), **wrong})
+
+
 def test_the_summary_reads_as_promised():
     rows = [row(i, 0, int(i >= 139)) for i in range(144)]
     assert summary_line(summarise(rows, LABELS)) == "top-1 96.5 % [92.1, 98.5], n=144 (0 skipped)"

@@ -29,7 +29,8 @@ def given_weights(asked: Sequence[str], number: int) -> list[float]:
             f"an ensemble is 'even', 'fit', or {number} weights of at least 0, one a run; got "
             f"{printable(' '.join(asked), 80)!r}"
         )
-    return [weight / sum(weights) for weight in weights]
+    shares = [weight / max(weights) for weight in weights]  # first, because a sum of large numbers is infinite
+    return [share / sum(shares) for share in shares]
 
 
 def fit_weights(votes: np.ndarray, labels: np.ndarray) -> np.ndarray:

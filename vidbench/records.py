@@ -355,6 +355,8 @@ class Row:
                 raise ValueError(f"not a row: {wrong[0]} is {getattr(row, wrong[0])!r}")
         if row.status not in STATUSES:
             raise ValueError(f"unknown status {row.status!r}")
+        if min(row.rank, row.label_index) < -1:
+            raise ValueError(f"not a row: rank {row.rank}, label_index {row.label_index}")
         if not all(math.isfinite(score) for _, _, score in row.top):
             raise ValueError("a score is not finite")
         return row

@@ -10,8 +10,10 @@ import numpy as np
 from vidbench import calibration, views
 from vidbench.metrics import has_label, is_counted, summarise
 from vidbench.records import Row, RunError
+from vidbench.utils import plural, printable
 
 NO_LOGITS = "What needs the logits is left out"  # begins a note
+ROUNDING = 1e-3  # of a probability: by how much the answer of a row may lie below another class
 SEED = 0  # of the half on which the temperature is fitted
 
 
@@ -75,6 +77,7 @@ def probabilities(folder: Path, manifest: dict, rows: Sequence[Row]) -> np.ndarr
         scores = views.aggregate(piece, how)
         found.append(scores if apply is None else apply(scores))
     whole = np.concatenate(found)
+    refuse_other_answers(folder, whole, rows)
     whole[[not row.predicted for row in rows]] = np.nan
     return whole
 
@@ -111,6 +114,18 @@ def refuse_not_finite(folder: Path, logits: np.ndarray, rows: Sequence[Row]) -> 
         raise RunError(
             f"{Path(folder) / 'logits.npy'} holds NaN or infinity for {rows[bad[0]].video_id!r}, whose row has a "
             f"prediction ({len(bad)} such videos): rows and logits are not of one run; make the run again"
+        )
+
+
+def refuse_other_answers(folder: Path, scores: np.ndarray, rows: Sequence[Row]) -> None:
+    """Raise ``RunError`` where the answer of a row is not the best of its scores (N, K), within rounding."""
+    places = [place for place, row in enumerate(rows) if row.top and 0 <= row.top[0][1] < scores.shape[1]]
+    said = scores[places, [rows[place].top[0][1] for place in places]]
+    bad = np.flatnonzero(~(said >= scores[places].max(1, initial=-np.inf) - ROUNDING))
+    if len(bad):
+        raise RunError(
+            f"{Path(folder) / 'logits.npy'} gives {printable(repr(rows[places[bad[0]]].video_id), 80)} another answer "
+            f"than its row ({plural(len(bad), 'such video')}): rows and logits are not of one run; make the run again"
         )
 
 
