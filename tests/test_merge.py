@@ -72,6 +72,14 @@ def test_a_shard_says_that_it_is_one(divided):
     assert "art 2 of 3 of a list of 18 videos" in (shards[1] / "report.html").read_text()
 
 
+def test_a_run_is_not_merged_into_itself(divided):
+    _, shards = divided
+    before = (shards[0] / "manifest.json").read_bytes()
+    with pytest.raises(ConfigError, match=r"--out .* is one of the runs that are merged"):
+        merge(shards, shards[0].parent / "." / shards[0].name)
+    assert (shards[0] / "manifest.json").read_bytes() == before
+
+
 def test_missing_shards_are_named(divided, tmp_path):
     whole, shards = divided
     with pytest.raises(RunError, match=r"shards are missing: 2/3$"):

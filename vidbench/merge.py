@@ -18,7 +18,7 @@ from vidbench.compare import read_finished
 from vidbench.data import ledger
 from vidbench.data.index import records_fingerprint
 from vidbench.data.parents import class_parents
-from vidbench.records import Row, RunError, VideoRecord
+from vidbench.records import ConfigError, Row, RunError, VideoRecord
 from vidbench.runs import Run, RunFolder, manifest_differences, section
 from vidbench.scores import open_logits
 from vidbench.utils import plural, printable, write_json
@@ -28,6 +28,7 @@ PARTS = ("dataset.shard", "dataset.n_listed", "dataset.n_in_split", "dataset.rec
          "dataset.n_in_list", "dataset.classes", "dataset.limit", "dataset.present_only", "run.device")  # fmt: skip
 NEEDED = ("run.top_n", "model.random")  # to write the tables of the merged run
 PIECE = 1000  # videos copied at a time
+SHOWN = 10  # missing shards that are named
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,12 @@ def merge(folders: Sequence[str | Path], out: str | Path, *, prefer_predicted: b
             have), take the prediction; otherwise that is a conflict.
 
     Raises:
+        ConfigError: ``out`` is one of the runs.
         RunError: a run that is not finished or was made with other options (with the first key that differs), videos
             whose rows disagree (with the first), shards that are missing, or an earlier merge with other rows.
     """
+    if Path(out).resolve() in {Path(folder).resolve() for folder in folders}:
+        raise ConfigError(f"--out {printable(out, 160)} is one of the runs that are merged; name a folder of its own")
     runs = [read_finished(folder, NEEDED) for folder in folders]
     for run in runs[1:]:
         refuse_other_options(runs[0], run)
@@ -174,7 +178,8 @@ def whole_list(runs: Sequence[Run], shards: Sequence[tuple[int, int]]) -> dict:
     (n,) = numbers
     missing = sorted(set(range(1, n + 1)) - {i for i, _ in shards})
     if missing:
-        raise RunError(f"shards are missing: {', '.join(f'{i}/{n}' for i in missing)}")
+        more = f", and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+        raise RunError(f"shards are missing: {', '.join(f'{i}/{n}' for i in missing[:SHOWN])}{more}")
     facts = runs[0].manifest["dataset"]
     dataset = {
         **facts, "shard": None, "n_listed": facts["n_in_list"], "records_sha256": facts["list_sha256"],
