@@ -226,6 +226,13 @@ def test_shuffling_and_reversing_hurt_exactly_the_order_classes(mini_study):
         assert line["holm"] < 0.001
 
 
+def test_a_study_without_a_change_of_order_says_that_it_cannot_tell(mini_study, tmp_path):
+    found = dataclasses.replace(mini_study[0], changes=[])
+    assert "no change of order was asked for" in text(found)
+    assert "hurts" not in text(found)
+    assert "No change of order was asked for" in write_study(found, tmp_path).read_text(encoding="utf-8")
+
+
 def test_reversing_swaps_the_two_classes_of_a_pair(mini_study):
     found, _ = mini_study
     said = {line["label"]: line["turned"] for line in found.classes}

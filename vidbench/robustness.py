@@ -152,7 +152,7 @@ def mean_words(found: Robustness) -> str:
     if found.errors is None:
         if section(found.plain.entry.run.manifest, "spec").get("layout") == "NCHW":
             return "the model itself sees single frames: no corruption error (--single-frame names another one)"
-        return "no single-frame model of these classes: no corruption error (--single-frame names one)"
+        return "no single-frame model of these classes was run: no corruption error (--single-frame names one)"
     other = found.models[1]["name"]
     if found.mean is None:
         return f"mean corruption error: not finite, because {other} makes no error under some corruption"

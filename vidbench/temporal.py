@@ -39,6 +39,11 @@ class Study:
     classes: list[dict]
     skipped: bool
 
+    @property
+    def moved(self) -> bool:
+        """Whether some change was one of order alone."""
+        return any(line["name"] in MOVING for line in self.changes)
+
 
 def study(config, progress=None) -> Study:
     """Run a model on the same videos under each change of time, and the single-frame model on the unchanged ones.
@@ -115,6 +120,14 @@ def _commonest(entry: compare.Entry, places: np.ndarray) -> str:
 # ---------------------------------------------------------------- what is said and written
 
 
+def order_words(found: Study) -> str:
+    """How many classes a changed order hurts, or that none was asked for."""
+    if not found.moved:
+        return f"no change of order was asked for, so no class can show that it needs time: {' or '.join(MOVING)} would"
+    needing = sum(line["needs_time"] for line in found.classes)
+    return f"classes that a changed order alone hurts: {needing} of {len(found.classes)}"
+
+
 def text(found: Study) -> str:
     """A few lines for a terminal."""
     name, runs = found.plain.model, [*found.changes, *([found.single] if found.single else [])]
@@ -127,8 +140,9 @@ def text(found: Study) -> str:
         holm = f"  {corrected} after Holm's correction" if corrected else "  (single frames)"
         lines.append(f"  {line['name']:{width}}  {percent(line['entry'].accuracy)}  {points(line['change'])}{holm}")
     lines += [f"{name:<11}{words}" for name, words in unchanged_facts(found.plain).items()]
-    needing = [line["label"] for line in found.classes if line["needs_time"]]
-    lines.append(f"classes that a changed order alone hurts: {len(needing)} of {len(found.classes)}")
+    lines.append(order_words(found))
+    if not found.moved:
+        return "\n".join(lines)
     width = max(len(printable(line["label"], 30)) for line in found.classes)
     for line in found.classes[:20]:
         words = "  ".join(
@@ -170,7 +184,7 @@ def facts(found: Study) -> dict:
     if found.single:
         name = f"{found.single['name']}, single frames, unchanged"
         lines.append({"name": name, **studies.figures(found.single["entry"].accuracy, found.single["change"])})
-    needing = sum(line["needs_time"] for line in found.classes)
+    needing = sum(line["needs_time"] for line in found.classes) if found.moved else None
     return {"lines": lines, "needing": needing, "num_classes": len(found.classes)}
 
 
@@ -206,6 +220,8 @@ def page_content(found: Study) -> dict:
         "single": found.single and {**found.single, "points": points(found.single["change"])},
         "names": [line["name"] for line in found.changes],
         "classes": found.classes,
+        "moved": found.moved,
         "needing": sum(line["needs_time"] for line in found.classes),
+        "order": order_words(found),
         "random": found.plain.entry.random,
     }
