@@ -128,6 +128,6 @@ exit status
   1    the check could not be done: tables in use or a folder that cannot be written, or a fault of ours
   2    a bad option or annotation file; nothing was begun
   3    done and written: some video is not ok, or something leaks
-  130  stopped by Ctrl-C; the same command continues""",
+  130  stopped by Ctrl-C (143: by SIGTERM); the same command continues""",
     first=("dataset",),
 )

@@ -233,7 +233,7 @@ exit status
   1    the run could not be done: a run folder in use or of another run, or a fault of ours
   2    a bad option, configuration, annotation file or weights file; nothing was begun
   3    done and written, but more than --max-skipped of the videos were skipped
-  130  stopped by Ctrl-C; the run folder is kept, and the same command continues it
+  130  stopped by Ctrl-C (143: by SIGTERM); the run folder is kept, and the same command continues it
 
 The predecessor's --model_type --model_trained_on --kinetics_version --kinetics_split --num_videos still work;
 each says what it became.""",

@@ -149,7 +149,7 @@ exit status
   1    something failed that may work another time: the server, the disk, another fetch in that folder
   2    a bad option, or a dataset that has to be downloaded by hand first
   3    done, but the published copy lacks some of the videos; they are named in the folder's .fetch/SPLIT.json
-  130  stopped by Ctrl-C""",
+  130  stopped by Ctrl-C (143: by SIGTERM)""",
     first=("dataset",),
 )
 

@@ -47,7 +47,8 @@ def devices(value) -> tuple[str, ...]:
 def folder_name(value) -> str:
     """A name for one folder: no separators, and nothing that a file system or a shell takes another way."""
     if not isinstance(value, str) or not re.fullmatch(r"(?![.\-])[^\x00-\x1f\x7f/\\:*?$\"<>|]{1,120}(?<![. ])", value):
-        raise ValueError(f"must be a plain folder name without / or other special characters, not {quoted(value)}")
+        words = "must be a plain folder name, up to 120 characters without / and other special ones"
+        raise ValueError(f"{words}, not {quoted(value)}")
     return value
 
 

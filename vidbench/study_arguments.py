@@ -22,7 +22,7 @@ exit status
   1    the work could not be done: a run folder in use or of other options, or a fault of ours
   2    a bad option; nothing was begun
   3    done, but more than 1 % of the videos were skipped in some run
-  130  stopped by Ctrl-C; the same command continues"""
+  130  stopped by Ctrl-C (143: by SIGTERM); the same command continues"""
 
 
 @several

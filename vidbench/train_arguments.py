@@ -379,6 +379,8 @@ def _check_together(config: TrainConfig) -> None:
         raise OptionError(
             "teacher_weights", f"belongs to a teacher that is given by name; {quoted(config.teacher)} has its own"
         )
+    if config.teacher and config.distil == 0:
+        raise OptionError("distil", "of 0 learns nothing from --teacher; leave the teacher out, or give it a share")
     if config.schedule in WITHOUT_WARMUP and config.warmup_epochs != TrainConfig.warmup_epochs:
         words = f"has no meaning for --schedule {config.schedule}, which begins in its own way; leave it out"
         raise OptionError("warmup_epochs", words)
@@ -450,5 +452,5 @@ exit status
   1    the run could not be done: the loss is not finite, a run folder of another run, or a fault of ours
   2    a bad option, list or weights file, or a batch too large for the memory
   3    --overfit: the batch was not learnt
-  130  stopped by Ctrl-C; the same command continues""",
+  130  stopped by Ctrl-C (143: by SIGTERM); the same command continues""",
 )
