@@ -70,7 +70,6 @@ IDLE = [  # a command line with an option that would do nothing, and what is sai
     (EVALUATE, [*TRAINING, "--report-only", "--dry-run"], "--report-only and --dry-run both take"),
     (TRAIN, [*TRAINING, "--schedule", "plateau", "--warmup-epochs", "3"], "--warmup-epochs has no meaning for --sched"),
     (TRAIN, [*TRAINING, "--freeze", "backbone", "--layer-decay", "0.7"], "--layer-decay slows the blocks that"),
-    (TRAIN, [*TRAINING, "--teacher", "mini2d", "--distil", "0"], "--distil of 0 learns nothing"),
     (PREDICT, ["a.mp4", "--ca-bundle", "cert.pem"], "--ca-bundle is for files at https addresses"),
     (LS, ["models", "--results-dir", "runs"], "--results-dir is for runs"),
     (DOCTOR, ["mini2d", "--limit", "9"], "--limit counts videos of --dataset"),

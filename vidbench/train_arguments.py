@@ -379,8 +379,6 @@ def _check_together(config: TrainConfig) -> None:
         raise OptionError(
             "teacher_weights", f"belongs to a teacher that is given by name; {quoted(config.teacher)} has its own"
         )
-    if config.teacher and config.distil == 0:
-        raise OptionError("distil", "of 0 learns nothing from --teacher; leave the teacher out, or give it a share")
     if config.schedule in WITHOUT_WARMUP and config.warmup_epochs != TrainConfig.warmup_epochs:
         words = f"has no meaning for --schedule {config.schedule}, which begins in its own way; leave it out"
         raise OptionError("warmup_epochs", words)
