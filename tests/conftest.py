@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from fractions import Fraction
@@ -36,6 +38,21 @@ EARLY = (
     "test_train_recipe.py",
     "test_real_clips.py",
 )
+
+
+def chromium() -> str:
+    """The path of the system's Chromium; skips the test where there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    pytest.skip("needs Chromium (Debian: apt-get install chromium fonts-dejavu-core)")
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return held.getsockname()[1]
 
 
 def pytest_collection_modifyitems(config, items):

@@ -11,6 +11,7 @@ import sys
 import threading
 
 import pytest
+from conftest import chromium
 from test_pages import SHIFTED
 
 from vidbench import browse_data, cli
@@ -248,9 +249,7 @@ def test_videos_without_a_class_come_last():
 def test_the_pages_are_accessible_and_play(get):
     sync_api = pytest.importorskip("playwright.sync_api")
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser_path is None:
-        pytest.skip("needs Chromium (Debian: apt-get install chromium fonts-dejavu-core)")
+    browser_path = chromium()
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 390, "height": 800})

@@ -27,6 +27,7 @@ import jsonschema
 import numpy as np
 import pytest
 import yaml
+from conftest import free_port
 
 from vidbench.data.classes import load_labels
 from vidbench.data.index import keep_present, load_records
@@ -306,12 +307,6 @@ def platform(tmp_path):
         "CDSW_APP_PORT": str(free_port()),
         "VIDBENCH_KINETICS_CLIPS": "0",
     }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def environment(**more: str) -> dict[str, str]:

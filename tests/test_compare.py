@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import chromium
 
 from vidbench import compare, intervals, views
 from vidbench.endings import INTERRUPTED
@@ -402,9 +403,7 @@ def test_equal_runs_have_no_flips_and_a_table_all_the_same(three, tmp_path):
 def test_the_page_and_the_report_of_a_run_are_accessible(page, three):
     sync_api = pytest.importorskip("playwright.sync_api")
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser_path is None:
-        pytest.skip("needs Chromium (Debian: apt-get install chromium fonts-dejavu-core)")
+    browser_path = chromium()
     report = write_report(three[0])
     html = report.read_text(encoding="utf-8")
     assert html.count("<table") == html.count("<caption") >= 6

@@ -12,8 +12,6 @@ import json
 import os
 import re
 import secrets
-import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import chromium, free_port
 
 from vidbench.data.classes import load_labels
 from vidbench.data.index import load_records
@@ -110,19 +109,6 @@ def notebook(settings: dict) -> dict:
 
 
 # ---------------------------------------------------------------- JupyterLab and Chromium
-
-
-def chromium() -> str:
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if path := shutil.which(name):
-            return path
-    pytest.skip("needs Chromium (Debian: apt-get install chromium fonts-dejavu-core)")
-
-
-def free_port() -> int:
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return opened.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import chromium
 from test_compare import make_run
 from test_report import fake_manifest, fake_rows, fake_run
 
@@ -73,9 +74,7 @@ def pages(runs):
 @pytest.fixture(scope="module")
 def browser():
     sync_api = pytest.importorskip("playwright.sync_api")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("needs Chromium (Debian: apt-get install chromium fonts-dejavu-core)")
+    path = chromium()
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser

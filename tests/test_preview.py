@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from conftest import chromium
 from torch import nn
 
 from vidbench import learner, optimise, preview
@@ -123,9 +123,7 @@ def test_foreign_words_stay_words():
 def test_the_page_is_accessible(tmp_path):
     sync_api = pytest.importorskip("playwright.sync_api")
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser_path is None:
-        pytest.skip("needs Chromium (Debian: apt-get install chromium fonts-dejavu-core)")
+    browser_path = chromium()
     (tmp_path / "preview.html").write_text(small_page("SitDown"), encoding="utf-8")
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])

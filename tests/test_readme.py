@@ -14,13 +14,13 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -209,12 +209,6 @@ def start(command: str, folder: Path) -> subprocess.Popen:
     env |= {"PYTHONPATH": str(folder), "CUDA_VISIBLE_DEVICES": "", "CDSW_APP_PORT": str(free_port())}
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.Popen([*head, *words], cwd=folder, env=env, text=True, **pipes)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 def problem_of(command: str, folder: Path) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from conftest import chromium
 
 from vidbench.metrics import summarise
 from vidbench.records import Row, RunError
@@ -272,9 +272,7 @@ def test_everything_foreign_is_escaped_wherever_it_appears(tmp_path):
 
 
 def test_a_browser_finds_no_foreign_element_either(tmp_path):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs chromium, which is no dependency of this repository")
+    browser = chromium()
     labels = [*HOSTILE, "plain"]
     rows = fake_rows(np.random.default_rng(4), labels, 120, accuracy=0.5)
     manifest = fake_manifest(labels, len(rows), model__name=HOSTILE[0], run_name=HOSTILE[1], dataset__name=HOSTILE[2])
@@ -282,7 +280,7 @@ def test_a_browser_finds_no_foreign_element_either(tmp_path):
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     flags += " --disable-component-update --disable-sync --virtual-time-budget=3000 --dump-dom"
     profile = f"--user-data-dir={tmp_path / 'profile'}"
-    done = subprocess.run([chromium, *flags.split(), profile, page.as_uri()], capture_output=True, timeout=120)
+    done = subprocess.run([browser, *flags.split(), profile, page.as_uri()], capture_output=True, timeout=120)
     seen = Page(done.stdout.decode())
     assert not [tag for tag, _ in seen.tags if tag in ("img", "parsererror")]
     assert len(seen.all("script")) == 1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from conftest import free_port
 from safetensors.torch import load_file
 from test_train import as_words
 
@@ -51,12 +51,6 @@ if __name__ == "__main__":
 
 def farthest(a: dict, b: dict) -> float:
     return max((a[key].float() - b[key].float()).abs().max().item() for key in a)
-
-
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
 
 
 def as_torchrun_starts_it(rank: int, port: int) -> dict[str, str]:
