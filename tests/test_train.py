@@ -284,6 +284,19 @@ def test_a_worker_that_the_system_ended_and_clips_too_small_are_one_sentence(tra
         raise RuntimeError("Caught RuntimeError in DataLoader worker process 0.\nsomething else")
 
 
+def test_a_signal_to_all_processes_of_a_training_is_an_interrupt_and_no_full_memory(training):
+    """The views' processes are gone before the training has ended on its own."""
+
+    def end():
+        try:
+            raise KeyboardInterrupt("came first")
+        finally:
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
+
+    with pytest.raises(KeyboardInterrupt, match="came first"), explained(training(), types.SimpleNamespace()):
+        end()
+
+
 def test_a_network_or_a_teacher_that_fills_the_memory_is_one_sentence(training, monkeypatch):
     load = models.load_model
 

@@ -364,6 +364,8 @@ def explained(config, task: Task, *, loading: bool = False):
     try:
         yield
     except (MemoryError, RuntimeError) as problem:
+        if interrupt := interrupt_behind(problem):
+            raise interrupt from None
         words = str(problem)
         if any(part in words for part in NOTHING_LEFT):
             height, width = task.spec.crop
@@ -380,6 +382,17 @@ def explained(config, task: Task, *, loading: bool = False):
         if not full:
             raise
         raise ConfigError(too_large_to_load(config) if loading else too_large_a_batch(config, task)) from None
+
+
+def interrupt_behind(problem: BaseException | None) -> KeyboardInterrupt | None:
+    """The Ctrl-C or SIGTERM while whose consequences were seen to, an exception was raised.
+
+    A cluster sends SIGTERM to all processes of a job, and the ones that make views are then missed by the one that is
+    already on its way out.
+    """
+    while problem is not None and not isinstance(problem, KeyboardInterrupt):
+        problem = problem.__context__
+    return problem
 
 
 def too_large_to_load(config) -> str:
