@@ -233,6 +233,7 @@ def test_differences_are_covered_and_equal_runs_told_apart_no_more_often_than_sa
 def test_a_difference_of_one_group_is_not_known_and_equal_runs_have_an_interval():
     a, b = np.array([True, False, True]), np.array([False, False, True])
     assert [paired_difference(a, b, ["film"] * 3)[end] for end in ("low", "high")] == [-1, 1]
+    assert bootstrap_difference(a, b, ["film"] * 3) == (-1, 1)
     same = paired_difference(np.ones(100, bool), np.ones(100, bool), ["g1", "g2"] * 50)
     assert same["value"] == 0
     assert same["low"] < 0 < same["high"]

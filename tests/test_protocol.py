@@ -157,6 +157,19 @@ def test_a_figure_inside_the_interval_but_half_a_point_off_is_consistent():
     )
 
 
+def test_the_ends_of_what_unread_videos_could_do_are_no_surer_than_such_shares_are():
+    # all of 100 right, 100 more are absent: were they wrong, 50 % of 200 would be known to 7 points, not to 4
+    gaps = {"bounds": {"low": 0.5, "high": 1.0, "n": 200, "n_read": 100}}
+    found = protocol.interval(metrics(100, 100), gaps)
+    assert found["low"] == pytest.approx(proportion(100, 200)["low"])
+    gaps = {"bounds": {"low": 0.0, "high": 0.5, "n": 200, "n_read": 100}}
+    assert protocol.interval(metrics(0, 200), gaps)["high"] == pytest.approx(proportion(100, 200)["high"])
+    known = {"value": 1.0, "low": 0.92, "high": 1.0, "design_effect": 4.0}
+    gaps = {"bounds": {"low": 0.5, "high": 1.0, "n": 200, "n_read": 100}}
+    found = protocol.interval({**metrics(100, 100), "clustered": {"top1": known}}, gaps)
+    assert found["low"] == pytest.approx(proportion(25, 50)["low"])  # groups: 200 videos tell as much as 50
+
+
 def test_a_published_figure_stands_for_all_that_round_to_it():
     for k, word in ((12720, "CONSISTENT"), (12730, "NOT REPRODUCED")):  # the printed digit reaches up to 63.25 %
         assert 0.632 < proportion(k, N)["low"] < 0.633

@@ -52,6 +52,15 @@ def test_a_mean_that_is_not_finite_is_not_a_figure():
     assert mean_with_interval(outcomes([[[1]], [[0]]]), [""] * 10, seed=0) is None
 
 
+def test_few_groups_make_a_wide_interval_of_the_mean_and_one_makes_none():
+    rng = np.random.default_rng(5)
+    right = rng.random((2, 3, 2, 60)) < np.array([0.8, 0.6])[:, None, None, None]
+    few, many = (mean_with_interval(right, [f"g{n % size}" for n in range(60)], seed=0) for size in (4, 60))
+    assert few["high"] - few["low"] > 1.5 * (many["high"] - many["low"])  # plain percentiles: 1.24 times
+    one = mean_with_interval(right, ["film"] * 60, seed=0)
+    assert (one["value"], one["low"], one["high"]) == (few["value"], 0, np.inf)
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     out = tmp_path_factory.mktemp("robustness")

@@ -162,7 +162,7 @@ def clustered_proportion(right: np.ndarray, groups: Sequence[str], confidence: f
         return {**facts, "low": 0.0, "high": 1.0, "design_effect": None}
     effect = _design_effect(right.astype(float), numbers)
     shrink = effect * student_over_normal(group_freedom(numbers), confidence) ** 2
-    low, high = _wilson_of_share(k / n, n / shrink, confidence)
+    low, high = wilson_of_share(k / n, n / shrink, confidence)
     return {**facts, "low": low, "high": high, "design_effect": effect}
 
 
@@ -178,8 +178,8 @@ def _design_effect(values: np.ndarray, groups: np.ndarray) -> float:
     return max(1.0, group_variance(values, groups) / plain) if plain else float((sizes**2).sum()) / n
 
 
-def _wilson_of_share(share: float, number: float, confidence: float) -> tuple[float, float]:
-    """Wilson's interval for a number of trials that need not be whole."""
+def wilson_of_share(share: float, number: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval for a share in [0, 1] of a number of trials, above 0, that need not be whole."""
     z2 = _normal(confidence) ** 2
     middle = (share + z2 / (2 * number)) / (1 + z2 / number)
     half = math.sqrt(z2 * (share * (1 - share) / number + z2 / (4 * number**2))) / (1 + z2 / number)
@@ -193,9 +193,14 @@ def _normal(confidence: float) -> float:
 
 def student_over_normal(freedom: float, confidence: float = 0.95) -> float:
     """Student's quantile over the normal one: how much wider an interval is that had to guess its own width."""
+    return student(freedom, confidence) / _normal(confidence)
+
+
+def student(freedom: float, confidence: float = 0.95) -> float:
+    """The quantile of Student's distribution for a two-sided interval, above 0."""
     from scipy.special import stdtrit  # scipy.stats takes most of a second to load
 
-    return float(stdtrit(freedom, 0.5 + confidence / 2)) / _normal(confidence)
+    return float(stdtrit(freedom, 0.5 + confidence / 2))
 
 
 # ---------------------------------------------------------------- two runs, the same videos
@@ -301,7 +306,7 @@ def bootstrap_difference(
     A second opinion on ``paired_difference`` that supposes no formula; with few disagreements it is too narrow.
 
     Returns:
-        ``(low, high)``, fractions; the same for the same seed.
+        ``(low, high)``, fractions; the same for the same seed. With a single group nothing is known: -1 to 1.
 
     Source:
         B. Efron, 1979, https://doi.org/10.1214/aos/1176344552.
@@ -312,6 +317,8 @@ def bootstrap_difference(
         only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
         drawn = rng.multinomial(n, [only_a / n, only_b / n, 1 - (only_a + only_b) / n], times)
         differences = (drawn[:, 1] - drawn[:, 0]) / n
+    elif numbers.max() == 0:
+        return -1.0, 1.0
     else:
         sums, sizes = sums_by_group(b.astype(float) - a, numbers)
         differences = _group_means(sums, sizes, rng, times)

@@ -30,6 +30,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from vidbench.data.catalog import split_sizes
+from vidbench.intervals import wilson_of_share
 from vidbench.published import Published, find_result, recorded_with, results_of
 from vidbench.runs import section
 from vidbench.utils import as_tuple, plural
@@ -129,9 +130,11 @@ def interval(metrics: Mapping, ledger: Mapping) -> dict:
     bounds = ledger.get("bounds") or {"low": value, "high": value, "n": n, "n_read": n}
     unread = bounds["n"] - bounds["n_read"]
     low, high = best["low"], best["high"]
-    if unread:
-        low = max(0.0, min(low, bounds["low"] - (value - best["low"])))
-        high = min(1.0, max(high, bounds["high"] + (best["high"] - value)))
+    if unread:  # a share near 0 or 1 is surer than one between, so that each end has its own interval as well
+        number = bounds["n"] / (best.get("design_effect") or 1)
+        ends = wilson_of_share(bounds["low"], number)[0], wilson_of_share(bounds["high"], number)[1]
+        low = max(0.0, min(low, bounds["low"] - (value - best["low"]), ends[0]))
+        high = min(1.0, max(high, bounds["high"] + (best["high"] - value), ends[1]))
     ends = (bounds["low"], bounds["high"]) if unread else (value, value)
     return {"value": value, "low": low, "high": high, "bounds": ends, "n": bounds["n"], "n_unread": unread}
 
