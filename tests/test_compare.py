@@ -177,6 +177,23 @@ def test_rows_in_another_order_are_matched_by_video(tmp_path, three):
     assert found.ensemble["entry"].accuracy["k"] == right(three[1]).sum()
 
 
+def test_classes_add_up_to_the_difference_and_the_one_that_was_lost_comes_first(tmp_path, three):
+    folder = make_run(tmp_path / "blind", seed=1, skipped=[n for n in range(NUM_VIDEOS) if n % 5 == 4], group_size=2)
+    seeing = make_run(tmp_path / "seeing", seed=1, group_size=2)
+    found = compare.compare_runs([seeing, folder])
+    lines = compare.classes_of(found.pairs)
+    assert lines[0]["label"] == "recede"
+    assert lines[0]["right_a"] > lines[0]["right_b"] == 0
+    assert {line["n"] for line in lines} == {18}
+    assert all(line["value"] == 0 for line in lines[1:])
+    difference = found.pairs[0].difference
+    assert sum(line["right_b"] - line["right_a"] for line in lines) == difference["only_b"] - difference["only_a"]
+    page = compare.write_comparison(found, tmp_path / "out").read_text(encoding="utf-8")
+    assert "Class by class" in page
+    assert len((tmp_path / "out" / "classes.csv").read_text(encoding="utf-8").splitlines()) == 6
+    assert len(compare.classes_of(compare.compare_runs(three).pairs)) == 15
+
+
 # --- ensembles
 
 

@@ -408,6 +408,33 @@ def flips_of(pair: Pair[Entry]) -> list[dict]:
     return found
 
 
+def classes_of(pairs: Sequence[Pair[Entry]]) -> list[dict]:
+    """What each class adds to a difference, pair by pair, the classes with the largest difference first.
+
+    Returns:
+        ``{run_a, run_b, label, n, right_a, right_b, value, low, high}``: B minus A on the ``n`` videos of the class, as
+        ``intervals.paired_difference`` gives it, not corrected for the number of classes.
+    """
+    rows = pairs[0].a.rows
+    places: dict[int, list[int]] = {}
+    for place, row in enumerate(rows):
+        if row.label_index >= 0:
+            places.setdefault(row.label_index, []).append(place)
+    found = []
+    for pair in pairs:
+        lines = [_class_line(pair, np.array(inside)) for inside in places.values()]
+        found += sorted(lines, key=lambda line: (-abs(line["value"]), -line["n"], line["label"]))
+    return found
+
+
+def _class_line(pair: Pair[Entry], places: np.ndarray) -> dict:
+    a, b, rows = pair.a.right[places], pair.b.right[places], pair.a.rows
+    difference = intervals.paired_difference(a, b, [rows[place].group for place in places])
+    line = {"run_a": pair.a.name, "run_b": pair.b.name, "label": rows[places[0]].label or "", "n": len(places)}
+    line |= {"right_a": int(a.sum()), "right_b": int(b.sum())}
+    return line | {name: difference[name] for name in ("value", "low", "high")}
+
+
 def _said(which: str, row: Row) -> dict:
     label, score = (row.top[0][0], f"{row.top[0][2]:.6g}") if row.top else (row.status, "")
     return {f"said_{which}": label, f"score_{which}": score}
@@ -460,7 +487,7 @@ def _weight(weight: float) -> str:
 
 
 def write_comparison(comparison: Comparison, out: str | Path) -> Path:
-    """Write ``runs.csv``, ``pairs.csv``, ``flips.csv`` and ``comparison.html`` into a folder; gives the page's path.
+    """Write ``runs.csv``, ``pairs.csv``, ``classes.csv``, ``flips.csv`` and ``comparison.html``; gives the page's path.
 
     Raises:
         RunError: the folder cannot be made or written to.
@@ -468,6 +495,7 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
     with results_in(out) as out:
         write_table(out / "runs.csv", [_run_line(entry, comparison.k) for entry in comparison.entries])
         write_table(out / "pairs.csv", [_pair_line(pair) for pair in comparison.pairs])
+        write_table(out / "classes.csv", classes_of(comparison.pairs))
         write_table(out / "flips.csv", comparison.flips(), FLIP_COLUMNS)
         page = render(page_content(comparison), "compare.html.j2")
         with atomic_writer(out / "comparison.html", "w") as file:
@@ -539,6 +567,7 @@ def page_content(comparison: Comparison) -> dict:
         "data": _data_words(comparison.entries[0]),
         "pairs": sorted(comparison.pairs, key=lambda pair: pair.p),
         "plot": cost_plot(entries),
+        "classes": classes_of(comparison.pairs) if len(comparison.pairs) == 1 else [],
         "flips": flips[:FLIPS_SHOWN],
         "num_flips": len(flips),
         "ensemble": comparison.ensemble,

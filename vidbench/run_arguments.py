@@ -49,7 +49,7 @@ class CompareConfig(Options):
     seed: int = compared(whole(0, 2**32 - 1), "draws the bootstrap, and the half for --ensemble fit", default=0)
     out: str = results(
         path,
-        "folder for comparison.html, runs.csv, pairs.csv and flips.csv. Files of these names in it are replaced",
+        "folder for comparison.html, runs.csv, pairs.csv, classes.csv and flips.csv. Files of these names are replaced",
         metavar="DIR",
         default="results/comparison",
     )
