@@ -99,12 +99,17 @@ class Pair(Generic[Kind]):
         return not self.difference["low"] <= 0 <= self.difference["high"]
 
     @property
+    def _units(self) -> str:
+        """What the figures count as independent: of five groups no exact p-value is below 0.06, however large."""
+        return "groups" if (self.difference["n_groups"] or self.difference["n"]) < self.difference["n"] else "videos"
+
+    @property
     def sentence(self) -> str:
         """The difference in words."""
         value, low, high = (100 * self.difference[name] for name in ("value", "low", "high"))
         words = f"{self.b.name} minus {self.a.name}: {value:+.1f} points [{low:+.1f}, {high:+.1f}], "
         words += f"n={self.difference['n']}"
-        if (self.difference["n_groups"] or self.difference["n"]) < self.difference["n"]:
+        if self._units == "groups":
             words += f" in {plural(self.difference['n_groups'], 'group')}"
         if not self.told_apart:
             return f"{words}: not told apart"
@@ -117,7 +122,7 @@ class Pair(Generic[Kind]):
             one, other = ("the interval leaves out 0", "the exact test does not tell them apart")
             if not self.by_interval:
                 one, other = ("the interval holds 0", "the exact test tells them apart")
-            return f"{one}, {other} ({intervals.p_words(self.p, 'p')}): too few videos differ to be sure"
+            return f"{one}, {other} ({intervals.p_words(self.p, 'p')}): too few {self._units} differ to be sure"
         if self.by_interval and not self.told_apart:
             return "told apart alone, but not among so many comparisons"
         if self.told_apart or not self.difference["value"]:
