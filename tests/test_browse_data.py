@@ -218,6 +218,21 @@ def test_a_page_waits_a_while_for_videos_that_hang_and_shows_them_when_they_are_
         videos.strips.of([2])
 
 
+def test_what_is_no_fault_of_a_video_is_heard_by_who_asks_and_ends_nothing(folder, monkeypatch):
+    read, broken = strips._strip_as_views, [RuntimeError("no process can be started")]
+
+    def once(path, spec, **options):
+        if broken:
+            raise broken.pop()
+        return read(path, spec, **options)
+
+    monkeypatch.setattr(strips, "_strip_as_views", once)
+    with Strips(load_splits("folder", folder, "all"), folder, num_workers=0) as shown:
+        with pytest.raises(RuntimeError, match="no process can be started"):
+            shown.of([1])
+        assert shown.of([1])[0].jpegs
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

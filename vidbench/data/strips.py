@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,7 +112,8 @@ class Strips:
         self._wanted = deque[int]()  # places that no worker has yet, the next one first
         self._in_work: set[int] = set()
         self._num_read = 0
-        self._problem: Exception | None = None
+        self._failures: list[Exception] = []
+        self._closed = False
         self._news = threading.Condition()  # guards all these, and tells of a strip that was read
 
     def __enter__(self) -> Strips:
@@ -123,7 +124,9 @@ class Strips:
 
     def close(self) -> None:
         """End the workers; nothing is read any more."""
-        self._end(ValueError("these strips are closed"))
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
         for reader in self._readers:
             reader.close()
         for thread in self._threads:
@@ -145,7 +148,7 @@ class Strips:
         stamps = {place: video_stamp(self.path(place)) for place in places}
         found: dict[int, Strip] = {}
         with self._news:
-            since = self._num_read
+            since, failed = self._num_read, len(self._failures)
 
             def all_there() -> bool:
                 for place in stamps.keys() & self._kept.keys() - found.keys():
@@ -153,13 +156,15 @@ class Strips:
                     if stamp == stamps[place] or number > since:
                         found[place] = strip
                         self._kept.move_to_end(place)
-                return self._problem is not None or len(found) == len(stamps)
+                return self._closed or len(self._failures) > failed or len(found) == len(stamps)
 
             if not all_there():
                 self._want([place for place in stamps if place not in found])
                 self._news.wait_for(all_there, within)
-            if self._problem is not None:
-                raise self._problem
+            if self._closed:
+                raise ValueError("these strips are closed")
+            if len(self._failures) > failed:
+                raise self._failures[-1]
         return [found.get(place) or Strip("ok", file_size=max(0, stamps[place][0]), is_read=False) for place in places]
 
     def _want(self, places: Sequence[int]) -> None:
@@ -176,38 +181,36 @@ class Strips:
 
     def _read(self, reader: ViewReader) -> None:
         """What a thread does: reads what is wanted, one video after the other, until the end."""
-        try:
-            while self._problem is None:
-                with self._news:
-                    self._news.wait_for(lambda: self._wanted or self._problem)
-                for (place, stamp), found in reader.stream(self._taken()):
-                    with self._news:
-                        self._keep(place, stamp, _strip(found, max(0, stamp[0])))
-        except Exception as problem:  # whoever asks has to know
-            self._end(problem)
-
-    def _taken(self) -> Iterator[tuple[tuple[int, tuple[int, int]], VideoRecord]]:
-        while True:
+        while (place := self._next()) is not None:
+            stamp = video_stamp(self.path(place))
+            try:
+                ((_, found),) = reader.stream([(place, self.records[place])])
+                outcome: Strip | Exception = _strip(found, max(0, stamp[0]))
+            except Exception as problem:  # no fault of the video's: whoever waits has to know
+                outcome = problem
             with self._news:
-                if not self._wanted or self._problem:
-                    return
-                place = self._wanted.popleft()
-                self._in_work.add(place)
-            yield (place, video_stamp(self.path(place))), self.records[place]
+                self._in_work.discard(place)
+                if isinstance(outcome, Strip):
+                    self._keep(place, stamp, outcome)
+                else:
+                    self._failures.append(outcome)
+                self._news.notify_all()
 
     def _keep(self, place: int, stamp: tuple[int, int], strip: Strip) -> None:
-        self._in_work.discard(place)
         self._num_read += 1
         self._kept[place] = stamp, self._num_read, strip
         self._kept.move_to_end(place)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
-        self._news.notify_all()
 
-    def _end(self, problem: Exception) -> None:
+    def _next(self) -> int | None:
+        """The place to be read next, once there is one; ``None`` at the end."""
         with self._news:
-            self._problem = self._problem or problem
-            self._news.notify_all()
+            self._news.wait_for(lambda: self._wanted or self._closed)
+            if self._closed:
+                return None
+            self._in_work.add(place := self._wanted.popleft())
+            return place
 
 
 def _strip_as_views(path, spec: InputSpec, *, decoder, limits: Limits, cache) -> Views:
