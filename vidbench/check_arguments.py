@@ -92,9 +92,10 @@ class CheckConfig(Located):
                 raise OptionError(name, "needs --leaks: nothing is compared otherwise")
         if self.leaks and self.min_frames != CheckConfig.min_frames:
             raise OptionError("min_frames", "is for a check of each video; --leaks calls none too short")
-        if self.leaks and self.depth != CheckConfig.depth and (self.depth, self.compare) != ("full", "pictures"):
-            words = "must be frames or full with --leaks" if self.compare == "pictures" else "needs --compare pictures"
-            raise OptionError("depth", f"{words}: other comparisons read no pictures so far")
+        if self.leaks and self.compare != "pictures" and self.depth != CheckConfig.depth:
+            raise OptionError("depth", f"needs --compare pictures: a comparison of {self.compare} decodes nothing")
+        if self.leaks and self.depth == "container":
+            raise OptionError("depth", "must be frames or full with --leaks, which compares pictures")
         filled = dataclasses.replace(self, data_dir=self.data_dir or str(card.default_dir))
         filled.others  # noqa: B018 - says what is wrong with --against now, before any work
         return filled
