@@ -125,6 +125,7 @@ def test_what_is_said_of_a_pair_does_not_contradict_itself():
     # of five groups no exact p-value is below 0.06, however many of their videos differ
     five = pair(np.arange(100) % 20 < 10, np.arange(100) % 20 < 16, [f"g{n // 20}" for n in range(100)])
     assert five.doubt.endswith("(p = 0.062): too few groups differ to be sure")
+    assert five.sentence.endswith(f"{five.b.name if five.difference['value'] > 0 else five.a.name} seems better")
     # among several pairs, one whose interval holds 0 is not called better, whatever the test says
     held = dataclasses.replace(far, difference={**far.difference, "low": -0.1}, alone=False, holm=0.01)
     assert held.sentence.endswith("not told apart")

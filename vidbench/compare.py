@@ -113,7 +113,8 @@ class Pair(Generic[Kind]):
             words += f" in {plural(self.difference['n_groups'], 'group')}"
         if not self.told_apart:
             return f"{words}: not told apart"
-        return f"{words}: {(self.b if value > 0 else self.a).name} is better"
+        verb = "is" if self.p < SURE else "seems"  # the exact test has its doubts, which ``doubt`` says
+        return f"{words}: {(self.b if value > 0 else self.a).name} {verb} better"
 
     @functools.cached_property
     def doubt(self) -> str:
