@@ -2,7 +2,11 @@
 
 import csv
 import json
+import re
+import runpy
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -396,16 +400,24 @@ def test_the_bottleneck_is_the_side_that_keeps_the_other_waiting():
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_videos(tmp_path):
     """Peak memory of 1,000 videos is at most 1.1 times that of 100, each in a process of its own."""
-    import re
-    import subprocess
-    import sys
-
     script = ROOT / "benchmarks" / "evaluation.py"
     done = subprocess.run(
         [sys.executable, str(script), "memory", "--videos", "100", "1000"], capture_output=True, text=True, check=True
     )
     ratio = float(re.search(r"ratio ([\d.]+)", done.stdout).group(1))
     assert ratio <= 1.1, done.stdout
+
+
+def test_the_benchmark_of_a_gpu_runs_on_a_processor(monkeypatch, capsys):
+    """Few have the GPU that it is for; here it must only go through."""
+    path = ROOT / "benchmarks" / "gpu.py"
+    options = ["--data-dir", str(ROOT / "data" / "vidmini" / "videos"), "--model", "mini2d", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", [str(path), *options, "--videos", "5", "--rounds", "1", "--cached"])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    runpy.run_path(str(path), run_name="__main__")
+    first, last = capsys.readouterr().out.splitlines()
+    assert re.match(r"round 1: reading [\d.]+ s, network [\d.]+ s, evaluation [\d.]+ s", first)
+    assert re.search(r"5 videos, cached, .*clips/s over the network's [\d.]+ \[[\d.]+, [\d.]+\], 1 rounds$", last)
 
 
 def test_a_new_head_runs_any_network_on_any_classes_and_says_that_it_is_no_result(tmp_path):

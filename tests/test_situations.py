@@ -395,7 +395,7 @@ OWN += ["--epochs", "1", "--batch-size", "4"]
 NOT_TRAINABLE = {  # → classes and their clips, the name of a clip, the sentence, and a warning before it
     "no folder": ({}, b"%d.mp4", "own cannot be read: No such file or directory", ""),
     "no videos": ({"A": None, "B": None}, b"%d.mp4", "No video is listed in split 'train'", ""),
-    "no suffix": ({"A": SIT, "B": STAND}, b"%d.xyz", "No video is listed in split 'train'", "without the suffix of a video"),
+    "no suffix": ({"A": SIT, "B": STAND}, b"%d.xyz", "No video is listed in split 'train'", "the suffix of a video"),
     "one class": ({"A": SIT}, b"%d.mp4", "at least two classes that are there; 6 videos of 1 were found", ""),
     "file names not UTF-8": (
         {"A": SIT, "B": STAND},
